@@ -1,0 +1,2 @@
+//! sink
+fn main() {}

@@ -1,0 +1,93 @@
+//! The frame of everything that is sealed: one version byte, postcard, CRC-32C (little endian) over both.
+
+use alloc::vec::Vec;
+use crc::{CRC_32_ISCSI, Crc, Table};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// CRC-32C (Castagnoli), the polynomial of iSCSI and SCTP; a small table, for small gateways.
+const CRC32C: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
+
+/// Why bytes from outside were refused. Nothing of them has been used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Longer than the limit for its kind; refused before decoding.
+    #[error("{len} bytes, the limit is {max}")]
+    TooLong {
+        /// Length found, in bytes.
+        len: usize,
+        /// Longest length allowed, in bytes.
+        max: usize,
+    },
+    /// Ended before its stated or least length.
+    #[error("truncated: {have} bytes where {need} are needed")]
+    Truncated {
+        /// Bytes there.
+        have: usize,
+        /// Bytes needed.
+        need: usize,
+    },
+    /// The checksum does not fit the bytes: flipped or cut.
+    #[error("checksum mismatch: stored {stored:08x}, computed {computed:08x}")]
+    Checksum {
+        /// CRC-32C found at the end.
+        stored: u32,
+        /// CRC-32C of what stands before it.
+        computed: u32,
+    },
+    /// Intact, but written by a version this program does not know.
+    #[error("wire version {found}, this program reads {min} to {max}")]
+    Version {
+        /// Version found.
+        found: u8,
+        /// Oldest version read.
+        min: u8,
+        /// Newest version read.
+        max: u8,
+    },
+    /// Intact bytes that are no value of the expected type.
+    #[error("malformed: {0}")]
+    Malformed(&'static str),
+}
+
+/// Bytes that frame a sealed value: version and checksum.
+pub(crate) const OVERHEAD: usize = 5;
+
+/// Frames `value` under `version`.
+pub(crate) fn seal<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128);
+    bytes.push(version);
+    #[allow(
+        clippy::unwrap_used,
+        reason = "postcard fails only on a full buffer or an unsized sequence; a Vec grows and the types are sized"
+    )]
+    let mut bytes = postcard::to_extend(value, bytes).unwrap();
+    let crc = CRC32C.checksum(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// Checks length, checksum and version, in this order, then decodes the whole of `bytes`.
+pub(crate) fn open<T: DeserializeOwned>(bytes: &[u8], max: usize, versions: (u8, u8)) -> Result<T, DecodeError> {
+    if bytes.len() > max {
+        return Err(DecodeError::TooLong { len: bytes.len(), max });
+    }
+    let Some((body, tail)) = bytes.split_last_chunk::<4>().filter(|(body, _)| !body.is_empty()) else {
+        return Err(DecodeError::Truncated {
+            have: bytes.len(),
+            need: OVERHEAD,
+        });
+    };
+    let (stored, computed) = (u32::from_le_bytes(*tail), CRC32C.checksum(body));
+    if stored != computed {
+        return Err(DecodeError::Checksum { stored, computed });
+    }
+    let (found, (min, max)) = (body[0], versions);
+    if found < min || found > max {
+        return Err(DecodeError::Version { found, min, max });
+    }
+    match postcard::take_from_bytes(&body[1..]) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(DecodeError::Malformed("bytes left over after the value")),
+        Err(_) => Err(DecodeError::Malformed("not a value of this type")),
+    }
+}

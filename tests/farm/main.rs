@@ -1,0 +1,2 @@
+//! farm
+fn main() {}
