@@ -30,10 +30,7 @@ impl BatchBuilder {
 
     /// Adds an encoded envelope, or says that it no longer fits.
     pub fn push(&mut self, envelope: &[u8]) -> bool {
-        assert!(
-            envelope.len() <= MAX_ENVELOPE,
-            "an envelope is at most {MAX_ENVELOPE} bytes"
-        );
+        assert!(envelope.len() <= MAX_ENVELOPE, "an envelope is at most {MAX_ENVELOPE} bytes");
         if 1 + self.plain.len() + 2 + envelope.len() > MAX_BATCH {
             return false;
         }
@@ -50,11 +47,8 @@ impl BatchBuilder {
     /// The batch as bytes, compressed when that is shorter.
     pub fn finish(self) -> Vec<u8> {
         let packed = lz4_flex::block::compress(&self.plain);
-        let (codec, body): (u8, &[u8]) = if packed.len() + 4 < self.plain.len() {
-            (LZ4, &packed)
-        } else {
-            (PLAIN, &self.plain)
-        };
+        let (codec, body): (u8, &[u8]) =
+            if packed.len() + 4 < self.plain.len() { (LZ4, &packed) } else { (PLAIN, &self.plain) };
         let mut bytes = Vec::with_capacity(5 + body.len());
         bytes.push(codec);
         if codec == LZ4 {
@@ -78,28 +72,19 @@ pub struct Split {
 pub fn split(bytes: &[u8]) -> Split {
     match plain_form(bytes) {
         Ok(plain) => split_plain(&plain),
-        Err(error) => Split {
-            envelopes: Vec::new(),
-            broken: Some(error),
-        },
+        Err(error) => Split { envelopes: Vec::new(), broken: Some(error) },
     }
 }
 
 fn plain_form(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     if bytes.len() > MAX_BATCH {
-        return Err(DecodeError::TooLong {
-            len: bytes.len(),
-            max: MAX_BATCH,
-        });
+        return Err(DecodeError::TooLong { len: bytes.len(), max: MAX_BATCH });
     }
     match bytes.split_first() {
         Some((&PLAIN, rest)) => Ok(rest.to_vec()),
         Some((&LZ4, rest)) => {
             let Some((len, packed)) = rest.split_first_chunk::<4>() else {
-                return Err(DecodeError::Truncated {
-                    have: bytes.len(),
-                    need: 5,
-                });
+                return Err(DecodeError::Truncated { have: bytes.len(), need: 5 });
             };
             let len = u32::from_le_bytes(*len) as usize;
             if len > MAX_BATCH {
@@ -121,29 +106,14 @@ fn split_plain(mut plain: &[u8]) -> Split {
     let mut envelopes = Vec::new();
     while !plain.is_empty() {
         let Some((len, rest)) = plain.split_first_chunk::<2>() else {
-            return Split {
-                envelopes,
-                broken: Some(DecodeError::Truncated {
-                    have: plain.len(),
-                    need: 2,
-                }),
-            };
+            return Split { envelopes, broken: Some(DecodeError::Truncated { have: plain.len(), need: 2 }) };
         };
         let len = usize::from(u16::from_le_bytes(*len));
         if len > rest.len() {
-            return Split {
-                envelopes,
-                broken: Some(DecodeError::Truncated {
-                    have: rest.len(),
-                    need: len,
-                }),
-            };
+            return Split { envelopes, broken: Some(DecodeError::Truncated { have: rest.len(), need: len }) };
         }
         envelopes.push(rest[..len].to_vec());
         plain = &rest[len..];
     }
-    Split {
-        envelopes,
-        broken: None,
-    }
+    Split { envelopes, broken: None }
 }

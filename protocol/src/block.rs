@@ -123,10 +123,7 @@ impl Values {
                 let mut mantissa = 0i64;
                 let sum = |delta: &i64| {
                     mantissa = mantissa.wrapping_add(*delta);
-                    Value::Int {
-                        mantissa,
-                        exponent: *exponent,
-                    }
+                    Value::Int { mantissa, exponent: *exponent }
                 };
                 deltas.iter().map(sum).collect()
             }
@@ -191,18 +188,12 @@ impl Block {
     /// The rows, decoded.
     pub fn rows(&self) -> Vec<Row> {
         let width = self.columns.len();
-        let blank = |time_ms| Row {
-            time_ms,
-            readings: Vec::with_capacity(width),
-            scores: Vec::with_capacity(width),
-        };
+        let blank = |time_ms| Row { time_ms, readings: Vec::with_capacity(width), scores: Vec::with_capacity(width) };
         let mut rows: Vec<Row> = self.times().into_iter().map(blank).collect();
         for column in &self.columns {
             let mut values = column.values.decode().into_iter();
-            let qualities = column
-                .quality
-                .iter()
-                .flat_map(|run| core::iter::repeat_n(run.quality, usize::from(run.rows)));
+            let qualities =
+                column.quality.iter().flat_map(|run| core::iter::repeat_n(run.quality, usize::from(run.rows)));
             for (index, (row, quality)) in rows.iter_mut().zip(qualities).enumerate() {
                 row.readings.push(match quality {
                     // `check` has made sure that there is a value for every good row.
@@ -210,8 +201,7 @@ impl Block {
                     Quality::NoData(reason) => Err(reason),
                 });
                 let score = column.scores.get(index).copied().unwrap_or(0);
-                row.scores
-                    .push(score.checked_sub(1).map(|hundredths| hundredths as f32 / 100.0));
+                row.scores.push(score.checked_sub(1).map(|hundredths| hundredths as f32 / 100.0));
             }
         }
         rows
@@ -228,12 +218,8 @@ impl Block {
         }
         for column in &self.columns {
             let covered: usize = column.quality.iter().map(|run| usize::from(run.rows)).sum();
-            let good: usize = column
-                .quality
-                .iter()
-                .filter(|run| run.quality == Quality::Good)
-                .map(|run| usize::from(run.rows))
-                .sum();
+            let good: usize =
+                column.quality.iter().filter(|run| run.quality == Quality::Good).map(|run| usize::from(run.rows)).sum();
             if covered != rows || good != column.values.len() {
                 return Err(DecodeError::Malformed("column whose qualities do not cover its rows"));
             }
@@ -265,21 +251,11 @@ pub struct BlockBuilder {
 impl BlockBuilder {
     /// An empty block for a device. At most [`MAX_CHANNELS`] channels.
     pub fn new(agent: &AgentId, device: &str, location: &str, channels: &[Channel], synced: bool) -> Self {
-        assert!(
-            channels.len() <= MAX_CHANNELS,
-            "a device has at most {MAX_CHANNELS} channels"
-        );
-        let names: usize = channels
-            .iter()
-            .map(|channel| channel.name.len() + channel.unit.len() + 5)
-            .sum();
+        assert!(channels.len() <= MAX_CHANNELS, "a device has at most {MAX_CHANNELS} channels");
+        let names: usize = channels.iter().map(|channel| channel.name.len() + channel.unit.len() + 5).sum();
         // Version, checksum, epoch, lane, sequence, record kind, lengths, times; two bytes a length are enough.
         let fixed = OVERHEAD + agent.as_str().len() + device.len() + location.len() + 64;
-        let column = Column {
-            quality: Vec::new(),
-            values: Values::F64(Vec::new()),
-            scores: Vec::new(),
-        };
+        let column = Column { quality: Vec::new(), values: Values::F64(Vec::new()), scores: Vec::new() };
         Self {
             block: Block {
                 device: device.into(),
@@ -343,23 +319,18 @@ impl BlockBuilder {
             let column = &self.block.columns[index];
             cost += match (reading, &column.values) {
                 (Err(_), _) => 0,
-                (
-                    Ok(Value::Int { mantissa, exponent }),
-                    Values::Int {
-                        exponent: of_column, ..
-                    },
-                ) if exponent == of_column => varint_len(zigzag(mantissa.wrapping_sub(self.last[index]))),
+                (Ok(Value::Int { mantissa, exponent }), Values::Int { exponent: of_column, .. })
+                    if exponent == of_column =>
+                {
+                    varint_len(zigzag(mantissa.wrapping_sub(self.last[index])))
+                }
                 (Ok(Value::F32(_)), Values::F32(_)) => 4,
                 (Ok(Value::F64(_)), Values::F64(_)) => 8,
                 // The first value decides the column's form.
                 (Ok(_), values) if values.len() == 0 => 10,
                 (Ok(_), _) => return Err(Full),
             };
-            cost += if column.quality.last().map(|run| run.quality) == Some(quality(reading)) {
-                1
-            } else {
-                6
-            };
+            cost += if column.quality.last().map(|run| run.quality) == Some(quality(reading)) { 1 } else { 6 };
             cost += match row.scores[index] {
                 // The column's scores begin here: zeros for all rows before.
                 Some(score) if column.scores.is_empty() => self.rows + varint_len(u64::from(hundredths(Some(score)))),
@@ -384,18 +355,12 @@ impl BlockBuilder {
         let column = &mut self.block.columns[index];
         match column.quality.last_mut() {
             Some(run) if run.quality == quality(&reading) => run.rows += 1,
-            _ => column.quality.push(Run {
-                rows: 1,
-                quality: quality(&reading),
-            }),
+            _ => column.quality.push(Run { rows: 1, quality: quality(&reading) }),
         }
         if let Ok(value) = reading {
             if column.values.len() == 0 {
                 column.values = match value {
-                    Value::Int { exponent, .. } => Values::Int {
-                        exponent,
-                        deltas: Vec::new(),
-                    },
+                    Value::Int { exponent, .. } => Values::Int { exponent, deltas: Vec::new() },
                     Value::F32(_) => Values::F32(Vec::new()),
                     Value::F64(_) => Values::F64(Vec::new()),
                 };

@@ -36,10 +36,7 @@ impl Envelope {
     pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
         let bytes = seal::seal(version::CURRENT, self);
         if bytes.len() > MAX_ENVELOPE {
-            return Err(DecodeError::TooLong {
-                len: bytes.len(),
-                max: MAX_ENVELOPE,
-            });
+            return Err(DecodeError::TooLong { len: bytes.len(), max: MAX_ENVELOPE });
         }
         Ok(bytes)
     }

@@ -3,7 +3,7 @@
 //! A reading is `{"location","device","time","channel","value","unit","score"}`; a failed one has `"value":null` and
 //! `"no_data"`. An alert carries the same names, so one parser reads both; `"alert"` names its phase.
 
-use crate::{Alert, AlertPhase, Block, Envelope, Iso8601, Record};
+use crate::{Alert, Block, Envelope, Iso8601, Record};
 use alloc::string::{String, ToString};
 use serde::Serialize;
 
@@ -71,7 +71,8 @@ fn block_lines(block: &Block) -> String {
     out
 }
 
-fn alert_line(alert: &Alert) -> String {
+/// The line of an alert, ended by a line feed.
+pub fn alert_line(alert: &Alert) -> String {
     let mut out = String::new();
     push_line(
         &mut out,
@@ -83,11 +84,7 @@ fn alert_line(alert: &Alert) -> String {
             value: alert.value,
             unit: &alert.unit,
             score: alert.score,
-            alert: match alert.phase {
-                AlertPhase::Open => "open",
-                AlertPhase::Update => "update",
-                AlertPhase::Clear => "clear",
-            },
+            alert: alert.phase.name(),
             id: alloc::format!("{:016x}", alert.id),
             kind: alert.kind.name(),
             severity: alert.severity.name(),
@@ -100,10 +97,7 @@ fn alert_line(alert: &Alert) -> String {
 }
 
 fn push_line<T: Serialize>(out: &mut String, line: &T) {
-    #[allow(
-        clippy::unwrap_used,
-        reason = "these structs hold only strings and numbers, and NaN becomes null"
-    )]
+    #[allow(clippy::unwrap_used, reason = "these structs hold only strings and numbers, and NaN becomes null")]
     out.push_str(&serde_json::to_string(line).unwrap());
     out.push('\n');
 }

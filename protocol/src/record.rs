@@ -108,6 +108,17 @@ pub enum AlertPhase {
     Clear,
 }
 
+impl AlertPhase {
+    /// The phase's name in tables, message attributes and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            AlertPhase::Open => "open",
+            AlertPhase::Update => "update",
+            AlertPhase::Clear => "clear",
+        }
+    }
+}
+
 /// What an alert is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AlertKind {

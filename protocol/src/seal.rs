@@ -72,10 +72,7 @@ pub(crate) fn open<T: DeserializeOwned>(bytes: &[u8], max: usize, versions: (u8,
         return Err(DecodeError::TooLong { len: bytes.len(), max });
     }
     let Some((body, tail)) = bytes.split_last_chunk::<4>().filter(|(body, _)| !body.is_empty()) else {
-        return Err(DecodeError::Truncated {
-            have: bytes.len(),
-            need: OVERHEAD,
-        });
+        return Err(DecodeError::Truncated { have: bytes.len(), need: OVERHEAD });
     };
     let (stored, computed) = (u32::from_le_bytes(*tail), CRC32C.checksum(body));
     if stored != computed {

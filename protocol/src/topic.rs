@@ -28,8 +28,6 @@ pub fn sink_filters(group: Option<&str>) -> [String; 3] {
 /// What a topic that the sink receives names: the agent and the lane. `None`: not one of ours.
 pub fn parse(topic: &str) -> Option<(AgentId, Lane)> {
     let (agent, lane) = topic.strip_prefix(ROOT)?.strip_prefix('/')?.split_once('/')?;
-    let lane = [Lane::Alerts, Lane::Readings, Lane::State]
-        .into_iter()
-        .find(|known| known.name() == lane)?;
+    let lane = [Lane::Alerts, Lane::Readings, Lane::State].into_iter().find(|known| known.name() == lane)?;
     Some((AgentId::new(agent).ok()?, lane))
 }
