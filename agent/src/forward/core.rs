@@ -1,0 +1,471 @@
+//! The core itself: its state, its inputs and timers, and the way of a row or an alert to the disk.
+//! The way from the disk to the sink is in `send`.
+
+use super::blocks::OpenBlocks;
+use super::journal::{Found, LaneFound, Numbered};
+use super::lanes::LaneQueue;
+use super::side::SideRecord;
+use super::uplink::{Due, Uplink};
+use super::{Counters, Input, Kept, Output, Settings};
+use crate::handover::Handover;
+use crate::time::{Mono, Stamp};
+use std::collections::VecDeque;
+use windward_protocol::{
+    Alert, AlertKind, AlertPhase, Block, DeviceHealth, Envelope, Epoch, Gap, GapReason, Lane, Record, Row, Seq,
+    SeqRange, Severity,
+};
+
+/// Most bytes of closed blocks that wait for the disk. Beyond, new rows are dropped and counted (A5 says so loudly).
+const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
+/// Closed blocks that start a commit before its time, bytes.
+const FULL_COMMIT_BYTES: usize = 1024 * 1024;
+/// Most records of the alert lane that wait for the disk. Beyond, new ones are dropped and said to be.
+const MAX_PENDING_ALERTS: usize = 10_000;
+/// Longest evidence of an alert that is sent, bytes; an envelope must fit one value of the spool.
+const MAX_EVIDENCE: usize = 1_500;
+/// How often the ack watermark is made durable. A crash in between sends again what the sink then absorbs (S2).
+const FREE_EVERY_MS: u64 = 5_000;
+/// Pauses before a failed commit is tried again.
+const RETRY_FIRST_MS: u64 = 1_000;
+const RETRY_MAX_MS: u64 = 30_000;
+/// How long a graceful stop waits for acks.
+const STOP_MS: u64 = 3_000;
+
+/// Closed and encoded, on the way to the disk.
+#[derive(Debug, Default)]
+struct Pending {
+    alerts: Vec<Numbered>,
+    readings: Vec<Numbered>,
+    readings_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    Idle,
+    /// A commit is under way; `covers` is the side file it makes superfluous.
+    Committing {
+        covers: Option<u64>,
+    },
+    /// The last commit failed.
+    Failing {
+        retry_at: Mono,
+    },
+}
+
+/// FORWARD's core.
+pub struct Forward {
+    pub(super) settings: Settings,
+    pub(super) epoch: Epoch,
+    pub(super) started: Stamp,
+    open: OpenBlocks,
+    pending: Pending,
+    disk: Disk,
+    retry_ms: u64,
+    commit_at: Option<Mono>,
+    /// Number of the side file that rows go to now, and whether it has been begun.
+    log: (u64, bool),
+    /// A row could not be written to the side file since the last commit began.
+    log_failed: bool,
+    pub(super) alerts: LaneQueue,
+    pub(super) readings: LaneQueue,
+    freed: [Seq; 2],
+    free_at: Mono,
+    pub(super) uplink: Uplink,
+    pub(super) health_at: Mono,
+    pub(super) state_seq: Seq,
+    pub(super) spool_error: String,
+    spool_alert: Option<Alert>,
+    pub(super) devices: Vec<DeviceHealth>,
+    dropped_before: u64,
+    pub(super) rss_kib: u64,
+    pub(super) counters: Counters,
+    pub(super) stop_at: Option<Mono>,
+    pub(super) finished: bool,
+    pub(super) outputs: VecDeque<Output>,
+}
+
+impl Forward {
+    /// A core that goes on where the journal stands. `found` is what [`super::recover`] has put in order.
+    pub fn new(settings: Settings, found: &Found, now: Stamp) -> Self {
+        let lane = |lane, found: &LaneFound| {
+            let last = found.high_water.max(found.acked);
+            LaneQueue::new(lane, found.acked, last, last + 1)
+        };
+        let mut forward = Self {
+            epoch: found.epoch,
+            started: now,
+            open: OpenBlocks::new(settings.agent.clone(), &settings.devices),
+            pending: Pending::default(),
+            disk: Disk::Idle,
+            retry_ms: RETRY_FIRST_MS,
+            commit_at: None,
+            log: (1, false),
+            log_failed: false,
+            alerts: lane(Lane::Alerts, &found.alerts),
+            readings: lane(Lane::Readings, &found.readings),
+            freed: [found.alerts.acked, found.readings.acked],
+            free_at: now.mono + FREE_EVERY_MS,
+            uplink: Uplink::new(now.mono, settings.seed),
+            health_at: now.mono,
+            state_seq: 1,
+            spool_error: String::new(),
+            spool_alert: None,
+            devices: Vec::new(),
+            dropped_before: 0,
+            rss_kib: 0,
+            counters: Counters::default(),
+            stop_at: None,
+            finished: false,
+            outputs: VecDeque::new(),
+            settings,
+        };
+        forward.say_hello(now);
+        let reason = if found.damage.is_empty() { GapReason::PowerCut } else { GapReason::Damage };
+        for (lane, found) in [(Lane::Alerts, &found.alerts), (Lane::Readings, &found.readings)] {
+            for hole in holes(found) {
+                forward.lost(lane, hole, reason, now);
+            }
+        }
+        forward.advance(now);
+        forward
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, input: Input, now: Stamp) {
+        match input {
+            Input::Handover(Handover::Row { device, synced, row }) => self.keep_row(device, synced, row, now),
+            Input::Handover(Handover::Alert(alert)) => self.keep_alert(alert),
+            Input::Handover(Handover::Devices { devices, dropped_rows }) => {
+                (self.devices, self.dropped_before) = (devices, dropped_rows);
+            }
+            Input::Committed { alerts, readings, readings_bytes } => {
+                self.committed(alerts, readings, readings_bytes, now);
+            }
+            Input::CommitFailed { alerts, readings, error } => self.commit_failed(alerts, readings, error, now),
+            Input::SpoolFailed(error) => {
+                self.log_failed = true;
+                self.spool_fails(error, now);
+            }
+            Input::Read { lane, values } => {
+                if let Some(hole) = self.lane(lane).read(values) {
+                    self.lost(lane, hole, GapReason::Damage, now);
+                }
+            }
+            Input::ReadFailed { lane, error } => {
+                self.lane(lane).read_failed(now.mono);
+                self.spool_fails(error, now);
+            }
+            Input::Dropped(range) => self.lost(Lane::Readings, range, GapReason::SpaceEnded, now),
+            Input::Connected => self.connected(now),
+            Input::Disconnected(reason) => self.disconnected(&reason, now),
+            Input::PubAck(token) => self.puback(token, now),
+            Input::Ack(bytes) => self.acked(&bytes, now),
+            Input::Stop => self.stop_at = self.stop_at.or(Some(now.mono + STOP_MS)),
+        }
+        self.advance(now);
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Stamp) {
+        match self.uplink.handle_timeout(now.mono) {
+            Some(Due::Connect) => self.connect(now),
+            Some(Due::Drop(reason)) => self.give_up_connection(reason, now),
+            None => {}
+        }
+        self.resend_silent(now);
+        if self.free_at <= now.mono {
+            self.free(now);
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] is due, and why.
+    pub fn poll_timeout(&self) -> Option<(Mono, &'static str)> {
+        if self.finished {
+            return None;
+        }
+        let commit = match self.disk {
+            Disk::Idle => self.commit_at.map(|at| (at, "commit")),
+            Disk::Committing { .. } => None,
+            Disk::Failing { retry_at } => Some((retry_at, "try the commit again")),
+        };
+        let up = self.uplink.is_up();
+        let resend = |lane: &LaneQueue| lane.resend_at().filter(|_| up).map(|at| (at, "send again"));
+        let reread = |lane: &LaneQueue| lane.read_again_at().filter(|_| up).map(|at| (at, "read again"));
+        [
+            commit,
+            self.uplink.deadline().filter(|_| up || self.stop_at.is_none()),
+            self.uplink.has_room(Lane::State).then_some((self.health_at, "publish health")),
+            self.stop_at.filter(|_| !matches!(self.disk, Disk::Committing { .. })).map(|at| (at, "stop")),
+            (self.freed != self.acked_marks()).then_some((self.free_at, "free what is acked")),
+            resend(&self.alerts),
+            resend(&self.readings),
+            reread(&self.alerts),
+            reread(&self.readings),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Figures so far.
+    pub fn counters(&self) -> Counters {
+        let unsafe_yet = self.pending.alerts.len() + self.pending.readings.len() + usize::from(self.is_dirty());
+        Counters {
+            rows_dropped: self.counters.rows_dropped + self.dropped_before,
+            waiting: self.alerts.waiting() + self.readings.waiting() + unsafe_yet as u64,
+            ..self.counters
+        }
+    }
+
+    /// Resident memory for the next health record, KiB.
+    pub fn note_rss(&mut self, rss_kib: u64) {
+        self.rss_kib = rss_kib;
+    }
+
+    /// After every input and timeout: what can be done now is put out.
+    fn advance(&mut self, now: Stamp) {
+        self.commit_if_due(now);
+        self.send_what_fits(now);
+        let drained = !self.is_dirty() && self.alerts.waiting() + self.readings.waiting() == 0;
+        let Some(stop_at) = self.stop_at.filter(|_| !self.finished) else { return };
+        let no_use_waiting = drained || !self.uplink.is_up() || stop_at <= now.mono;
+        // A disk that fails to the last leaves the rows in the side file, where the next start finds them.
+        let disk_is_dead = matches!(self.disk, Disk::Failing { .. }) && stop_at <= now.mono;
+        if (!self.is_dirty() && no_use_waiting) || disk_is_dead {
+            self.free(now);
+            self.say_goodbye(now);
+            self.finished = true;
+            self.outputs.push_back(Output::Finished);
+        }
+    }
+
+    /// Whether anything has been taken that is not durable.
+    fn is_dirty(&self) -> bool {
+        let committing = matches!(self.disk, Disk::Committing { .. });
+        committing || !self.open.is_empty() || !self.pending.alerts.is_empty() || !self.pending.readings.is_empty()
+    }
+
+    fn keep_row(&mut self, device: usize, synced: bool, row: Row, now: Stamp) {
+        if self.pending.readings_bytes > MAX_PENDING_BYTES {
+            self.counters.rows_dropped += 1;
+            return;
+        }
+        let (file, begun) = self.log;
+        if !begun {
+            self.log = (file, true);
+            let bytes = SideRecord::Epoch(self.epoch).frame();
+            self.outputs.push_back(Output::Log { file, bytes, kept: None });
+        }
+        let first = row.readings.first().and_then(|reading| reading.ok()).map(|value| value.as_f64());
+        let kept = Some(Kept { device, time_ms: row.time_ms, first });
+        let (bytes, closed) = self.open.add(device, synced, row, &mut self.readings.next);
+        self.outputs.push_back(Output::Log { file, bytes, kept });
+        self.counters.rows_kept += 1;
+        if let Some((seq, block)) = closed {
+            self.queue_block(seq, block);
+        }
+        self.commit_at.get_or_insert(now.mono + self.settings.commit_every_ms);
+    }
+
+    fn queue_block(&mut self, seq: Seq, block: Block) {
+        // `BlockBuilder` bounds the size; were that wrong, the lane goes on and a gap says what is missing.
+        match self.encode(Lane::Readings, seq, Record::Block(block)) {
+            Some(bytes) => {
+                self.pending.readings_bytes += bytes.len();
+                self.pending.readings.push((seq, bytes));
+            }
+            None => {
+                let gap = Gap { lane: Lane::Readings, from: seq, to: seq, reason: GapReason::Refused };
+                let instead = self.encode(Lane::Readings, seq, Record::Gap(gap));
+                self.pending.readings.extend(instead.map(|bytes| (seq, bytes)));
+            }
+        }
+    }
+
+    fn keep_alert(&mut self, mut alert: Alert) {
+        alert.evidence.truncate(alert.evidence.floor_char_boundary(MAX_EVIDENCE));
+        self.keep_record(Record::Alert(alert));
+    }
+
+    /// Gives a record the next number of the alert lane; it is committed at once.
+    pub(super) fn keep_record(&mut self, record: Record) {
+        if self.pending.alerts.len() >= MAX_PENDING_ALERTS {
+            tracing::error!(?record, "dropped: the disk takes nothing and the queue for it is full");
+            return;
+        }
+        let seq = self.alerts.next;
+        match self.encode(Lane::Alerts, seq, record) {
+            Some(bytes) => {
+                self.alerts.next += 1;
+                self.pending.alerts.push((seq, bytes));
+            }
+            None => tracing::error!("dropped: a record of the alert lane does not fit an envelope"),
+        }
+    }
+
+    pub(super) fn encode(&self, lane: Lane, seq: Seq, record: Record) -> Option<Vec<u8>> {
+        let envelope = Envelope { agent: self.settings.agent.clone(), epoch: self.epoch, lane, seq, record };
+        envelope.encode().ok()
+    }
+
+    /// Starts a commit when one is due and the disk is free: alerts at once, readings at their time.
+    fn commit_if_due(&mut self, now: Stamp) {
+        let disk_free = match self.disk {
+            Disk::Idle => true,
+            Disk::Committing { .. } => false,
+            Disk::Failing { retry_at } => retry_at <= now.mono,
+        };
+        let full = self.pending.readings_bytes >= FULL_COMMIT_BYTES;
+        let stopping = self.stop_at.is_some() && self.commit_at.is_some();
+        let readings_due = full || stopping || self.commit_at.is_some_and(|at| at <= now.mono);
+        let due = readings_due || !self.pending.alerts.is_empty();
+        if !disk_free || !due {
+            return;
+        }
+        let alerts = std::mem::take(&mut self.pending.alerts);
+        let (mut readings, mut covers) = (Vec::new(), None);
+        if readings_due {
+            for (seq, block) in self.open.close_all() {
+                self.queue_block(seq, block);
+            }
+            readings = std::mem::take(&mut self.pending.readings);
+            readings.sort_by_key(|(seq, _)| *seq);
+            self.pending.readings_bytes = 0;
+            self.commit_at = None;
+            covers = Some(self.log.0);
+            self.log = (self.log.0 + 1, false);
+        }
+        self.disk = Disk::Committing { covers };
+        self.outputs.push_back(Output::Commit { alerts, readings });
+    }
+
+    fn committed(&mut self, alerts: Vec<Numbered>, readings: Vec<Numbered>, readings_bytes: u64, now: Stamp) {
+        if let Disk::Committing { covers: Some(through) } = self.disk {
+            self.outputs.push_back(Output::RemoveLogs { through });
+        }
+        self.disk = Disk::Idle;
+        self.retry_ms = RETRY_FIRST_MS;
+        self.counters.durable += (alerts.len() + readings.len()) as u64;
+        self.alerts.committed(alerts);
+        self.readings.committed(readings);
+        if !std::mem::take(&mut self.log_failed) {
+            self.spool_works(now);
+        }
+        if readings_bytes > self.settings.max_bytes {
+            self.outputs.push_back(Output::DropOldest);
+        }
+    }
+
+    fn commit_failed(&mut self, alerts: Vec<Numbered>, readings: Vec<Numbered>, error: String, now: Stamp) {
+        self.disk = Disk::Failing { retry_at: now.mono + self.retry_ms };
+        self.retry_ms = (self.retry_ms * 2).min(RETRY_MAX_MS);
+        self.pending.alerts.splice(0..0, alerts);
+        self.pending.readings_bytes += readings.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        if !readings.is_empty() {
+            self.commit_at = Some(now.mono);
+        }
+        self.pending.readings.splice(0..0, readings);
+        self.spool_fails(error, now);
+    }
+
+    /// A5: told on the spot, and in the health record that needs no disk; the alert lane has it when it can.
+    fn spool_fails(&mut self, error: String, now: Stamp) {
+        tracing::error!(error, "the spool is failing");
+        self.health_at = now.mono;
+        if self.spool_alert.is_none() {
+            let alert = self.spool_alert(AlertPhase::Open, format!("the spool on disk is failing: {error}"), now);
+            self.outputs.push_back(Output::Alarm(alert.clone()));
+            self.keep_alert(alert.clone());
+            self.spool_alert = Some(alert);
+        }
+        self.spool_error = error;
+    }
+
+    fn spool_works(&mut self, now: Stamp) {
+        let Some(opened) = self.spool_alert.take() else { return };
+        self.spool_error.clear();
+        self.health_at = now.mono;
+        let clear = self.spool_alert(AlertPhase::Clear, "the spool on disk works again".into(), now);
+        let clear = Alert { id: opened.id, opened_ms: opened.opened_ms, ..clear };
+        self.outputs.push_back(Output::Alarm(clear.clone()));
+        self.keep_alert(clear);
+    }
+
+    fn spool_alert(&self, phase: AlertPhase, evidence: String, now: Stamp) -> Alert {
+        Alert {
+            // The wall clock keeps it apart from the numbers of earlier runs, the seed from those of WATCH.
+            id: self.settings.seed ^ (now.wall.0 as u64).rotate_left(20),
+            phase,
+            kind: AlertKind::Spool,
+            severity: Severity::Critical,
+            location: self.settings.devices.first().map_or_else(String::new, |device| device.location.clone()),
+            device: String::new(),
+            channel: String::new(),
+            opened_ms: now.wall.0,
+            at_ms: now.wall.0,
+            synced: now.synced,
+            value: None,
+            unit: String::new(),
+            wind_speed: None,
+            score: None,
+            threshold: None,
+            evidence,
+        }
+    }
+
+    /// These numbers will never come: a gap record says so (A4), and nobody waits for them.
+    fn lost(&mut self, lane: Lane, range: SeqRange, reason: GapReason, now: Stamp) {
+        let acked = self.lane(lane).acked();
+        let range = SeqRange { first: range.first.max(acked + 1), last: range.last };
+        if range.first > range.last {
+            return;
+        }
+        tracing::error!(%lane, from = range.first, to = range.last, ?reason, "lost");
+        self.keep_record(Record::Gap(Gap { lane, from: range.first, to: range.last, reason }));
+        self.lane(lane).done(range, now.mono);
+    }
+
+    pub(super) fn lane(&mut self, lane: Lane) -> &mut LaneQueue {
+        match lane {
+            Lane::Alerts => &mut self.alerts,
+            Lane::Readings => &mut self.readings,
+            Lane::State => unreachable!("the state lane is not kept"),
+        }
+    }
+
+    fn acked_marks(&self) -> [Seq; 2] {
+        [self.alerts.acked(), self.readings.acked()]
+    }
+
+    fn free(&mut self, now: Stamp) {
+        self.free_at = now.mono + FREE_EVERY_MS;
+        for (lane, (through, freed)) in Lane::DURABLE.into_iter().zip(self.acked_marks().into_iter().zip(self.freed)) {
+            if through > freed {
+                self.outputs.push_back(Output::Free { lane, through });
+            }
+        }
+        self.freed = self.acked_marks();
+    }
+}
+
+/// Numbers above the ack watermark that were given out and are not on disk.
+fn holes(found: &LaneFound) -> Vec<SeqRange> {
+    let mut holes = Vec::new();
+    let mut next = found.acked + 1;
+    for range in found.present.ranges() {
+        if range.first > next {
+            holes.push(SeqRange { first: next, last: range.first - 1 });
+        }
+        next = next.max(range.last + 1);
+    }
+    if next <= found.high_water {
+        holes.push(SeqRange { first: next, last: found.high_water });
+    }
+    holes
+}

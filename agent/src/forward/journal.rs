@@ -1,0 +1,138 @@
+//! The disk as FORWARD sees it. Two implementations: sled's (`io/journal_sled.rs`) and [`MemoryJournal`].
+
+use std::collections::BTreeMap;
+use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
+
+/// An encoded envelope and its number.
+pub type Numbered = (Seq, Vec<u8>);
+
+/// The disk refused; what was to be written is still the caller's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("spool: {0}")]
+pub struct JournalError(pub String);
+
+/// An append-only log for each durable lane, with an ack watermark.
+///
+/// Values are encoded envelopes of at most [`windward_protocol::MAX_ENVELOPE`] bytes. Sequences may be appended in any
+/// order, and appending one again is harmless.
+pub trait Journal {
+    /// Appends to both lanes and returns when everything appended so far is durable (A1).
+    fn commit(&mut self, alerts: &[Numbered], readings: &[Numbered]) -> Result<(), JournalError>;
+
+    /// Values of a lane from sequence `from` on, in order, about `max_bytes` of them but at least one if there is one.
+    fn read(&mut self, lane: Lane, from: Seq, max_bytes: usize) -> Result<Vec<Numbered>, JournalError>;
+
+    /// Makes it durable that everything up to and including `through` is acked, then gives its space back (A2, A3).
+    fn free(&mut self, lane: Lane, through: Seq) -> Result<(), JournalError>;
+
+    /// Bytes that the readings take on disk.
+    fn readings_bytes(&self) -> u64;
+
+    /// Removes the oldest stretch of readings and names it, to make room (A4). `None`: only the stretch that is being
+    /// written is left.
+    fn drop_oldest_readings(&mut self) -> Result<Option<SeqRange>, JournalError>;
+}
+
+/// What a journal found when it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The spool's epoch.
+    pub epoch: Epoch,
+    /// The alert lane.
+    pub alerts: LaneFound,
+    /// The reading lane.
+    pub readings: LaneFound,
+    /// Contents of the side files, oldest first.
+    pub side_files: Vec<Vec<u8>>,
+    /// What was damaged and set aside, in words for the log; empty when nothing was.
+    pub damage: Vec<String>,
+}
+
+impl Found {
+    /// Everything up to here is acked.
+    pub fn acked(&self, lane: Lane) -> Seq {
+        match lane {
+            Lane::Alerts => self.alerts.acked,
+            Lane::Readings => self.readings.acked,
+            Lane::State => 0,
+        }
+    }
+}
+
+/// What a journal found in one lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneFound {
+    /// Everything up to here is acked.
+    pub acked: Seq,
+    /// Every sequence on disk above `acked`.
+    pub present: SeqSet,
+    /// No sequence above this one was ever given out (A2); at least the greatest one present.
+    pub high_water: Seq,
+}
+
+/// A journal in memory, for tests and for trying the core out; it forgets nothing and survives nothing.
+#[derive(Debug, Default)]
+pub struct MemoryJournal {
+    lanes: [BTreeMap<Seq, Vec<u8>>; 2],
+    acked: [Seq; 2],
+}
+
+impl MemoryJournal {
+    fn index(lane: Lane) -> usize {
+        match lane {
+            Lane::Alerts => 0,
+            Lane::Readings => 1,
+            Lane::State => unreachable!("the state lane is not kept"),
+        }
+    }
+
+    /// The value of one sequence.
+    pub fn value(&self, lane: Lane, seq: Seq) -> Option<&[u8]> {
+        self.lanes[Self::index(lane)].get(&seq).map(Vec::as_slice)
+    }
+
+    /// What reopening would find.
+    pub fn found(&self, epoch: Epoch) -> Found {
+        let lane = |index: usize| {
+            let mut present = SeqSet::new();
+            self.lanes[index].keys().for_each(|&seq| present.insert(SeqRange { first: seq, last: seq }));
+            let last = self.lanes[index].keys().next_back().copied().unwrap_or(0);
+            LaneFound { acked: self.acked[index], present, high_water: last.max(self.acked[index]) }
+        };
+        Found { epoch, alerts: lane(0), readings: lane(1), ..Found::default() }
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn commit(&mut self, alerts: &[Numbered], readings: &[Numbered]) -> Result<(), JournalError> {
+        self.lanes[0].extend(alerts.iter().cloned());
+        self.lanes[1].extend(readings.iter().cloned());
+        Ok(())
+    }
+
+    fn read(&mut self, lane: Lane, from: Seq, max_bytes: usize) -> Result<Vec<Numbered>, JournalError> {
+        let mut bytes = 0;
+        let within = |(_, value): &(&Seq, &Vec<u8>)| {
+            let first = bytes == 0;
+            bytes += value.len();
+            first || bytes <= max_bytes
+        };
+        let values = self.lanes[Self::index(lane)].range(from..).take_while(within);
+        Ok(values.map(|(&seq, value)| (seq, value.clone())).collect())
+    }
+
+    fn free(&mut self, lane: Lane, through: Seq) -> Result<(), JournalError> {
+        let index = Self::index(lane);
+        self.acked[index] = self.acked[index].max(through);
+        self.lanes[index] = self.lanes[index].split_off(&(through + 1));
+        Ok(())
+    }
+
+    fn readings_bytes(&self) -> u64 {
+        self.lanes[1].values().map(|value| value.len() as u64).sum()
+    }
+
+    fn drop_oldest_readings(&mut self) -> Result<Option<SeqRange>, JournalError> {
+        Ok(self.lanes[1].pop_first().map(|(seq, _)| SeqRange { first: seq, last: seq }))
+    }
+}

@@ -1,0 +1,84 @@
+//! The side file: every row of the open blocks, written at once without a sync, so that a killed process loses nothing.
+//!
+//! A side file is a sequence of frames `u16 length, u32 CRC-32C, postcard`, all little endian. It belongs to one
+//! commit: rows that arrive after a commit has begun go to the next file, and a file goes when its commit is durable.
+//! A torn or foreign end is where it ends.
+
+use crc::{CRC_32_ISCSI, Crc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use windward_protocol::{AgentId, Block, BlockBuilder, Channel, Epoch, Reading, Row, Seq};
+
+const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+/// One frame of a side file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum SideRecord {
+    /// First in every file: rows of another epoch have nothing to do here.
+    Epoch(Epoch),
+    /// A block was opened under this number.
+    Open { seq: Seq, device: String, location: String, channels: Vec<Channel>, synced: bool },
+    /// A row of the block with this number.
+    Row { seq: Seq, time_ms: i64, readings: Vec<Reading>, scores: Vec<Option<f32>> },
+}
+
+impl SideRecord {
+    /// The framed bytes.
+    pub(super) fn frame(&self) -> Vec<u8> {
+        #[allow(clippy::unwrap_used, reason = "a Vec grows and the types are sized, so postcard cannot fail")]
+        let body = postcard::to_allocvec(self).unwrap();
+        let mut frame = Vec::with_capacity(body.len() + 6);
+        // At most 64 channels of at most 12 bytes a reading and 6 a score, or of bounded names: far below 64 KiB.
+        frame.extend_from_slice(&(body.len() as u16).to_le_bytes());
+        frame.extend_from_slice(&CRC32C.checksum(&body).to_le_bytes());
+        frame.extend_from_slice(&body);
+        frame
+    }
+}
+
+/// Blocks rebuilt from side files: those that `wanted` asks for, each under the number it was opened with.
+pub(super) fn rebuild(
+    agent: &AgentId,
+    epoch: Epoch,
+    files: &[Vec<u8>],
+    wanted: impl Fn(Seq) -> bool,
+) -> BTreeMap<Seq, Block> {
+    let mut builders: BTreeMap<Seq, BlockBuilder> = BTreeMap::new();
+    for file in files {
+        let mut records = frames(file);
+        if records.next() != Some(SideRecord::Epoch(epoch)) {
+            continue;
+        }
+        for record in records {
+            match record {
+                SideRecord::Epoch(_) => {}
+                SideRecord::Open { seq, device, location, channels, synced } if wanted(seq) => {
+                    builders.insert(seq, BlockBuilder::new(agent, &device, &location, &channels, synced));
+                }
+                SideRecord::Row { seq, time_ms, readings, scores } => {
+                    if let Some(builder) = builders.get_mut(&seq) {
+                        // It fitted when it was written.
+                        let pushed = builder.push(&Row { time_ms, readings, scores });
+                        debug_assert!(pushed.is_ok(), "a row that was in the block fits the block");
+                    }
+                }
+                SideRecord::Open { .. } => {}
+            }
+        }
+    }
+    builders.into_iter().filter_map(|(seq, builder)| Some((seq, builder.finish()?))).collect()
+}
+
+/// The whole frames at the beginning of a file.
+fn frames(mut bytes: &[u8]) -> impl Iterator<Item = SideRecord> + '_ {
+    std::iter::from_fn(move || {
+        let (len, rest) = bytes.split_first_chunk::<2>()?;
+        let (crc, rest) = rest.split_first_chunk::<4>()?;
+        let (body, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
+        if CRC32C.checksum(body) != u32::from_le_bytes(*crc) {
+            return None;
+        }
+        bytes = rest;
+        postcard::from_bytes(body).ok()
+    })
+}

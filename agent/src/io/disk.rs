@@ -1,0 +1,55 @@
+//! The thread that owns the journal: it may wait for the disk, nothing else may.
+
+use crate::forward::Input;
+use crate::forward::journal::{Journal, JournalError, Numbered};
+use tokio::sync::mpsc;
+use windward_protocol::{Lane, Seq};
+
+/// Jobs waiting for the disk. FORWARD asks for one commit, two reads and a few frees at a time, so this never fills.
+const JOBS: usize = 64;
+
+/// Something to be done with the journal.
+#[derive(Debug)]
+pub(super) enum Job {
+    Commit { alerts: Vec<Numbered>, readings: Vec<Numbered> },
+    Read { lane: Lane, from: Seq, max_bytes: usize },
+    Free { lane: Lane, through: Seq },
+    DropOldest,
+}
+
+/// Starts the thread. It ends when the sender of jobs is dropped, with all jobs done.
+pub(super) fn start(
+    mut journal: impl Journal + Send + 'static,
+    answers: mpsc::Sender<Input>,
+) -> std::io::Result<(mpsc::Sender<Job>, std::thread::JoinHandle<()>)> {
+    let (jobs, mut incoming) = mpsc::channel(JOBS);
+    let work = move || {
+        while let Some(job) = incoming.blocking_recv() {
+            if let Some(answer) = carry_out(&mut journal, job) {
+                // Nobody listens any more when the agent is going down; the jobs left are done all the same.
+                drop(answers.blocking_send(answer));
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("disk".into()).spawn(work)?;
+    Ok((jobs, thread))
+}
+
+fn carry_out(journal: &mut impl Journal, job: Job) -> Option<Input> {
+    let failed = |JournalError(error)| Some(Input::SpoolFailed(error));
+    match job {
+        Job::Commit { alerts, readings } => Some(match journal.commit(&alerts, &readings) {
+            Ok(()) => Input::Committed { alerts, readings, readings_bytes: journal.readings_bytes() },
+            Err(JournalError(error)) => Input::CommitFailed { alerts, readings, error },
+        }),
+        Job::Read { lane, from, max_bytes } => Some(match journal.read(lane, from, max_bytes) {
+            Ok(values) => Input::Read { lane, values },
+            Err(JournalError(error)) => Input::ReadFailed { lane, error },
+        }),
+        Job::Free { lane, through } => journal.free(lane, through).err().and_then(failed),
+        Job::DropOldest => match journal.drop_oldest_readings() {
+            Ok(range) => range.map(Input::Dropped),
+            Err(error) => failed(error),
+        },
+    }
+}

@@ -1,0 +1,88 @@
+//! How a value lies on disk: magic, length, envelope. The envelope's own checksum covers it, and the magic lets a raw
+//! scan of a damaged file find it again.
+
+use crc::{CRC_32_ISCSI, Crc};
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use windward_protocol::{Envelope, Epoch, Lane, MAX_ENVELOPE, Seq};
+
+const MAGIC: [u8; 4] = *b"WWv1";
+/// How much of a file is looked at in one go, bytes.
+const WINDOW: u64 = 1024 * 1024;
+const HEAD: usize = MAGIC.len() + 2;
+const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+/// Frames an encoded envelope.
+pub(super) fn frame(envelope: &[u8]) -> Vec<u8> {
+    assert!(envelope.len() <= MAX_ENVELOPE, "an envelope is at most {MAX_ENVELOPE} bytes");
+    let mut framed = Vec::with_capacity(HEAD + envelope.len());
+    framed.extend_from_slice(&MAGIC);
+    framed.extend_from_slice(&(envelope.len() as u16).to_le_bytes());
+    framed.extend_from_slice(envelope);
+    framed
+}
+
+/// The envelope in a frame; `None` when the frame or the envelope's checksum is broken.
+pub(super) fn unframe(framed: &[u8]) -> Option<&[u8]> {
+    let rest = framed.strip_prefix(&MAGIC)?;
+    let (len, envelope) = rest.split_first_chunk::<2>()?;
+    let intact = usize::from(u16::from_le_bytes(*len)) == envelope.len() && has_valid_crc(envelope);
+    intact.then_some(envelope)
+}
+
+/// Intact envelopes of `epoch` and `lane` above `acked` in the raw bytes of a file; empty when it cannot be read.
+pub(super) fn salvage(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> BTreeMap<Seq, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let Ok(mut file) = File::open(file) else { return found };
+    let mut window = Vec::new();
+    loop {
+        // A frame that the end of the window cuts is met whole when more has been read behind it.
+        let read = file.by_ref().take(WINDOW).read_to_end(&mut window).unwrap_or(0);
+        let mut at = 0;
+        while let Some(offset) = window[at..].iter().position(|&byte| byte == MAGIC[0]) {
+            at += offset;
+            if read > 0 && window.len() - at < HEAD + MAX_ENVELOPE {
+                break;
+            }
+            if let Some(envelope) = frame_at(&window[at..])
+                && let Ok(Envelope { epoch: its_epoch, lane: its_lane, seq, .. }) = Envelope::decode(envelope)
+                && (its_epoch, its_lane) == (epoch, lane)
+                && seq > acked
+            {
+                found.insert(seq, envelope.to_vec());
+            }
+            at += 1;
+        }
+        if read == 0 {
+            return found;
+        }
+        window.drain(..at.max(window.len().saturating_sub(HEAD + MAX_ENVELOPE)).min(window.len()));
+    }
+}
+
+fn frame_at(bytes: &[u8]) -> Option<&[u8]> {
+    let (len, rest) = bytes.strip_prefix(&MAGIC)?.split_first_chunk::<2>()?;
+    rest.get(..usize::from(u16::from_le_bytes(*len)))
+}
+
+/// A small value with its checksum, for files of our own.
+pub(super) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
+    #[allow(clippy::unwrap_used, reason = "a Vec grows and the types are sized, so postcard cannot fail")]
+    let mut bytes = postcard::to_allocvec(value).unwrap();
+    let crc = CRC32C.checksum(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// The inverse of [`seal`]; `None` when the bytes are damaged.
+pub(super) fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    has_valid_crc(bytes).then(|| postcard::from_bytes(&bytes[..bytes.len() - 4]).ok())?
+}
+
+/// Whether the last four bytes are the CRC-32C of those before: so ends an envelope, and so ends what `seal` made.
+fn has_valid_crc(bytes: &[u8]) -> bool {
+    bytes.split_last_chunk::<4>().is_some_and(|(body, crc)| CRC32C.checksum(body) == u32::from_le_bytes(*crc))
+}

@@ -1,0 +1,166 @@
+//! The shell: everything that touches the world, and the two loops that drive the cores.
+
+pub mod alerts;
+mod bus;
+pub mod check;
+pub mod clock;
+mod disk;
+mod forward;
+mod frame;
+mod journal_sled;
+mod mqtt;
+mod side_files;
+mod tls;
+mod watch;
+
+use crate::config::{AckMode, Config};
+use crate::forward::journal::Found;
+use crate::forward::{Counters, Forward, Settings, recover};
+use crate::handover::Handover;
+use crate::watch::Watch;
+use alerts::LocalAlarm;
+use anyhow::Context as _;
+use clock::Clock;
+use journal_sled::SledJournal;
+use side_files::SideFiles;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch as signal};
+use tokio::task::JoinHandle;
+use windward_protocol::{AgentId, Alert, Iso8601, Row};
+
+/// The queue between the cores. When it is full a row is dropped and counted, and an alert waits in WATCH's shell.
+const HANDOVERS: usize = 4096;
+/// Answers of the disk thread on their way to FORWARD; when full, the thread waits.
+const ANSWERS: usize = 64;
+
+/// Told of every step of an alert, at the moment it is raised.
+pub type OnAlert = Arc<dyn Fn(&Alert) + Send + Sync>;
+
+/// What a program that runs the agent inside itself may add.
+#[derive(Default)]
+pub struct Options {
+    /// Rows of each device, by name, that the detector learns from before it starts.
+    pub history: BTreeMap<String, Vec<Row>>,
+    /// Told of every step of an alert, after the log and before the local command has run.
+    pub on_alert: Option<OnAlert>,
+}
+
+/// A running agent.
+pub struct Running {
+    stop: signal::Sender<bool>,
+    counters: signal::Receiver<Counters>,
+    watch: JoinHandle<()>,
+    forward: JoinHandle<()>,
+    disk: std::thread::JoinHandle<()>,
+}
+
+impl Running {
+    /// Figures so far.
+    pub fn counters(&self) -> Counters {
+        *self.counters.borrow()
+    }
+
+    /// Comes to a good end: stops reading, makes everything durable, waits a moment for acks, disconnects.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        self.watch.await.context("the watch half failed")?;
+        self.forward.await.context("the forward half failed")?;
+        let joined = tokio::task::spawn_blocking(|| self.disk.join()).await?;
+        joined.map_err(|_| anyhow::anyhow!("the disk thread panicked"))
+    }
+
+    /// Waits for an end that nobody asked for: one of the halves has failed.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        let (half, end) = tokio::select! {
+            end = &mut self.watch => ("watch", end),
+            end = &mut self.forward => ("forward", end),
+        };
+        match end {
+            Ok(()) => anyhow::anyhow!("the {half} half has ended"),
+            Err(error) => anyhow::Error::from(error).context(format!("the {half} half failed")),
+        }
+    }
+}
+
+/// Starts an agent: opens its spool, saves what a killed process has left, then reads and forwards.
+pub async fn start(config: Config, options: Options) -> anyhow::Result<Running> {
+    let clock = Clock::start();
+    let config = Arc::new(config);
+    let (spool, seed) = (config.data.join("spool"), random());
+    let (agent, label) = (config.agent.clone(), Iso8601(clock.now().wall.0).to_string().replace(':', ""));
+    let opened = tokio::task::spawn_blocking(move || open_spool(&spool, &agent, &label)).await?;
+    let (journal, side_files, found) = opened.with_context(|| format!("the spool in {}", config.data.display()))?;
+
+    let alarm = LocalAlarm::new(config.agent.clone(), config.alert_command.clone());
+    let on_alert: OnAlert = match options.on_alert {
+        Some(also) => Arc::new(move |alert| {
+            alarm.raise(alert);
+            also(alert);
+        }),
+        None => Arc::new(move |alert| alarm.raise(alert)),
+    };
+    let (to_forward, from_watch) = mpsc::channel::<Handover>(HANDOVERS);
+    let (answers, from_disk) = mpsc::channel(ANSWERS);
+    let (counters, counted) = signal::channel(Counters::default());
+    let (stop, stopped) = signal::channel(false);
+    let (jobs, disk) = disk::start(journal, answers)?;
+    let shell = forward::Shell {
+        agent: config.agent.clone(),
+        mqtt: config.mqtt.clone(),
+        devices: config.devices.iter().map(|device| device.name.clone()).collect(),
+        clock,
+        jobs,
+        side_files,
+        on_alarm: on_alert.clone(),
+        counters,
+    };
+    let core = Forward::new(settings(&config, seed), &found, clock.now());
+    let forward = tokio::spawn(forward::run(core, shell, from_watch, from_disk));
+
+    let mut core = Watch::new(&config, seed);
+    for (index, device) in config.devices.iter().enumerate() {
+        if let Some(rows) = options.history.get(&device.name) {
+            core.learn(index, rows);
+        }
+    }
+    let watch = tokio::spawn(watch::run(config, core, clock, to_forward, on_alert, stopped));
+    Ok(Running { stop, counters: counted, watch, forward, disk })
+}
+
+fn settings(config: &Config, seed: u64) -> Settings {
+    Settings {
+        agent: config.agent.clone(),
+        farm: config.farm.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        commit_every_ms: config.spool.commit_every_ms,
+        max_bytes: config.spool.max_bytes,
+        broker_ack: config.mqtt.ack == AckMode::Broker,
+        devices: config.manifest(),
+        seed,
+    }
+}
+
+fn open_spool(dir: &Path, agent: &AgentId, label: &str) -> anyhow::Result<(SledJournal, SideFiles, Found)> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let (mut journal, mut found) = SledJournal::open(dir, random(), label)?;
+    for damage in &found.damage {
+        tracing::error!(damage, "the spool was damaged");
+    }
+    found.side_files = SideFiles::read_all(dir).context("cannot read the side files")?;
+    let saved = recover(agent, &mut found, &mut journal)?;
+    tracing::info!(
+        epoch = format_args!("{:016x}", found.epoch),
+        waiting = found.readings.high_water - found.readings.acked,
+        rows_saved = saved,
+        "spool open"
+    );
+    Ok((journal, SideFiles::start(dir)?, found))
+}
+
+/// A random number, from the keys the standard library draws from the system for its hash maps.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,62 @@
+//! The side files on disk: `open-<n>.log`, appended without a sync.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The side files of a spool.
+#[derive(Debug)]
+pub(super) struct SideFiles {
+    dir: PathBuf,
+    open: Option<(u64, File)>,
+}
+
+impl SideFiles {
+    /// What an earlier run has left, oldest first.
+    pub(super) fn read_all(dir: &Path) -> io::Result<Vec<Vec<u8>>> {
+        list(dir)?.into_values().map(fs::read).collect()
+    }
+
+    /// Removes all of them, and starts anew.
+    pub(super) fn start(dir: &Path) -> io::Result<Self> {
+        for path in list(dir)?.into_values() {
+            fs::remove_file(path)?;
+        }
+        Ok(Self { dir: dir.to_path_buf(), open: None })
+    }
+
+    /// Appends to file `number`; the bytes are with the system when this returns, so a killed process keeps them.
+    pub(super) fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = match &mut self.open {
+            Some((open, file)) if *open == number => file,
+            slot => {
+                let path = self.dir.join(format!("open-{number}.log"));
+                let file = OpenOptions::new().create(true).append(true).open(path)?;
+                &mut slot.insert((number, file)).1
+            }
+        };
+        let whole = file.metadata()?.len();
+        // Half a frame would hide those that follow it.
+        file.write_all(bytes).inspect_err(|_| drop(file.set_len(whole)))
+    }
+
+    /// Removes the files up to and including `through`.
+    pub(super) fn remove(&mut self, through: u64) -> io::Result<()> {
+        for (_, path) in list(&self.dir)?.range(..=through) {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+}
+
+fn list(dir: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("open-")?.strip_suffix(".log")?.parse().ok());
+        files.extend(number.map(|number| (number, entry.path())));
+    }
+    Ok(files)
+}

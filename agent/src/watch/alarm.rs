@@ -1,0 +1,215 @@
+//! From verdicts on single readings to the steps of an alert. Pure; time is an argument.
+
+use crate::time::Mono;
+use windward_protocol::AlertPhase;
+
+/// What one reading says about the condition an alarm watches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// The condition holds, this badly: any number that grows as things get worse.
+    Bad(f64),
+    /// It does not hold.
+    Good,
+    /// Nothing can be said: no value, or one between bad and good.
+    Unsure,
+}
+
+/// How patient an alarm is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Patience {
+    /// Bad readings in a row that open it; at least 1.
+    pub(super) open_after: u32,
+    /// Good readings in a row that clear it; at least 1.
+    pub(super) clear_after: u32,
+    /// Shortest time from opening to clearing, ms.
+    pub(super) min_open_ms: u64,
+    /// Shortest time between two steps that are told because things grew worse, ms.
+    pub(super) update_every_ms: u64,
+}
+
+/// An update is worth telling when things are worse than last told by this factor.
+const WORSE: f64 = 1.25;
+
+/// One alarm.
+///
+/// ```text
+///            bad                  open_after bad: OPEN
+///   Idle ──────────▶ Pending ──────────────────────────▶ Open ◀─┐ bad; much worse: UPDATE
+///    ▲                  │                                │ │    │
+///    ├──────────────────┘ good                      good │ └────┘
+///    │                                                   ▼
+///    └────────────────────────────────────────────── Clearing ──▶ back to Open when bad
+///         clear_after good, and min_open_ms over: CLEAR
+/// ```
+///
+/// `Unsure` changes nothing anywhere: a sensor that falls silent in an open alert has not recovered.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Alarm {
+    /// All is well.
+    #[default]
+    Idle,
+    /// Bad, but not for long enough.
+    Pending {
+        /// Bad readings in a row.
+        bad: u32,
+    },
+    /// An alert is open.
+    Open(Told),
+    /// An alert is open and its end is being confirmed.
+    Clearing {
+        /// The open alert.
+        told: Told,
+        /// Good readings in a row.
+        good: u32,
+    },
+}
+
+/// What has been told of an open alert.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    opened: Mono,
+    last: Mono,
+    badness: f64,
+}
+
+impl Alarm {
+    #[cfg(test)]
+    /// Whether an alert is open.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Alarm::Open(_) | Alarm::Clearing { .. })
+    }
+
+    /// Takes the verdict on the reading at `now`; returns the step to tell, if there is one.
+    pub(super) fn step(&mut self, now: Mono, verdict: Verdict, patience: &Patience) -> Option<AlertPhase> {
+        match verdict {
+            Verdict::Bad(badness) => self.bad(now, badness, patience),
+            Verdict::Good => self.good(now, patience),
+            Verdict::Unsure => None,
+        }
+    }
+
+    fn bad(&mut self, now: Mono, badness: f64, patience: &Patience) -> Option<AlertPhase> {
+        let mut told = match *self {
+            Alarm::Idle | Alarm::Pending { .. } => {
+                let bad = if let Alarm::Pending { bad } = self { *bad + 1 } else { 1 };
+                if bad < patience.open_after {
+                    *self = Alarm::Pending { bad };
+                    return None;
+                }
+                *self = Alarm::Open(Told { opened: now, last: now, badness });
+                return Some(AlertPhase::Open);
+            }
+            Alarm::Open(told) | Alarm::Clearing { told, .. } => told,
+        };
+        let worth_telling = badness >= told.badness * WORSE && now - told.last >= patience.update_every_ms;
+        if worth_telling {
+            told = Told { last: now, badness, ..told };
+        }
+        *self = Alarm::Open(told);
+        worth_telling.then_some(AlertPhase::Update)
+    }
+
+    fn good(&mut self, now: Mono, patience: &Patience) -> Option<AlertPhase> {
+        let (told, good) = match *self {
+            Alarm::Idle | Alarm::Pending { .. } => {
+                *self = Alarm::Idle;
+                return None;
+            }
+            Alarm::Open(told) => (told, 1),
+            Alarm::Clearing { told, good } => (told, good.saturating_add(1)),
+        };
+        if good >= patience.clear_after && now - told.opened >= patience.min_open_ms {
+            *self = Alarm::Idle;
+            return Some(AlertPhase::Clear);
+        }
+        *self = Alarm::Clearing { told, good };
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict::{Bad, Good, Unsure};
+    use super::*;
+    use proptest::prelude::*;
+
+    const PATIENCE: Patience = Patience { open_after: 2, clear_after: 3, min_open_ms: 5_000, update_every_ms: 10_000 };
+
+    /// Steps told for one verdict a second, as letters.
+    fn told(verdicts: &[Verdict]) -> String {
+        let mut alarm = Alarm::default();
+        let letter =
+            |(second, verdict): (usize, &Verdict)| match alarm.step(Mono(1_000 * second as u64), *verdict, &PATIENCE) {
+                None => '.',
+                Some(AlertPhase::Open) => 'O',
+                Some(AlertPhase::Update) => 'U',
+                Some(AlertPhase::Clear) => 'C',
+            };
+        verdicts.iter().enumerate().map(letter).collect()
+    }
+
+    #[test]
+    fn one_bad_reading_of_two_needed_opens_nothing() {
+        assert_eq!(told(&[Bad(1.0), Good, Bad(1.0), Good]), "....");
+        assert_eq!(told(&[Bad(1.0), Bad(1.0)]), ".O");
+    }
+
+    #[test]
+    fn silence_neither_opens_nor_clears() {
+        assert_eq!(told(&[Bad(1.0), Unsure, Unsure, Bad(1.0), Good, Good, Unsure, Unsure]), "...O....");
+    }
+
+    #[test]
+    fn clears_after_three_good_readings_in_a_row_but_not_before_five_seconds() {
+        assert_eq!(told(&[Bad(1.0), Bad(1.0), Good, Good, Good, Good, Good]), ".O....C");
+        let mut long = vec![Bad(1.0); 8];
+        long.extend([Good, Good, Bad(1.0), Good, Good, Good]);
+        assert_eq!(told(&long), ".O...........C");
+    }
+
+    #[test]
+    fn tells_that_it_grew_worse_but_not_more_often_than_allowed() {
+        let growing: Vec<Verdict> = (0..24).map(|second| Bad(1.5f64.powi(second))).collect();
+        assert_eq!(told(&growing), ".O.........U.........U..");
+        assert_eq!(told(&[Bad(1.0); 30]).matches('U').count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn opens_and_clears_alternate_and_updates_come_between(
+            readings in prop::collection::vec((0u64..20_000, verdict()), 0..300),
+            open_after in 1u32..5,
+            clear_after in 1u32..5,
+        ) {
+            let patience = Patience { open_after, clear_after, ..PATIENCE };
+            let (mut alarm, mut now, mut open) = (Alarm::default(), Mono(0), None);
+            let (mut bad_run, mut good_run) = (0, 0);
+            for (pause, verdict) in readings {
+                now = now + pause;
+                match verdict {
+                    Bad(_) => (bad_run, good_run) = (bad_run + 1, 0),
+                    Good => (bad_run, good_run) = (0, good_run + 1),
+                    Unsure => {}
+                }
+                match alarm.step(now, verdict, &patience) {
+                    None => {}
+                    Some(AlertPhase::Open) => {
+                        prop_assert!(open.is_none() && bad_run >= open_after);
+                        open = Some(now);
+                    }
+                    Some(AlertPhase::Update) => prop_assert!(open.is_some() && bad_run > 0),
+                    Some(AlertPhase::Clear) => {
+                        prop_assert!(good_run >= clear_after);
+                        prop_assert!(open.take().is_some_and(|opened| now - opened >= patience.min_open_ms));
+                    }
+                }
+                prop_assert_eq!(alarm.is_open(), open.is_some());
+                prop_assert!(open.is_some() || bad_run < open_after, "a bad run that opened nothing");
+            }
+        }
+    }
+
+    fn verdict() -> impl Strategy<Value = Verdict> {
+        prop_oneof![3 => (0.1f64..10.0).prop_map(Bad), 3 => Just(Good), 1 => Just(Unsure)]
+    }
+}
