@@ -1,1 +1,14 @@
-//! sink
+//! Windward's cloud sink: a pure core and a thin shell.
+//!
+//! [`sink`] turns what a broker delivers into a plan: rows to place, people to tell, sequences to ack. [`query`] turns
+//! rows back into answers. Neither touches the world; the shell in [`io`] (feature `shell`) receives, stores, tells and
+//! answers, and is the only part that knows of MQTT, SQLite, AWS, HTTP and the clock.
+
+pub mod config;
+pub mod decode;
+#[cfg(feature = "shell")]
+pub mod io;
+pub mod notify;
+pub mod place;
+pub mod query;
+pub mod sink;

@@ -1,2 +1,9 @@
-//! sink
-fn main() {}
+//! The binary `windward-sink`.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

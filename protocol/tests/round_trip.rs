@@ -1,5 +1,7 @@
 //! Whatever is packed comes out as it went in, and whatever was tampered with is refused.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use windward_protocol::batch::{self, BatchBuilder, MAX_BATCH};
 use windward_protocol::{

@@ -1,5 +1,7 @@
 //! The bytes of wire version 1. Never edited: a sink must read what an agent of any age has on its disk.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use windward_protocol::batch::{self, BatchBuilder};
 use windward_protocol::{
     Ack, AgentId, Alert, AlertKind, AlertPhase, BlockBuilder, Channel, DeviceHealth, DeviceManifest, Envelope, Gap,

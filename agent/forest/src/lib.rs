@@ -107,7 +107,7 @@ impl core::error::Error for Refused {}
 /// Largest magnitude of an input; differences of two such numbers are still finite as `f32`.
 pub const MAX_MAGNITUDE: f32 = f32::MAX / 4.0;
 
-/// A Random Cut Forest over a stream. See the [crate](crate) for what it computes.
+/// A Random Cut Forest over a stream. See the [crate] for what it computes.
 #[derive(Clone, Debug)]
 pub struct Forest {
     options: Options,

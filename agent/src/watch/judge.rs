@@ -119,12 +119,12 @@ impl Judge {
         }
     }
 
-    /// Learns from a row of history, oldest first, and raises nothing.
-    pub fn learn(&mut self, stamp: Stamp, readings: &[Reading]) {
+    /// Learns from a row of history, oldest first, and raises nothing. Only the detectors learn: how long a value was
+    /// held and how long a device was silent is counted from the start of judging, on a clock that history does not have.
+    pub fn learn(&mut self, _stamp: Stamp, readings: &[Reading]) {
         assert_eq!(readings.len(), self.states.len(), "one reading a channel");
         for (index, &reading) in readings.iter().enumerate() {
             self.opinion(index, reading);
-            self.held_ms(index, stamp, reading);
         }
     }
 

@@ -64,7 +64,7 @@ fn each_fault_of_the_demo_farm_is_raised_in_time_and_cleared_after() {
 
 #[test]
 fn a_day_of_turbulent_wind_raises_nothing() {
-    for seed in 100..102 {
+    for seed in 100..103 {
         let (mut judge, mut breeze) = warm(seed);
         for second in 3_600..90_000 {
             let judged = judge.judge(at(second), &[wind(breeze.next())]);
@@ -199,6 +199,16 @@ fn history_teaches_and_raises_nothing() {
     let (mut taught, mut breeze) = warm(11);
     let judged = taught.judge(at(3_600), &[wind(breeze.next() + 15.0)]);
     assert_eq!(judged.alerts.len(), 1, "the first reading after history is judged: {judged:?}");
+}
+
+#[test]
+fn a_hold_is_counted_from_the_start_and_not_from_history() {
+    let mut judge = judge(DetectConfig::default());
+    for _ in 0..600 {
+        judge.learn(at(0), &[wind(8.0)]);
+    }
+    let stuck = (5_000..5_200).find(|&second| !judge.judge(at(second), &[wind(8.0)]).alerts.is_empty());
+    assert_eq!(stuck, Some(5_060));
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! Arguments, signals and exit codes.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use windward_sink::config::{self, Config};
+use windward_sink::io::dynamodb::DynamoDb;
+use windward_sink::io::sns::Sns;
+use windward_sink::io::store::Store;
+use windward_sink::io::{self, mqtt};
+
+/// Windward's cloud sink: takes what the agents of a wind farm send, stores every reading once, tells people of every
+/// alert once, and shows the farm on a page.
+#[derive(Parser)]
+#[command(
+    name = "windward-sink",
+    version,
+    after_help = "\
+Logging: RUST_LOG=debug, or RUST_LOG=windward_sink=debug,info for one part; info unless set.
+AWS credentials come from where the AWS SDK looks: environment, profile, container or instance role."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until Ctrl-C or SIGTERM; then finish and ack what was taken.
+    Run {
+        /// Configuration file; deploy/examples/sink.toml explains every key.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Try everything the configuration names, and say how each part stands. Fails if any part does.
+    Check {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Make the DynamoDB tables that are not there.
+        #[arg(long)]
+        create: bool,
+    },
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let done = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(perform(arguments.command)));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("windward-sink: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(command: Command) -> Result<bool> {
+    match command {
+        Command::Run { config } => run(Config::from_file(&config)?).await,
+        Command::Check { config, create } => check(Config::from_file(&config)?, create).await,
+    }
+}
+
+async fn run(config: Config) -> Result<bool> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut running = io::start(config).await?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+        error = running.failed() => return Err(error),
+    }
+    tracing::info!("stopping");
+    let counters = running.counters();
+    running.stop().await?;
+    tracing::info!(?counters, "stopped");
+    Ok(true)
+}
+
+async fn check(config: Config, create: bool) -> Result<bool> {
+    let mut all = say("configuration", Ok(format!("farm {}", config.farm)));
+    all &= say("broker", mqtt::check(&config.mqtt).await);
+    if let (true, config::Store::DynamoDb(dynamodb)) = (create, &config.store) {
+        let made = DynamoDb::open(dynamodb).await.create_tables().await;
+        all &= say(
+            "create",
+            made.map(|made| match made.len() {
+                0 => "all tables were there".into(),
+                _ => made.join(", "),
+            }),
+        );
+    }
+    let store = match Store::open(&config.store).await {
+        Ok(store) => store.check().await,
+        Err(error) => Err(error),
+    };
+    all &= say("store", store);
+    if let Some(sns) = &config.notify.sns {
+        all &= say("sns", Sns::open(sns).await.check().await);
+    }
+    if let Some(webhook) = &config.notify.webhook {
+        // A webhook has no question that is not an alarm; it is only named here.
+        all &= say("webhook", Ok(format!("{}, not called by a check", webhook.url)));
+    }
+    let listening = tokio::net::TcpListener::bind(config.http.listen).await;
+    all &= say(
+        "http",
+        listening
+            .map(|_| config.http.listen.to_string())
+            .map_err(|error| anyhow::anyhow!("{}: {error}", config.http.listen)),
+    );
+    Ok(all)
+}
+
+fn say(part: &str, result: Result<String>) -> bool {
+    match &result {
+        Ok(how) => println!("ok      {part:14} {how}"),
+        Err(why) => println!("failed  {part:14} {why:#}"),
+    }
+    result.is_ok()
+}

@@ -1,0 +1,371 @@
+//! The configuration: raw TOML, refused on anything unknown, then checked once into what the sink uses.
+
+use crate::notify::Policy;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Everything the sink is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Farm, the partition of the alerts.
+    pub farm: String,
+    /// Where deliveries come from.
+    pub mqtt: Mqtt,
+    /// Where rows go.
+    pub store: Store,
+    /// Who is told of alerts.
+    pub notify: Notify,
+    /// Where the page and the API listen.
+    pub http: Http,
+}
+
+/// The broker.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mqtt {
+    /// Host name or address.
+    pub host: String,
+    /// Port; 1883 unless given.
+    #[serde(default = "default_port")]
+    pub port: u16,
+    /// Client id; the broker keeps the session under it. Each sink needs its own.
+    #[serde(default = "default_client_id")]
+    pub client_id: String,
+    /// Several sinks of one group share the agents between them (`$share`).
+    pub group: Option<String>,
+    /// Time between pings, seconds, at least 5.
+    #[serde(default = "default_keep_alive_s")]
+    pub keep_alive_s: u16,
+    /// CA certificates (PEM); with them the connection is TLS.
+    pub ca: Option<PathBuf>,
+    /// Client certificate (PEM).
+    pub cert: Option<PathBuf>,
+    /// Its key (PEM).
+    pub key: Option<PathBuf>,
+    /// User name.
+    pub username: Option<String>,
+    /// File that holds the password, and nothing else.
+    pub password_file: Option<PathBuf>,
+}
+
+/// Where rows go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Store {
+    /// A SQLite file; the embedded default.
+    Sqlite(PathBuf),
+    /// DynamoDB.
+    DynamoDb(DynamoDb),
+}
+
+/// DynamoDB. Credentials come from where the AWS SDK looks: environment, profile, container or instance role.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DynamoDb {
+    /// Another endpoint than the region's, for emulators.
+    pub endpoint: Option<String>,
+    /// Region; the SDK's own search unless given.
+    pub region: Option<String>,
+    /// First part of every table's name.
+    #[serde(default = "default_prefix")]
+    pub prefix: String,
+}
+
+/// Who is told of alerts.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
+    /// Whether the end of an alert is told too.
+    #[serde(default)]
+    pub clear: bool,
+    /// An SNS topic.
+    pub sns: Option<Sns>,
+    /// A webhook.
+    pub webhook: Option<Webhook>,
+}
+
+impl Notify {
+    /// What the core needs to know of it.
+    pub fn policy(&self) -> Policy {
+        Policy { sns: self.sns.is_some(), webhook: self.webhook.is_some(), clear: self.clear }
+    }
+}
+
+/// An SNS topic.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sns {
+    /// ARN of the topic. A FIFO topic (`….fifo`) also absorbs the repeat a crash at the wrong moment can cause.
+    pub topic: String,
+    /// Another endpoint than the region's, for emulators.
+    pub endpoint: Option<String>,
+    /// Region; the SDK's own search unless given.
+    pub region: Option<String>,
+}
+
+/// A webhook: every alert is one POST of JSON.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// How long one POST may take, ms: 100 to 20000; 5000 unless given.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: u64,
+}
+
+/// Where the page and the API listen.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port; port 0 takes a free one. Loopback only, because nobody is asked who they are.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+}
+
+/// Why a configuration was refused; every text names file and line or key, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("{file}: {error}")]
+    Unreadable {
+        /// File.
+        file: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The text is no TOML, or has unknown, missing or mistyped keys.
+    #[error("{file}:{line}: {reason}")]
+    Malformed {
+        /// File.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A key has a value that cannot work.
+    #[error("{file}: {key}: {reason}")]
+    Invalid {
+        /// File.
+        file: String,
+        /// Key, with its tables.
+        key: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks `text`; `file` is named in errors.
+    pub fn from_toml(text: &str, file: &str) -> Result<Self, ConfigError> {
+        let raw: Raw = toml::from_str(text).map_err(|error| malformed(text, file, &error))?;
+        let invalid = |(key, reason): (&'static str, String)| ConfigError::Invalid { file: file.into(), key, reason };
+        check(raw).map_err(invalid)
+    }
+
+    /// Reads and checks the file.
+    pub fn from_file(path: &std::path::Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::from_toml(&text, &file),
+            Err(error) => Err(ConfigError::Unreadable { file, error }),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    farm: String,
+    mqtt: Mqtt,
+    store: RawStore,
+    #[serde(default)]
+    notify: Notify,
+    http: Option<Http>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStore {
+    sqlite: Option<PathBuf>,
+    dynamodb: Option<DynamoDb>,
+}
+
+fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
+    let refuse = |key, reason: &str| Err((key, reason.to_string()));
+    if raw.farm.is_empty() {
+        return refuse("farm", "is empty; it names the farm in tables and messages");
+    }
+    check_mqtt(&raw.mqtt)?;
+    let store = match (raw.store.sqlite, raw.store.dynamodb) {
+        (Some(path), None) => Store::Sqlite(path),
+        (None, Some(dynamodb)) => Store::DynamoDb(dynamodb),
+        (None, None) => return refuse("store", "say where rows go: sqlite = \"<file>\" or dynamodb = { … }"),
+        (Some(_), Some(_)) => return refuse("store", "has both sqlite and dynamodb; keep one"),
+    };
+    if let Some(webhook) = &raw.notify.webhook {
+        if !webhook.url.starts_with("http://") && !webhook.url.starts_with("https://") {
+            return refuse("notify.webhook.url", "must begin with http:// or https://");
+        }
+        if !(100..=20_000).contains(&webhook.timeout_ms) {
+            return refuse("notify.webhook.timeout_ms", "must be 100 to 20000");
+        }
+    }
+    if let Some(sns) = &raw.notify.sns
+        && !sns.topic.starts_with("arn:")
+    {
+        return refuse("notify.sns.topic", "must be an ARN, like arn:aws:sns:eu-west-1:123456789012:alerts");
+    }
+    let http = raw.http.unwrap_or(Http { listen: default_listen() });
+    if !http.listen.ip().is_loopback() {
+        let reason = format!(
+            "{} is not a loopback address, and page and API ask nobody who they are; listen on 127.0.0.1 and put a \
+             proxy with authentication before it",
+            http.listen
+        );
+        return Err(("http.listen", reason));
+    }
+    Ok(Config { farm: raw.farm, mqtt: raw.mqtt, store, notify: raw.notify, http })
+}
+
+fn check_mqtt(mqtt: &Mqtt) -> Result<(), (&'static str, String)> {
+    let refuse = |key, reason: &str| Err((key, reason.to_string()));
+    if mqtt.keep_alive_s < 5 {
+        return refuse("mqtt.keep_alive_s", "must be at least 5");
+    }
+    if let Some(group) = &mqtt.group
+        && (group.is_empty() || group.contains(['/', '+', '#']))
+    {
+        return refuse("mqtt.group", "must be a name without / + #");
+    }
+    if mqtt.client_id.is_empty() {
+        return refuse("mqtt.client_id", "is empty; the broker keeps the session under it");
+    }
+    if mqtt.cert.is_some() != mqtt.key.is_some() {
+        return refuse("mqtt.cert", "cert and key go together");
+    }
+    if mqtt.cert.is_some() && mqtt.ca.is_none() {
+        return refuse("mqtt.ca", "is needed with a client certificate");
+    }
+    if mqtt.password_file.is_some() && mqtt.username.is_none() {
+        return refuse("mqtt.username", "is needed with password_file");
+    }
+    Ok(())
+}
+
+fn malformed(text: &str, file: &str, error: &toml::de::Error) -> ConfigError {
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let line = 1 + text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+    let mut reason = error.message().to_string();
+    if let Some(suggestion) = suggest(error.message()) {
+        reason.push_str(&format!("; did you mean `{suggestion}`?"));
+    }
+    ConfigError::Malformed { file: file.into(), line, reason }
+}
+
+/// The expected key nearest to the unknown one, when it is near: both stand in backticks in serde's message.
+fn suggest(message: &str) -> Option<&str> {
+    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    let near = quoted.map(|known| (distance(unknown, known), known)).min()?;
+    (near.0 <= 1 + unknown.len() / 3).then_some(near.1)
+}
+
+/// Edit distance (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut costs: Vec<usize> = (0..=b.len()).collect();
+    for (row, x) in a.bytes().enumerate() {
+        let mut corner = std::mem::replace(&mut costs[0], row + 1);
+        for (column, y) in b.bytes().enumerate() {
+            let cost = (corner + usize::from(x != y)).min(costs[column] + 1).min(costs[column + 1] + 1);
+            corner = std::mem::replace(&mut costs[column + 1], cost);
+        }
+    }
+    costs[b.len()]
+}
+
+fn default_port() -> u16 {
+    1883
+}
+
+fn default_client_id() -> String {
+    "windward-sink".into()
+}
+
+fn default_keep_alive_s() -> u16 {
+    30
+}
+
+fn default_prefix() -> String {
+    "windward-".into()
+}
+
+fn default_timeout_ms() -> u64 {
+    5_000
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "farm = \"north-ridge\"\n[mqtt]\nhost = \"127.0.0.1\"\n[store]\nsqlite = \"farm.db\"\n";
+
+    fn refused(text: &str) -> String {
+        Config::from_toml(text, "sink.toml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_least_configuration_is_enough() {
+        let config = Config::from_toml(LEAST, "sink.toml").unwrap();
+        assert_eq!(config.mqtt.port, 1883);
+        assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.notify.policy(), Policy::default());
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        let example = include_str!("../../deploy/examples/sink.toml");
+        Config::from_toml(example, "sink.toml").unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_the_key_that_was_meant() {
+        let error = refused(&LEAST.replace("host =", "hots ="));
+        assert!(error.starts_with("sink.toml:3: unknown field `hots`"), "{error}");
+        assert!(error.ends_with("did you mean `host`?"), "{error}");
+        let error = refused(&format!("{LEAST}[notify]\nwebhok = {{ url = \"http://x\" }}\n"));
+        assert!(error.starts_with("sink.toml:7: "), "{error}");
+        assert!(error.ends_with("did you mean `webhook`?"), "{error}");
+        let error = refused(&format!("{LEAST}zzzzzz = 1\n"));
+        assert!(!error.contains("did you mean"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_the_reason() {
+        for (addition, reason) in [
+            ("[http]\nlisten = \"0.0.0.0:8080\"\n", "http.listen: 0.0.0.0:8080 is not a loopback address"),
+            ("dynamodb = {}\n", "store: has both sqlite and dynamodb"),
+            ("[notify]\nsns = { topic = \"alerts\" }\n", "notify.sns.topic: must be an ARN"),
+            ("[notify]\nwebhook = { url = \"ftp://x\" }\n", "notify.webhook.url: must begin with"),
+        ] {
+            let error = refused(&format!("{LEAST}{addition}"));
+            assert!(error.contains(reason), "{error}");
+        }
+        let error = refused(&LEAST.replace("sqlite = \"farm.db\"\n", ""));
+        assert!(error.contains("store: say where rows go"), "{error}");
+        let error = refused(&LEAST.replace("[store]", "keep_alive_s = 1\n[store]"));
+        assert!(error.contains("mqtt.keep_alive_s: must be at least 5"), "{error}");
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, edits) in [("", "", 0), ("host", "hots", 2), ("webhok", "webhook", 1), ("abc", "", 3)] {
+            assert_eq!((distance(a, b), distance(b, a)), (edits, edits), "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Rows to items and back, and DynamoDB's attribute values.
+
+use crate::place::{AlertRow, ChannelSummary, ReadingsRow, StatsRow};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use std::collections::{BTreeSet, HashMap};
+
+/// One item.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// Least and greatest magnitude of a DynamoDB number; outside of it the whole write is refused.
+const MAGNITUDE: std::ops::Range<f64> = 1e-130..1e126;
+
+/// Text.
+pub(super) fn text(text: impl AsRef<str>) -> AttributeValue {
+    AttributeValue::S(text.as_ref().to_string())
+}
+
+/// A whole number.
+pub(super) fn number(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// A number, if DynamoDB can hold it.
+pub(super) fn finite(number: f64) -> Option<AttributeValue> {
+    match number.abs() {
+        size if size == 0.0 || (1e-6..1e15).contains(&size) => Some(AttributeValue::N(number.to_string())),
+        size if MAGNITUDE.contains(&size) => Some(AttributeValue::N(format!("{number:e}"))),
+        _ => None,
+    }
+}
+
+/// Text of an item.
+pub(super) fn get_text(item: &Item, name: &str) -> Option<String> {
+    item.get(name)?.as_s().ok().cloned()
+}
+
+/// A whole number of an item.
+pub(super) fn get_i64(item: &Item, name: &str) -> Option<i64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// A number of an item.
+pub(super) fn get_number(item: &Item, name: &str) -> Option<f64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// Bytes of an item; empty when there are none.
+pub(super) fn get_bytes(item: &Item, name: &str) -> Vec<u8> {
+    let blob = item.get(name).and_then(|value| value.as_b().ok());
+    blob.map(|blob| blob.as_ref().to_vec()).unwrap_or_default()
+}
+
+/// A block's item.
+pub(super) fn readings_item(row: &ReadingsRow) -> Item {
+    let summary = |channel: &ChannelSummary| {
+        let mut map = Item::from([("unit".into(), text(&channel.unit)), ("n".into(), number(i64::from(channel.n)))]);
+        for (name, value) in [
+            ("min", channel.min),
+            ("mean", channel.mean),
+            ("max", channel.max),
+            ("std", channel.std),
+            ("last", channel.last),
+            ("max_score", channel.max_score),
+        ] {
+            map.extend(value.and_then(finite).map(|value| (name.to_string(), value)));
+        }
+        (channel.name.clone(), AttributeValue::M(map))
+    };
+    Item::from([
+        ("agent".into(), text(row.agent.as_str())),
+        ("device".into(), text(&row.device)),
+        ("location".into(), text(&row.location)),
+        ("first_ms".into(), number(row.first_ms)),
+        ("last_ms".into(), number(row.last_ms)),
+        ("n".into(), number(i64::from(row.n))),
+        ("synced".into(), AttributeValue::Bool(row.synced)),
+        ("channels".into(), AttributeValue::M(row.channels.iter().map(summary).collect())),
+        ("block".into(), AttributeValue::B(Blob::new(row.block.clone()))),
+    ])
+}
+
+/// The item of statistics.
+pub(super) fn stats_item(row: &StatsRow) -> Item {
+    let stats = &row.stats;
+    let mut item = Item::from([
+        ("unit".into(), text(&stats.channel.unit)),
+        ("window_ms".into(), number(i64::from(stats.window_ms))),
+        ("n".into(), number(i64::from(stats.n))),
+        ("due".into(), number(i64::from(stats.due))),
+    ]);
+    for (name, value) in [
+        ("mean", Some(stats.mean)),
+        ("min", Some(stats.min)),
+        ("max", Some(stats.max)),
+        ("std", Some(stats.std)),
+        ("turbulence", row.turbulence),
+        ("gust_3s", stats.gust_3s),
+    ] {
+        item.extend(value.and_then(finite).map(|value| (name.to_string(), value)));
+    }
+    item
+}
+
+/// An alert's row.
+pub(super) fn alert_row(item: &Item) -> AlertRow {
+    let text = |name| get_text(item, name).unwrap_or_default();
+    AlertRow {
+        sort: text("sk"),
+        agent: text("agent"),
+        id: u64::from_str_radix(&text("id"), 16).unwrap_or_default(),
+        location: text("location"),
+        device: text("device"),
+        channel: text("channel"),
+        kind: text("kind"),
+        severity: text("severity"),
+        opened_ms: get_i64(item, "opened_ms").unwrap_or_default(),
+        at_ms: get_i64(item, "at_ms").unwrap_or_default(),
+        cleared_ms: get_i64(item, "cleared_ms"),
+        value: get_number(item, "value"),
+        unit: text("unit"),
+        wind_speed: get_number(item, "wind_speed"),
+        anomaly_score: get_number(item, "anomaly_score"),
+        threshold: get_number(item, "threshold"),
+        evidence: text("evidence"),
+        notified_ms: get_i64(item, "notified_ms"),
+    }
+}
+
+/// The members of a number set.
+pub(super) fn numbers(value: Option<&AttributeValue>) -> BTreeSet<u16> {
+    let numbers = value.and_then(|value| value.as_ns().ok());
+    let members = numbers.into_iter().flatten();
+    members.filter_map(|number| number.parse().ok()).collect()
+}
+
+/// A key with a sort key.
+pub(super) fn key(pk: &str, sk: &str) -> Item {
+    Item::from([("pk".into(), text(pk)), ("sk".into(), text(sk))])
+}

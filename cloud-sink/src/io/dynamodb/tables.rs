@@ -1,0 +1,92 @@
+//! The tables: made on an emulator or by hand; in production by the stack's template.
+
+use super::{BY_AGENT, DynamoDb};
+use crate::io::aws;
+use anyhow::{Context, Result, anyhow, bail};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType, TableStatus,
+};
+use std::time::Duration;
+
+/// How long `check --create` waits for a table, seconds.
+const CREATE_WAIT_S: u32 = 60;
+/// Tables, and whether they have a sort key.
+const TABLES: [(&str, bool); 7] = [
+    ("readings", true),
+    ("alerts", true),
+    ("stats", true),
+    ("agents", false),
+    ("ledger", true),
+    ("gaps", true),
+    ("poison", true),
+];
+
+impl DynamoDb {
+    /// Makes the tables that are not there, and waits until they can be used. Gives the names of those made.
+    pub async fn create_tables(&self) -> Result<Vec<String>> {
+        let mut made = Vec::new();
+        for (name, sorted) in TABLES {
+            let table = self.table(name);
+            let described = self.client.describe_table().table_name(&table).send().await;
+            match described.map_err(|error| error.into_service_error()) {
+                Ok(_) => continue,
+                Err(error) if error.is_resource_not_found_exception() => {}
+                Err(error) => bail!("{table}: {}", aws::explain(&error)),
+            }
+            self.create_table(name, sorted).await.with_context(|| table.clone())?;
+            made.push(table);
+        }
+        Ok(made)
+    }
+
+    pub(in crate::io) async fn check(&self) -> Result<String> {
+        for (name, _) in TABLES {
+            let table = self.table(name);
+            let described = self.client.describe_table().table_name(&table).send().await;
+            described.map_err(|error| anyhow!("table {table}: {}", aws::explain(&error)))?;
+        }
+        Ok(format!("DynamoDB, {} tables {}*", TABLES.len(), self.prefix))
+    }
+
+    async fn create_table(&self, name: &str, sorted: bool) -> Result<()> {
+        let mut create = self
+            .client
+            .create_table()
+            .table_name(self.table(name))
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(attribute("pk")?)
+            .key_schema(key_part("pk", KeyType::Hash)?);
+        if sorted {
+            create = create.attribute_definitions(attribute("sk")?).key_schema(key_part("sk", KeyType::Range)?);
+        }
+        if name == "alerts" {
+            let index = GlobalSecondaryIndex::builder()
+                .index_name(BY_AGENT)
+                .key_schema(key_part("agent", KeyType::Hash)?)
+                .key_schema(key_part("sk", KeyType::Range)?)
+                .projection(Projection::builder().projection_type(ProjectionType::All).build())
+                .build()?;
+            create = create.attribute_definitions(attribute("agent")?).global_secondary_indexes(index);
+        }
+        let created = create.send().await;
+        created.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
+        for _ in 0..CREATE_WAIT_S {
+            let described = self.client.describe_table().table_name(self.table(name)).send().await;
+            let status = described.ok().and_then(|answer| answer.table?.table_status);
+            if status == Some(TableStatus::Active) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        bail!("was made, but cannot be used after {CREATE_WAIT_S} s")
+    }
+}
+
+fn attribute(name: &str) -> Result<AttributeDefinition> {
+    Ok(AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()?)
+}
+
+fn key_part(name: &str, kind: KeyType) -> Result<KeySchemaElement> {
+    Ok(KeySchemaElement::builder().attribute_name(name).key_type(kind).build()?)
+}

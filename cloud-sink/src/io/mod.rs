@@ -1,0 +1,303 @@
+//! The shell: receives, commits, tells, acks and answers. What it decides stands in the core.
+
+mod api;
+mod aws;
+pub mod clock;
+pub mod dynamodb;
+pub mod mqtt;
+pub mod sns;
+pub mod sqlite;
+pub mod store;
+pub mod tell;
+pub mod webhook;
+
+use crate::config::Config;
+use crate::decode::Delivery;
+use crate::notify::Policy;
+use crate::sink::{self, Plan, Remaining};
+use anyhow::{Context, Result};
+use mqtt::{Incoming, Reply};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use store::Store;
+use tell::Teller;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Most deliveries committed together. Whatever waits is taken, nothing waits for more to come; and an alert waits for
+/// no more than this much of a backlog.
+const GROUP: usize = 64;
+/// Most deliveries of which people are being told at once. When full, the agent gets no ack, and sends again.
+const TELLING: usize = 64;
+/// Pause before a failed commit is tried again, and the longest.
+const COMMIT_PAUSE_MS: (u64, u64) = (250, 10_000);
+/// How long a graceful stop waits for what is under way.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long it then waits for clients of page and API.
+const HANG_UP: Duration = Duration::from_secs(2);
+
+/// A sink at work.
+pub struct Running {
+    /// Where page and API listen.
+    pub http: SocketAddr,
+    counts: Arc<Counts>,
+    stop: watch::Sender<Stop>,
+    receiver: JoinHandle<()>,
+    committer: JoinHandle<()>,
+    server: JoinHandle<()>,
+}
+
+/// What a sink has done since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages taken from the broker.
+    pub deliveries: u64,
+    /// Envelopes stored for the first time.
+    pub envelopes: u64,
+    /// Readings in them: one a row and channel, failed reads included.
+    pub readings: u64,
+    /// Envelopes stored before, which changed nothing.
+    pub repeated: u64,
+    /// Steps of alerts received, repeats included.
+    pub alerts: u64,
+    /// Notices told, or found to be told before.
+    pub told: u64,
+    /// Notices given up for now.
+    pub untold: u64,
+    /// Messages or envelopes that could not be decoded.
+    pub poison: u64,
+    /// Commits that failed and were tried again.
+    pub commits_failed: u64,
+    /// Whether the broker has granted the subscriptions.
+    pub connected: bool,
+}
+
+/// The counters while they count.
+#[derive(Debug, Default)]
+struct Counts {
+    deliveries: AtomicU64,
+    envelopes: AtomicU64,
+    readings: AtomicU64,
+    repeated: AtomicU64,
+    alerts: AtomicU64,
+    told: AtomicU64,
+    untold: AtomicU64,
+    poison: AtomicU64,
+    commits_failed: AtomicU64,
+    connected: AtomicBool,
+}
+
+/// How far stopping has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// Not at all.
+    Run,
+    /// Nothing new is taken; what was taken is finished.
+    Drain,
+    /// Acks are out; disconnect.
+    Quit,
+}
+
+/// Starts a sink. It is up when this returns; the broker may come later.
+pub async fn start(config: Config) -> Result<Running> {
+    let store = Store::open(&config.store).await?;
+    let teller = Teller::open(store.clone(), &config.notify).await;
+    let counts = Arc::new(Counts::default());
+    let listener = tokio::net::TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.http.listen))?;
+    let http = listener.local_addr()?;
+    let (stop, stopped) = watch::channel(Stop::Run);
+    let (into, incoming) = mpsc::channel(mqtt::QUEUE);
+    let server = tokio::spawn(api::serve(
+        listener,
+        api::Shared::new(config.farm.clone(), store.clone(), counts.clone()),
+        stopped.clone(),
+    ));
+    let committer = Committer {
+        farm: config.farm,
+        policy: config.notify.policy(),
+        store,
+        teller,
+        counts: counts.clone(),
+        telling: JoinSet::new(),
+    };
+    let committer = tokio::spawn(committer.run(incoming, stopped.clone()));
+    let receiver = tokio::spawn(mqtt::receive(config.mqtt, into, stopped, counts.clone()));
+    tracing::info!(%http, "page and API");
+    Ok(Running { http, counts, stop, receiver, committer, server })
+}
+
+impl Running {
+    /// What it has done until now.
+    pub fn counters(&self) -> Counters {
+        self.counts.read()
+    }
+
+    /// Returns only if a part of the sink has ended by itself, which is a fault: nothing goes on without it. Drop the
+    /// sink then; a stop would wait for that part.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        let (part, ended) = tokio::select! {
+            ended = &mut self.receiver => ("receiver", ended),
+            ended = &mut self.committer => ("committer", ended),
+            ended = &mut self.server => ("page and API", ended),
+        };
+        match ended {
+            Ok(()) => anyhow::anyhow!("the {part} has ended"),
+            Err(error) => anyhow::anyhow!("the {part} has ended: {error}"),
+        }
+    }
+
+    /// Stops: takes nothing more, finishes and acks what it took, disconnects.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop.send_replace(Stop::Drain);
+        // What is not finished in time stays unacked, and comes again.
+        if tokio::time::timeout(DRAIN, &mut self.committer).await.is_err() {
+            tracing::warn!("stopped with deliveries unfinished; they come again");
+            self.committer.abort();
+        }
+        self.stop.send_replace(Stop::Quit);
+        self.receiver.await?;
+        if tokio::time::timeout(HANG_UP, &mut self.server).await.is_err() {
+            tracing::debug!("a client of page or API did not hang up");
+            self.server.abort();
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn read(&self) -> Counters {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counters {
+            deliveries: read(&self.deliveries),
+            envelopes: read(&self.envelopes),
+            readings: read(&self.readings),
+            repeated: read(&self.repeated),
+            alerts: read(&self.alerts),
+            told: read(&self.told),
+            untold: read(&self.untold),
+            poison: read(&self.poison),
+            commits_failed: read(&self.commits_failed),
+            connected: self.connected.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Commits what comes in, group by group, and acks it.
+struct Committer {
+    farm: String,
+    policy: Policy,
+    store: Store,
+    teller: Teller,
+    counts: Arc<Counts>,
+    telling: JoinSet<()>,
+}
+
+impl Committer {
+    async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>, mut stop: watch::Receiver<Stop>) {
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            tokio::select! {
+                biased;
+                taken = incoming.recv_many(&mut group, GROUP) => if taken == 0 { break },
+                // Only once the queue is empty: what was taken is finished.
+                _ = stop.wait_for(|stop| *stop != Stop::Run) => break,
+            }
+            let (deliveries, replies): (Vec<Delivery>, Vec<Reply>) =
+                group.drain(..).map(|incoming| (incoming.delivery, incoming.reply)).unzip();
+            self.finish(&deliveries, replies, &stop).await;
+            while self.telling.try_join_next().is_some() {}
+        }
+        while self.telling.join_next().await.is_some() {}
+    }
+
+    async fn finish(&mut self, deliveries: &[Delivery], replies: Vec<Reply>, stop: &watch::Receiver<Stop>) {
+        let plan = sink::plan(&self.farm, self.policy, deliveries, clock::now_ms());
+        if !self.commit(&plan, stop).await {
+            return;
+        }
+        // S1: from here on the rows are durable. A broker wants its PUBACKs in the order of its deliveries (MQTT 5,
+        // section 4.6), so they do not wait for people to be told, or readings would; the agents' acks do (A3).
+        for reply in &replies {
+            reply.puback().await;
+        }
+        if let Some(reply) = replies.last() {
+            for (agent, ack) in sink::acks(plan.deliveries.iter().flat_map(|remaining| &remaining.placed)) {
+                reply.ack(&agent, &ack).await;
+            }
+        }
+        for (remaining, reply) in plan.deliveries.into_iter().zip(replies) {
+            if !remaining.to_tell.is_empty() {
+                self.tell(remaining, reply);
+            }
+        }
+    }
+
+    fn tell(&mut self, remaining: Remaining, reply: Reply) {
+        if self.telling.len() < TELLING {
+            self.telling.spawn(tell(self.teller.clone(), remaining, reply, self.counts.clone()));
+        } else {
+            tracing::warn!("too many alerts to tell at once; the agent sends this one again");
+        }
+    }
+
+    /// Commits until it succeeds. False: the sink is stopping and the store still fails.
+    async fn commit(&self, plan: &Plan, stop: &watch::Receiver<Stop>) -> bool {
+        let rows = Arc::new(plan.rows.clone());
+        let (mut pause, most) = COMMIT_PAUSE_MS;
+        loop {
+            match self.store.commit(rows.clone()).await {
+                Ok(before) => {
+                    self.count(plan, &before);
+                    return true;
+                }
+                Err(error) => {
+                    self.counts.commits_failed.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(again_ms = pause, "commit: {error:#}");
+                }
+            }
+            if *stop.borrow() != Stop::Run {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            pause = (pause * 2).min(most);
+        }
+    }
+
+    fn count(&self, plan: &Plan, before: &[std::collections::BTreeSet<u16>]) {
+        let tally = plan.tally(before);
+        let add = |count: &AtomicU64, more: u64| count.fetch_add(more, Ordering::Relaxed);
+        add(&self.counts.deliveries, plan.deliveries.len() as u64);
+        add(&self.counts.envelopes, tally.envelopes);
+        add(&self.counts.readings, tally.readings);
+        add(&self.counts.repeated, tally.repeated);
+        add(&self.counts.alerts, plan.rows.alerts.len() as u64);
+        add(&self.counts.poison, plan.rows.poison.len() as u64);
+        for row in &plan.rows.poison {
+            tracing::warn!(topic = row.topic, reason = row.reason, "refused and kept as poison");
+        }
+    }
+}
+
+/// Tells people of one delivery's alerts, acking each alert once everybody has been told of it (S1).
+async fn tell(teller: Teller, remaining: Remaining, reply: Reply, counts: Arc<Counts>) {
+    for (name, notices) in &remaining.to_tell {
+        let mut all = true;
+        for notice in notices {
+            let told = teller.tell(notice).await;
+            let count = if told { &counts.told } else { &counts.untold };
+            count.fetch_add(1, Ordering::Relaxed);
+            all &= told;
+        }
+        if all {
+            for (agent, ack) in sink::acks([name]) {
+                reply.ack(&agent, &ack).await;
+            }
+        } else {
+            tracing::error!(agent = %name.0, seq = name.3, "people were not told of an alert; the agent sends it again");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Where rows stand: SQLite or DynamoDB, with the same rows in both.
+
+use super::dynamodb::DynamoDb;
+use super::sqlite::Sqlite;
+use crate::config;
+use crate::notify::Notice;
+use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows};
+use anyhow::Result;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Most rows of ledger or gaps that one answer looks at.
+pub const MAX_LEDGER_ROWS: usize = 10_000;
+
+/// The store that the configuration chose.
+#[derive(Clone)]
+pub enum Store {
+    /// A SQLite file.
+    Sqlite(Sqlite),
+    /// DynamoDB.
+    DynamoDb(DynamoDb),
+}
+
+/// What came of a claim on a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is ours until it ends.
+    Ours,
+    /// The notice was told before.
+    ToldBefore,
+    /// Another holds it.
+    Held,
+}
+
+/// Which blocks are asked for.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// `<agent>/<device>`.
+    pub partition: String,
+    /// Blocks that end before this are left out, ms.
+    pub from_ms: i64,
+    /// Blocks that begin after this are left out, ms.
+    pub to_ms: i64,
+    /// Sort key of the last block of the page before.
+    pub after: Option<String>,
+    /// Blocks are given until they hold this many rows.
+    pub limit: u64,
+}
+
+/// One page of blocks, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The envelopes as they came.
+    pub blocks: Vec<Vec<u8>>,
+    /// Sort key of the last block, when there may be more.
+    pub next: Option<String>,
+}
+
+impl Store {
+    /// Opens what the configuration names.
+    pub async fn open(config: &config::Store) -> Result<Self> {
+        Ok(match config {
+            config::Store::Sqlite(path) => Store::Sqlite(Sqlite::open(path.clone()).await?),
+            config::Store::DynamoDb(dynamodb) => Store::DynamoDb(DynamoDb::open(dynamodb).await),
+        })
+    }
+
+    /// Makes the rows durable, the ledger last. Gives, for each row of the ledger, what it had seen before.
+    pub async fn commit(&self, rows: Arc<Rows>) -> Result<Vec<BTreeSet<u16>>> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.commit(rows).await,
+            Store::DynamoDb(dynamodb) => dynamodb.commit(&rows).await,
+        }
+    }
+
+    /// Reserves a notice until `until_ms`.
+    pub async fn claim(&self, notice: &Notice, now_ms: i64, until_ms: i64) -> Result<Claim> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.claim(notice, now_ms, until_ms).await,
+            Store::DynamoDb(dynamodb) => dynamodb.claim(notice, now_ms, until_ms).await,
+        }
+    }
+
+    /// Gives a reservation back.
+    pub async fn release(&self, notice: &Notice) -> Result<()> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.release(notice).await,
+            Store::DynamoDb(dynamodb) => dynamodb.release(notice).await,
+        }
+    }
+
+    /// Records that a notice was told.
+    pub async fn mark(&self, notice: &Notice, now_ms: i64) -> Result<()> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.mark(notice, now_ms).await,
+            Store::DynamoDb(dynamodb) => dynamodb.mark(notice, now_ms).await,
+        }
+    }
+
+    /// All agents by name.
+    pub async fn agents(&self) -> Result<Vec<AgentRow>> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.agents().await,
+            Store::DynamoDb(dynamodb) => dynamodb.agents().await,
+        }
+    }
+
+    /// A farm's alerts, the latest opened first.
+    pub async fn alerts(&self, farm: &str, agent: Option<&str>, limit: u32) -> Result<Vec<AlertRow>> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.alerts(farm, agent, limit).await,
+            Store::DynamoDb(dynamodb) => dynamodb.alerts(farm, agent, limit).await,
+        }
+    }
+
+    /// Blocks of one device.
+    pub async fn readings(&self, span: &Span) -> Result<Page> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.readings(span).await,
+            Store::DynamoDb(dynamodb) => dynamodb.readings(span).await,
+        }
+    }
+
+    /// The ledger, at most [`MAX_LEDGER_ROWS`] of it.
+    pub async fn ledger(&self) -> Result<Vec<LedgerRow>> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.ledger().await,
+            Store::DynamoDb(dynamodb) => dynamodb.ledger().await,
+        }
+    }
+
+    /// The losses agents reported, at most [`MAX_LEDGER_ROWS`].
+    pub async fn gaps(&self) -> Result<Vec<GapRow>> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.gaps().await,
+            Store::DynamoDb(dynamodb) => dynamodb.gaps().await,
+        }
+    }
+
+    /// What was refused, the latest first.
+    pub async fn poison(&self, limit: u32) -> Result<Vec<PoisonRow>> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.poison(limit).await,
+            Store::DynamoDb(dynamodb) => dynamodb.poison(limit).await,
+        }
+    }
+
+    /// Whether the store answers, and has what it needs.
+    pub async fn check(&self) -> Result<String> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.check().await,
+            Store::DynamoDb(dynamodb) => dynamodb.check().await,
+        }
+    }
+}

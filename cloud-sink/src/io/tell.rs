@@ -1,0 +1,86 @@
+//! Tells people of alerts, beside the readings: the steps of [`crate::notify`], done against store and targets.
+
+use super::clock::now_ms;
+use super::sns::Sns;
+use super::store::{Claim, Store};
+use super::webhook::Webhook;
+use crate::config;
+use crate::notify::{CLAIM_MS, Next, Notice, Step, StepResult, Target, next};
+use std::time::Duration;
+
+/// Attempts at one notice before its alert is left to the agent, which sends it again because its ack is missing.
+const ATTEMPTS: u32 = 7;
+/// First pause between attempts; doubles each time, so that the last comes after a claim left by a crash has ended.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The targets that are configured.
+#[derive(Clone)]
+pub struct Teller {
+    store: Store,
+    sns: Option<Sns>,
+    webhook: Option<Webhook>,
+}
+
+impl Teller {
+    /// Clients for the targets.
+    pub async fn open(store: Store, config: &config::Notify) -> Self {
+        Self {
+            store,
+            sns: match &config.sns {
+                Some(sns) => Some(Sns::open(sns).await),
+                None => None,
+            },
+            webhook: config.webhook.as_ref().map(Webhook::new),
+        }
+    }
+
+    /// Tells one notice. False: it could not be told now.
+    pub async fn tell(&self, notice: &Notice) -> bool {
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(PAUSE * 2u32.pow(attempt - 1)).await;
+            }
+            if self.attempt(notice).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn attempt(&self, notice: &Notice) -> bool {
+        let mut step = Step::Claim;
+        loop {
+            let result = self.perform(step, notice).await.unwrap_or_else(|error| {
+                let alert = &notice.message.dedup_id;
+                tracing::warn!(alert, ?step, target = ?notice.target, "telling of an alert failed: {error:#}");
+                StepResult::Failed
+            });
+            match next(step, result) {
+                Next::Do(following) => step = following,
+                Next::Told => return true,
+                Next::Later => return false,
+            }
+        }
+    }
+
+    async fn perform(&self, step: Step, notice: &Notice) -> anyhow::Result<StepResult> {
+        match step {
+            Step::Claim => {
+                let now_ms = now_ms();
+                return Ok(match self.store.claim(notice, now_ms, now_ms + CLAIM_MS).await? {
+                    Claim::Ours => StepResult::Done,
+                    Claim::ToldBefore => StepResult::ToldBefore,
+                    Claim::Held => StepResult::Held,
+                });
+            }
+            Step::Publish => match (notice.target, &self.sns, &self.webhook) {
+                (Target::Sns, Some(sns), _) => sns.publish(&notice.message).await?,
+                (Target::Webhook, _, Some(webhook)) => webhook.post(&notice.message).await?,
+                (target, ..) => anyhow::bail!("{target:?} is not configured"),
+            },
+            Step::Mark => self.store.mark(notice, now_ms()).await?,
+            Step::Release => self.store.release(notice).await?,
+        }
+        Ok(StepResult::Done)
+    }
+}

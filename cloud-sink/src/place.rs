@@ -1,0 +1,438 @@
+//! Records to rows. Every row is keyed by what it holds or by its envelope's name, and every change of a row is
+//! a maximum or a set addition, so that order and repetition make no difference (invariant S2).
+
+use crate::decode::{Name, Poison, Received};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use windward_protocol::{
+    AgentId, Alert, AlertPhase, Block, Envelope, Epoch, Gap, GapReason, Health, Hello, Iso8601, Lane, Record, Seq,
+    Stats,
+};
+
+/// Sequences in one item of the ledger.
+pub const LEDGER_BUCKET: u64 = 1024;
+
+/// Most bytes of a refused message that are kept.
+pub const MAX_POISON_BYTES: usize = 128 * 1024;
+
+/// What one group of deliveries writes; committed as a whole or tried again as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// Blocks of readings.
+    pub readings: Vec<ReadingsRow>,
+    /// Steps of alerts, merged into their rows.
+    pub alerts: Vec<AlertStep>,
+    /// Statistics over windows.
+    pub stats: Vec<StatsRow>,
+    /// What agents said of themselves.
+    pub agents: Vec<AgentChange>,
+    /// Losses the agents reported.
+    pub gaps: Vec<GapRow>,
+    /// What could not be decoded.
+    pub poison: Vec<PoisonRow>,
+    /// Sequences seen; written last, because it vouches for the others.
+    pub ledger: Vec<LedgerRow>,
+}
+
+/// One block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadingsRow {
+    /// `<agent>/<device>`.
+    pub partition: String,
+    /// `<first time>#<epoch>#<seq>`, of fixed width.
+    pub sort: String,
+    /// Agent.
+    pub agent: AgentId,
+    /// Device.
+    pub device: String,
+    /// Where it stands.
+    pub location: String,
+    /// Time of the first row, ms.
+    pub first_ms: i64,
+    /// Time of the last row, ms.
+    pub last_ms: i64,
+    /// Number of rows.
+    pub n: u32,
+    /// Whether the agent's clock was set.
+    pub synced: bool,
+    /// A summary of each channel.
+    pub channels: Vec<ChannelSummary>,
+    /// The envelope as it came; the rows in full.
+    pub block: Vec<u8>,
+}
+
+/// One channel of a block in plain numbers. Numbers that are not finite are left out; the block holds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChannelSummary {
+    /// Channel.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// Rows with a value.
+    pub n: u32,
+    /// Least value.
+    pub min: Option<f64>,
+    /// Mean.
+    pub mean: Option<f64>,
+    /// Greatest value.
+    pub max: Option<f64>,
+    /// Standard deviation of the population.
+    pub std: Option<f64>,
+    /// Last value.
+    pub last: Option<f64>,
+    /// Greatest score, AWS scale.
+    pub max_score: Option<f64>,
+}
+
+/// One step of an alert, as it is merged into the alert's row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertStep {
+    /// Farm, the partition.
+    pub farm: String,
+    /// `<opened time>#<agent>#<id>`.
+    pub sort: String,
+    /// Agent.
+    pub agent: AgentId,
+    /// Rank of this step among those that describe the alert; the greatest stays. A clear ranks below all others,
+    /// because it says how the alert ended, not what it was.
+    pub said: String,
+    /// The step itself.
+    pub alert: Alert,
+}
+
+/// An alert as it stands in the table: the latest description, and when it ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertRow {
+    /// `<opened time>#<agent>#<id>`.
+    pub sort: String,
+    /// Agent.
+    pub agent: String,
+    /// Number of the alert within its agent.
+    pub id: u64,
+    /// Where the device stands.
+    pub location: String,
+    /// Device.
+    pub device: String,
+    /// Channel; empty when it is about the whole device.
+    pub channel: String,
+    /// Kind by name.
+    pub kind: String,
+    /// Severity by name.
+    pub severity: String,
+    /// When it opened.
+    pub opened_ms: i64,
+    /// When it was last described.
+    pub at_ms: i64,
+    /// When it ended; `None` while it lasts.
+    pub cleared_ms: Option<i64>,
+    /// Value of the channel.
+    pub value: Option<f64>,
+    /// Unit of the value.
+    pub unit: String,
+    /// Wind speed, m/s.
+    pub wind_speed: Option<f64>,
+    /// The forest's score.
+    pub anomaly_score: Option<f64>,
+    /// Threshold it passed.
+    pub threshold: Option<f64>,
+    /// What was seen.
+    pub evidence: String,
+    /// When people were first told.
+    pub notified_ms: Option<i64>,
+}
+
+/// Statistics of one channel over one window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatsRow {
+    /// `<agent>/<device>/<channel>`.
+    pub partition: String,
+    /// Start of the window.
+    pub sort: String,
+    /// What was measured.
+    pub stats: Stats,
+    /// Standard deviation over mean, where the mean is not zero.
+    pub turbulence: Option<f64>,
+}
+
+/// What changes in an agent's row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentChange {
+    /// A start; the latest stays.
+    Hello {
+        /// Agent.
+        agent: AgentId,
+        /// Its spool.
+        epoch: Epoch,
+        /// When it started.
+        at_ms: i64,
+        /// Version of the agent.
+        version: String,
+        /// What it reads, as JSON.
+        manifest: String,
+    },
+    /// A sign of life, or the last will. The last to arrive stays: a will carries the time of the connection it
+    /// belongs to, not of its end, so the agent's own time cannot order it.
+    Health {
+        /// Agent.
+        agent: AgentId,
+        /// When the sink received it.
+        heard_ms: i64,
+        /// When the agent said it; `None` in a last will.
+        seen_ms: Option<i64>,
+        /// Whether the agent is there.
+        online: bool,
+        /// What it said, as JSON; `None` in a last will, which knows nothing of the present.
+        health: Option<String>,
+    },
+}
+
+/// An agent as it stands in the table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AgentRow {
+    /// Agent.
+    pub agent: String,
+    /// When it last showed life, by its own clock.
+    pub seen_ms: Option<i64>,
+    /// Whether it was there when last heard of.
+    pub online: bool,
+    /// Its spool.
+    pub epoch: Option<String>,
+    /// Version of the agent.
+    pub version: Option<String>,
+    /// When it started.
+    pub started_ms: Option<i64>,
+    /// What it reads, as JSON.
+    pub manifest: Option<String>,
+    /// Its last health, as JSON.
+    pub health: Option<String>,
+}
+
+/// A loss the agent reported.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GapRow {
+    /// `<agent>#<epoch>#<lane>`.
+    pub partition: String,
+    /// First sequence lost.
+    pub from: Seq,
+    /// Last sequence lost, included.
+    pub to: Seq,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Something refused. The same bytes on the same topic are one row, however often they come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoisonRow {
+    /// The topic's agent, or `-`.
+    pub partition: String,
+    /// Digest of topic and bytes, with their length.
+    pub sort: String,
+    /// Topic.
+    pub topic: String,
+    /// Why, in words.
+    pub reason: String,
+    /// When it first came.
+    pub at_ms: i64,
+    /// The bytes, at most [`MAX_POISON_BYTES`].
+    pub bytes: Vec<u8>,
+}
+
+/// Sequences seen in one bucket of a lane (invariant S4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// `<agent>#<epoch>#<lane>`.
+    pub partition: String,
+    /// Sequence divided by [`LEDGER_BUCKET`].
+    pub bucket: u64,
+    /// Remainders seen.
+    pub seen: BTreeSet<u16>,
+}
+
+/// Adds what one received envelope says to `rows`, the ledger excepted.
+pub fn place(farm: &str, received: &Received, now_ms: i64, rows: &mut Rows) {
+    let envelope = &received.envelope;
+    match &envelope.record {
+        Record::Block(block) => rows.readings.push(readings_row(envelope, block, &received.bytes)),
+        Record::Alert(alert) => rows.alerts.push(alert_step(farm, envelope, alert)),
+        Record::Stats(stats) => rows.stats.push(stats_row(&envelope.agent, stats)),
+        Record::Gap(gap) => rows.gaps.push(gap_row(envelope, gap)),
+        Record::Health(health) => rows.agents.push(health_change(&envelope.agent, health, now_ms)),
+        Record::Hello(hello) => rows.agents.push(hello_change(envelope, hello)),
+    }
+}
+
+/// The row of something refused.
+pub fn poison_row(topic: &str, poison: Poison, now_ms: i64) -> PoisonRow {
+    let digest = fnv1a(topic.as_bytes().iter().chain(&[0]).chain(&poison.bytes));
+    let sort = format!("{digest:016x}-{}", poison.bytes.len());
+    let mut bytes = poison.bytes;
+    bytes.truncate(MAX_POISON_BYTES);
+    PoisonRow {
+        partition: poison.agent.map_or_else(|| "-".into(), |agent| agent.to_string()),
+        sort,
+        topic: topic.into(),
+        reason: poison.reason,
+        at_ms: now_ms,
+        bytes,
+    }
+}
+
+/// The ledger's rows for the sequences of a group.
+pub fn ledger_rows<'a>(names: impl Iterator<Item = &'a Name>) -> Vec<LedgerRow> {
+    let mut buckets: BTreeMap<(String, u64), BTreeSet<u16>> = BTreeMap::new();
+    for (agent, epoch, lane, seq) in names {
+        let (bucket, rest) = bucket_of(*seq);
+        let partition = lane_partition(agent, *epoch, *lane);
+        buckets.entry((partition, bucket)).or_default().insert(rest);
+    }
+    let row = |((partition, bucket), seen)| LedgerRow { partition, bucket, seen };
+    buckets.into_iter().map(row).collect()
+}
+
+/// The bucket of a sequence, and its place in it.
+pub fn bucket_of(seq: Seq) -> (u64, u16) {
+    (seq / LEDGER_BUCKET, (seq % LEDGER_BUCKET) as u16)
+}
+
+/// `<agent>#<epoch>#<lane>`, the partition of ledger and gaps.
+pub fn lane_partition(agent: &AgentId, epoch: Epoch, lane: Lane) -> String {
+    format!("{agent}#{epoch:016x}#{lane}")
+}
+
+/// `<opened time>#<agent>#<id>`, the sort key of an alert.
+pub fn alert_sort(agent: &AgentId, alert: &Alert) -> String {
+    format!("{}#{agent}#{:016x}", sortable_time(alert.opened_ms), alert.id)
+}
+
+/// A time whose text order is its order: ISO 8601, held within the years 0000 to 9999 of that form.
+pub fn sortable_time(ms: i64) -> String {
+    const YEAR_0: i64 = -62_167_219_200_000;
+    const YEAR_9999_END: i64 = 253_402_300_799_999;
+    Iso8601(ms.clamp(YEAR_0, YEAR_9999_END)).to_string()
+}
+
+fn readings_row(envelope: &Envelope, block: &Block, bytes: &[u8]) -> ReadingsRow {
+    let rows = block.rows();
+    let summaries = block.channels.iter().enumerate().map(|(index, channel)| {
+        let values: Vec<f64> = rows
+            .iter()
+            .filter_map(|row| Some(row.readings[index].ok()?.as_f64()))
+            .filter(|value| value.is_finite())
+            .collect();
+        let n = values.len() as f64;
+        let mean = finite(values.iter().sum::<f64>() / n);
+        let square = |mean: f64| (values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n).sqrt();
+        ChannelSummary {
+            name: channel.name.clone(),
+            unit: channel.unit.clone(),
+            n: values.len() as u32,
+            min: values.iter().copied().reduce(f64::min),
+            mean,
+            max: values.iter().copied().reduce(f64::max),
+            std: mean.and_then(|mean| finite(square(mean))),
+            last: values.last().copied(),
+            max_score: rows.iter().filter_map(|row| row.scores[index]).reduce(f32::max).map(two_decimals),
+        }
+    });
+    let last_ms = rows.iter().map(|row| row.time_ms).max().unwrap_or(block.first_ms);
+    ReadingsRow {
+        partition: format!("{}/{}", envelope.agent, block.device),
+        sort: format!("{}#{:016x}#{:020}", sortable_time(block.first_ms), envelope.epoch, envelope.seq),
+        agent: envelope.agent.clone(),
+        device: block.device.clone(),
+        location: block.location.clone(),
+        first_ms: block.first_ms,
+        last_ms,
+        n: rows.len() as u32,
+        synced: block.synced,
+        channels: summaries.collect(),
+        block: bytes.to_vec(),
+    }
+}
+
+fn alert_step(farm: &str, envelope: &Envelope, alert: &Alert) -> AlertStep {
+    let describes = u8::from(alert.phase != AlertPhase::Clear);
+    AlertStep {
+        farm: farm.into(),
+        sort: alert_sort(&envelope.agent, alert),
+        agent: envelope.agent.clone(),
+        said: format!("{describes}#{}#{:016x}#{:020}", sortable_time(alert.at_ms), envelope.epoch, envelope.seq),
+        alert: alert.clone(),
+    }
+}
+
+fn stats_row(agent: &AgentId, stats: &Stats) -> StatsRow {
+    StatsRow {
+        partition: format!("{agent}/{}/{}", stats.device, stats.channel.name),
+        sort: sortable_time(stats.start_ms),
+        stats: stats.clone(),
+        turbulence: finite(stats.std / stats.mean),
+    }
+}
+
+fn gap_row(envelope: &Envelope, gap: &Gap) -> GapRow {
+    GapRow {
+        partition: lane_partition(&envelope.agent, envelope.epoch, gap.lane),
+        from: gap.from,
+        to: gap.to,
+        reason: match gap.reason {
+            GapReason::PowerCut => "power cut",
+            GapReason::Damage => "damaged medium",
+            GapReason::SpaceEnded => "space ended",
+            GapReason::Refused => "refused by the agent's store",
+        }
+        .into(),
+    }
+}
+
+fn health_change(agent: &AgentId, health: &Health, now_ms: i64) -> AgentChange {
+    let lane = |lane: &windward_protocol::LaneHealth| json!({"waiting": lane.waiting, "durable": lane.durable, "acked": lane.acked});
+    let devices: Vec<_> = health
+        .devices
+        .iter()
+        .map(|device| {
+            json!({
+                "device": device.device, "good": device.good, "failed": device.failed,
+                "failing": device.failing.map(|reason| reason.to_string()),
+            })
+        })
+        .collect();
+    let said = json!({
+        "at_ms": health.at_ms, "synced": health.synced, "uptime_ms": health.uptime_ms, "rss_kib": health.rss_kib,
+        "alerts": lane(&health.alerts), "readings": lane(&health.readings),
+        "dropped_rows": health.dropped_rows, "spool_error": health.spool_error, "devices": devices,
+    });
+    AgentChange::Health {
+        agent: agent.clone(),
+        heard_ms: now_ms,
+        // An agent whose clock runs ahead is not seen in the future.
+        seen_ms: health.online.then_some(health.at_ms.min(now_ms)),
+        online: health.online,
+        health: health.online.then(|| said.to_string()),
+    }
+}
+
+fn hello_change(envelope: &Envelope, hello: &Hello) -> AgentChange {
+    AgentChange::Hello {
+        agent: envelope.agent.clone(),
+        epoch: envelope.epoch,
+        at_ms: hello.at_ms,
+        version: hello.version.clone(),
+        manifest: json!(hello.devices).to_string(),
+    }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// A score is kept to hundredths; as a double it would show its single-precision tail.
+pub(crate) fn two_decimals(score: f32) -> f64 {
+    (f64::from(score) * 100.0).round() / 100.0
+}
+
+/// FNV-1a, 64 bits (Fowler, Noll, Vo): names bytes, protects nothing.
+fn fnv1a<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}

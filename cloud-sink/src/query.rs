@@ -1,0 +1,165 @@
+//! Rows to answers: what the tables hold, as JSON for pages and people.
+
+use crate::place::{AgentRow, AlertRow, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, two_decimals};
+use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
+use windward_protocol::{Channel, Envelope, Iso8601, Record, SeqRange, SeqSet, parse_iso8601};
+
+/// How long before the time asked for a block may begin and still hold rows of it, ms. An agent closes its blocks
+/// within a minute.
+pub const LOOK_BACK_MS: i64 = 120_000;
+
+/// A time given by a client: milliseconds since 1970, or ISO 8601 in UTC.
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    let ms = text.parse().ok().or_else(|| parse_iso8601(text));
+    ms.ok_or_else(|| format!("{text:?} is neither milliseconds since 1970 nor a time like 2026-11-20T13:54:00Z"))
+}
+
+/// One agent.
+pub fn agent(row: &AgentRow, now_ms: i64) -> Json {
+    let parsed = |text: &Option<String>| -> Json {
+        text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Json::Null)
+    };
+    json!({
+        "agent": row.agent, "online": row.online, "seen_ms": row.seen_ms,
+        "age_ms": row.seen_ms.map(|seen_ms| (now_ms - seen_ms).max(0)),
+        "epoch": row.epoch, "version": row.version, "started_ms": row.started_ms,
+        "devices": parsed(&row.manifest), "health": parsed(&row.health),
+    })
+}
+
+/// One alert.
+pub fn alert(row: &AlertRow) -> Json {
+    json!({
+        "agent": row.agent, "id": format!("{:016x}", row.id), "location": row.location, "device": row.device,
+        "channel": row.channel, "kind": row.kind, "severity": row.severity,
+        "state": if row.cleared_ms.is_some() { "cleared" } else { "open" },
+        "opened": Iso8601(row.opened_ms).to_string(), "opened_ms": row.opened_ms,
+        "updated_ms": row.at_ms.max(row.cleared_ms.unwrap_or(row.at_ms)), "cleared_ms": row.cleared_ms,
+        "value": row.value, "unit": row.unit, "wind_speed": row.wind_speed, "anomaly_score": row.anomaly_score,
+        "threshold": row.threshold, "evidence": row.evidence, "notified_ms": row.notified_ms,
+    })
+}
+
+/// The rows of some blocks of one device, between `from_ms` and `to_ms`, both included.
+pub fn readings(blocks: &[Vec<u8>], from_ms: i64, to_ms: i64) -> Json {
+    let (mut rows, mut location, mut channels) = (Vec::new(), String::new(), Vec::new());
+    for bytes in blocks {
+        // Only what decoded was placed; bytes damaged since then cost their own rows and no others.
+        let Ok(Envelope { record: Record::Block(block), .. }) = Envelope::decode(bytes) else {
+            continue;
+        };
+        for row in block.rows() {
+            if (from_ms..=to_ms).contains(&row.time_ms) {
+                rows.push((row.time_ms, row_json(&row, &block.channels, block.synced)));
+            }
+        }
+        (location, channels) = (block.location, block.channels);
+    }
+    rows.sort_by_key(|(time_ms, _)| *time_ms);
+    json!({
+        "location": location, "channels": channels,
+        "rows": rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
+    })
+}
+
+fn row_json(row: &windward_protocol::Row, channels: &[Channel], synced: bool) -> Json {
+    let (mut values, mut no_data, mut scores) = (Map::new(), Map::new(), Map::new());
+    for (index, channel) in channels.iter().enumerate() {
+        match row.readings[index] {
+            Ok(value) => values.insert(channel.name.clone(), json!(value.as_f64())),
+            Err(reason) => no_data.insert(channel.name.clone(), json!(reason.to_string())),
+        };
+        if let Some(score) = row.scores[index] {
+            scores.insert(channel.name.clone(), json!(two_decimals(score)));
+        }
+    }
+    json!({
+        "time": Iso8601(row.time_ms).to_string(), "time_ms": row.time_ms, "synced": synced,
+        "values": values, "no_data": no_data, "scores": scores,
+    })
+}
+
+/// One refused message; its bytes as hex, the first 256 of them.
+pub fn poison(row: &PoisonRow) -> Json {
+    let hex: String = row.bytes.iter().take(256).map(|byte| format!("{byte:02x}")).collect();
+    json!({
+        "agent": row.partition, "topic": row.topic, "reason": row.reason, "first_seen": Iso8601(row.at_ms).to_string(),
+        "first_seen_ms": row.at_ms, "length": row.bytes.len(), "bytes": hex,
+    })
+}
+
+/// The sequences below the greatest seen that are missing, a lane after the other (invariant S4). Where the agent has
+/// said why, the reason stands there; the others may still be on their way. Without the `whole` ledger, nothing is said
+/// of what lies before the first sequence in it.
+pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Json> {
+    let mut lanes: BTreeMap<&str, (SeqSet, Vec<&GapRow>)> = BTreeMap::new();
+    for row in ledger {
+        let seen = &mut lanes.entry(&row.partition).or_default().0;
+        for rest in &row.seen {
+            let seq = row.bucket * LEDGER_BUCKET + u64::from(*rest);
+            seen.insert(SeqRange { first: seq, last: seq });
+        }
+    }
+    for row in reported {
+        lanes.entry(&row.partition).or_default().1.push(row);
+    }
+    let mut answer = Vec::new();
+    for (partition, (mut seen, reported)) in lanes {
+        for gap in reported {
+            answer.push(gap_json(partition, gap.from, gap.to, Some(&gap.reason)));
+            if gap.from <= gap.to {
+                seen.insert(SeqRange { first: gap.from, last: gap.to });
+            }
+        }
+        let first = seen.ranges().next().map_or(1, |range| range.first);
+        let mut next = if whole { 1 } else { first };
+        for range in seen.ranges() {
+            if range.first > next {
+                answer.push(gap_json(partition, next, range.first - 1, None));
+            }
+            next = range.last.saturating_add(1);
+        }
+    }
+    answer
+}
+
+fn gap_json(partition: &str, from: u64, to: u64, reason: Option<&str>) -> Json {
+    let mut parts = partition.split('#');
+    let mut part = || parts.next().unwrap_or_default();
+    json!({
+        "agent": part(), "epoch": part(), "lane": part(), "from": from, "to": to,
+        "reason": reason, "state": if reason.is_some() { "lost" } else { "not received" },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn gaps_are_what_was_neither_seen_nor_explained() {
+        let seen = |bucket, rests: &[u16]| LedgerRow {
+            partition: "t1#00000000000000ff#readings".into(),
+            bucket,
+            seen: rests.iter().copied().collect::<BTreeSet<u16>>(),
+        };
+        let reported =
+            GapRow { partition: "t1#00000000000000ff#readings".into(), from: 5, to: 1023, reason: "power cut".into() };
+        let answer = gaps(&[seen(0, &[2, 4]), seen(1, &[0, 3])], true, &[reported]);
+        let told: Vec<_> = answer
+            .iter()
+            .map(|gap| (gap["from"].as_u64().unwrap(), gap["to"].as_u64().unwrap(), gap["reason"].as_str()))
+            .collect();
+        assert_eq!(told, [(5, 1023, Some("power cut")), (1, 1, None), (3, 3, None), (1025, 1026, None)]);
+        assert_eq!(answer[0]["lane"], "readings");
+    }
+
+    #[test]
+    fn times_are_milliseconds_or_iso() {
+        assert_eq!(parse_time("1500"), Ok(1500));
+        assert_eq!(parse_time("1970-01-01T00:00:01.5Z"), Ok(1500));
+        assert!(parse_time("yesterday").unwrap_err().contains("2026-11-20T13:54:00Z"));
+    }
+}

@@ -1,0 +1,176 @@
+//! Whatever the order and repetition of deliveries, the same rows stand; in SQLite and in DynamoDB alike.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod farm;
+
+use farm::{FARM, Place, T0, commit, deliveries, health};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use windward_protocol::Iso8601;
+use windward_sink::io::store::{Span, Store};
+use windward_sink::notify::Policy;
+use windward_sink::query;
+use windward_sink::sink::Tally;
+
+/// Everything a store holds that order must not change, as the API would answer.
+async fn dump(store: &Store) -> Json {
+    let span = Span { partition: "t1/anemometer".into(), from_ms: i64::MIN, to_ms: i64::MAX, after: None, limit: 1000 };
+    let agents = store.agents().await.unwrap();
+    let alerts = store.alerts(FARM, None, 100).await.unwrap();
+    let gaps = query::gaps(&store.ledger().await.unwrap(), true, &store.gaps().await.unwrap());
+    let poison = store.poison(100).await.unwrap();
+    json!({
+        "agents": agents.iter().map(|row| query::agent(row, T0)).collect::<Vec<_>>(),
+        "alerts": alerts.iter().map(query::alert).collect::<Vec<_>>(),
+        "readings": query::readings(&store.readings(&span).await.unwrap().blocks, i64::MIN, i64::MAX),
+        "gaps": gaps,
+        "poison": poison.iter().map(query::poison).collect::<Vec<_>>(),
+    })
+}
+
+async fn everything_is_placed_once(place: Place) {
+    let (_, tally) = commit(&place.store, Policy::default(), &deliveries(), T0).await;
+    // Two channels, ten rows, three blocks.
+    let first = Tally { envelopes: 10, readings: 60, repeated: 0 };
+    assert_eq!(tally, first);
+    let rows = dump(&place.store).await;
+
+    let (_, tally) = commit(&place.store, Policy::default(), &deliveries(), T0 + 1).await;
+    let again = Tally { repeated: 10, ..Tally::default() };
+    assert_eq!(tally, again);
+    assert_eq!(dump(&place.store).await, rows, "a repeat changes nothing (S2)");
+
+    assert_eq!(rows["readings"]["rows"].as_array().unwrap().len(), 30);
+    let row = &rows["readings"]["rows"][4];
+    assert_eq!(row["values"], json!({"wind_speed": 8.4}));
+    assert_eq!(row["no_data"], json!({"temperature": "timeout"}));
+    assert_eq!(row["scores"], json!({"wind_speed": 0.9}));
+
+    let alert = &rows["alerts"][0];
+    assert_eq!(alert["state"], "cleared");
+    assert_eq!(alert["severity"], "critical", "the update's words stay, not the clear's");
+    assert_eq!(alert["opened_ms"], T0 + 20_007);
+    assert_eq!(alert["cleared_ms"], T0 + 40_000);
+    assert_eq!(alert["anomaly_score"], 4.25);
+
+    assert_eq!(rows["agents"][0]["version"], "0.1.1", "the latest start stays");
+    assert_eq!(rows["agents"][0]["devices"][0]["interval_ms"], 1000);
+    assert_eq!(rows["poison"].as_array().unwrap().len(), 1);
+    let gaps: Vec<_> = rows["gaps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|gap| (gap["from"].as_u64().unwrap(), gap["to"].as_u64().unwrap(), gap["state"].as_str().unwrap()))
+        .collect();
+    assert_eq!(gaps, [(3, 5, "lost"), (7, 1023, "not received")], "S4");
+}
+
+async fn pages_of_readings_join_without_seam(place: Place) {
+    commit(&place.store, Policy::default(), &deliveries(), T0).await;
+    let (from_ms, to_ms) = (T0 + 5_000, T0 + 24_000);
+    let mut span = Span { partition: "t1/anemometer".into(), from_ms, to_ms, after: None, limit: 1 };
+    let mut times = Vec::new();
+    loop {
+        let page = place.store.readings(&span).await.unwrap();
+        let answer = query::readings(&page.blocks, from_ms, to_ms);
+        let rows = answer["rows"].as_array().unwrap();
+        times.extend(rows.iter().map(|row| row["time_ms"].as_i64().unwrap()));
+        match page.next {
+            Some(next) => span.after = Some(next),
+            None => break,
+        }
+    }
+    let expected: Vec<i64> = (5..=24).map(|second| T0 + second * 1000).collect();
+    assert_eq!(times, expected, "from {}", Iso8601(from_ms));
+}
+
+async fn a_last_will_takes_an_agent_offline_and_keeps_its_health(place: Place) {
+    let agent = async || place.store.agents().await.unwrap().remove(0);
+    commit(&place.store, Policy::default(), &[health(true, T0)], T0 + 100).await;
+    assert!(agent().await.online);
+    // A will carries the time of its connection, which is before the last health.
+    commit(&place.store, Policy::default(), &[health(false, T0 - 5_000)], T0 + 200).await;
+    let offline = agent().await;
+    assert!(!offline.online);
+    assert_eq!(offline.seen_ms, Some(T0));
+    assert!(offline.health.unwrap().contains("\"waiting\":3"));
+    commit(&place.store, Policy::default(), &[health(true, T0 + 900_000)], T0 + 300).await;
+    assert_eq!(agent().await.seen_ms, Some(T0 + 300), "nobody is seen in the future");
+    assert_eq!(place.store.ledger().await.unwrap(), [], "the state lane is not counted");
+}
+
+#[tokio::test]
+async fn sqlite_places_everything_once() {
+    everything_is_placed_once(Place::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn sqlite_pages_of_readings_join() {
+    pages_of_readings_join_without_seam(Place::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn sqlite_last_will() {
+    a_last_will_takes_an_agent_offline_and_keeps_its_health(Place::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn dynamodb_places_everything_once_or_skipped_without_endpoint() {
+    if let Some(place) = Place::dynamodb("once").await {
+        everything_is_placed_once(place).await;
+    }
+}
+
+#[tokio::test]
+async fn dynamodb_pages_of_readings_join_or_skipped_without_endpoint() {
+    if let Some(place) = Place::dynamodb("pages").await {
+        pages_of_readings_join_without_seam(place).await;
+    }
+}
+
+#[tokio::test]
+async fn dynamodb_last_will_or_skipped_without_endpoint() {
+    if let Some(place) = Place::dynamodb("will").await {
+        a_last_will_takes_an_agent_offline_and_keeps_its_health(place).await;
+    }
+}
+
+#[tokio::test]
+async fn both_stores_hold_the_same_or_skipped_without_endpoint() {
+    let Some(dynamodb) = Place::dynamodb("same").await else {
+        return;
+    };
+    let sqlite = Place::sqlite().await;
+    for place in [&dynamodb, &sqlite] {
+        commit(&place.store, Policy::default(), &deliveries(), T0).await;
+    }
+    assert_eq!(dump(&dynamodb.store).await, dump(&sqlite.store).await);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// S2: groups of any size, in any order, with repeats.
+    #[test]
+    fn any_order_and_repetition_gives_the_same_rows(
+        some in prop::collection::vec(0..deliveries().len(), 0..20),
+        all in Just((0..deliveries().len()).collect::<Vec<_>>()).prop_shuffle(),
+        group in 1usize..8,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (straight, mixed) = (Place::sqlite().await, Place::sqlite().await);
+            let given = deliveries();
+            commit(&straight.store, Policy::default(), &given, T0).await;
+            let order: Vec<_> = some.iter().chain(&all).map(|index| given[*index].clone()).collect();
+            let mut total = Tally::default();
+            for group in order.chunks(group) {
+                let (_, tally) = commit(&mixed.store, Policy::default(), group, T0).await;
+                total.envelopes += tally.envelopes;
+                total.readings += tally.readings;
+            }
+            assert_eq!((total.envelopes, total.readings), (10, 60));
+            assert_eq!(dump(&mixed.store).await, dump(&straight.store).await);
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! The whole sink against a real broker: Debian's mosquitto, started here; skipped where it is not installed.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod farm;
+
+use axum::routing::post;
+use farm::{T0, block, deliveries, delivery, envelope, open_alert};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use serde_json::Value as Json;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use windward_protocol::{Ack, Lane, SeqRange, SeqSet};
+use windward_sink::config::Config;
+use windward_sink::decode::Delivery;
+use windward_sink::io;
+
+/// How long anything may take before the test fails.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Broker {
+    process: Child,
+    port: u16,
+}
+
+impl Broker {
+    fn start(directory: &TempDir) -> Option<Self> {
+        let port = free_port();
+        let file = directory.path().join("mosquitto.conf");
+        std::fs::write(&file, format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).unwrap();
+        // Debian keeps it out of an ordinary user's path.
+        let started = ["mosquitto", "/usr/sbin/mosquitto"]
+            .into_iter()
+            .find_map(|program| Command::new(program).arg("-c").arg(&file).stderr(Stdio::null()).spawn().ok());
+        match started {
+            Some(process) => Some(Self { process, port }),
+            None => {
+                eprintln!("skipped: mosquitto is not installed");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// An agent's side of the wire.
+struct Agent {
+    client: AsyncClient,
+    events: EventLoop,
+    /// What the sink has acked.
+    alerts: SeqSet,
+    readings: SeqSet,
+}
+
+impl Agent {
+    /// Connects, trying until the broker is up.
+    async fn connect(port: u16) -> Self {
+        let mut options = MqttOptions::new("t1", "127.0.0.1", port);
+        options.set_keep_alive(Duration::from_secs(5));
+        let (client, events) = AsyncClient::new(options, 64);
+        client.try_subscribe("windward/v1/t1/ack", QoS::AtMostOnce).unwrap();
+        let mut agent = Self { client, events, alerts: SeqSet::new(), readings: SeqSet::new() };
+        agent.until("a subscription", |event, _| matches!(event, Packet::SubAck(_))).await;
+        agent
+    }
+
+    async fn publish(&self, delivery: &Delivery) {
+        let payload = delivery.payload.clone();
+        self.client.publish(&delivery.topic, QoS::AtLeastOnce, false, payload).await.unwrap();
+    }
+
+    async fn acked(&mut self, lane: Lane, ranges: &[(u64, u64)]) {
+        let wanted: Vec<SeqRange> = ranges.iter().map(|&(first, last)| SeqRange { first, last }).collect();
+        let all = |agent: &Self| {
+            let set = if lane == Lane::Alerts { &agent.alerts } else { &agent.readings };
+            set.ranges().eq(wanted.iter().copied())
+        };
+        // They may have come while something else was waited for.
+        if !all(self) {
+            self.until("acks", |_, agent| all(agent)).await;
+        }
+    }
+
+    async fn until(&mut self, what: &str, reached: impl Fn(&Packet, &Self) -> bool) {
+        let waiting = async {
+            loop {
+                let Ok(event) = self.events.poll().await else {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                };
+                let Event::Incoming(packet) = event else { continue };
+                if let Packet::Publish(publish) = &packet {
+                    let ack = Ack::decode(&publish.payload).unwrap();
+                    let set = if ack.lane == Lane::Alerts { &mut self.alerts } else { &mut self.readings };
+                    ack.ranges.into_iter().for_each(|range| set.insert(range));
+                }
+                if reached(&packet, self) {
+                    return;
+                }
+            }
+        };
+        let reached = tokio::time::timeout(DEADLINE, waiting).await;
+        assert!(reached.is_ok(), "no {what}; acked {:?} {:?}", self.alerts, self.readings);
+    }
+}
+
+/// Takes alerts; the first POST is answered with a failure.
+async fn webhook(taken: Arc<Mutex<Vec<Json>>>) -> SocketAddr {
+    let answer = move |axum::Json(body): axum::Json<Json>| async move {
+        let mut taken = taken.lock().unwrap();
+        taken.push(body);
+        if taken.len() == 1 { axum::http::StatusCode::INTERNAL_SERVER_ERROR } else { axum::http::StatusCode::OK }
+    };
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = axum::Router::new().route("/", post(answer));
+    tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+    address
+}
+
+async fn get(http: SocketAddr, path: &'static str) -> (u16, String) {
+    let asked = tokio::task::spawn_blocking(move || {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.get(format!("http://{http}{path}")).call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    });
+    asked.await.unwrap()
+}
+
+async fn json(http: SocketAddr, path: &'static str) -> Json {
+    let (status, body) = get(http, path).await;
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+async fn connected(running: &io::Running) {
+    let waiting = async {
+        while !running.counters().connected {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.expect("the sink connects");
+}
+
+fn config(directory: &TempDir, broker: u16, webhook: SocketAddr) -> Config {
+    let file = directory.path().join("farm.db");
+    let text = format!(
+        "farm = \"north-ridge\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\n[store]\nsqlite = {file:?}\n\
+         [notify]\nwebhook = {{ url = \"http://{webhook}/\" }}\n[http]\nlisten = \"127.0.0.1:0\"\n"
+    );
+    Config::from_toml(&text, "test").unwrap()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_agents_send_is_stored_told_acked_and_shown_or_skipped_without_mosquitto() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(broker) = Broker::start(&directory) else {
+        return;
+    };
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let config = config(&directory, broker.port, webhook(taken.clone()).await);
+    let mut agent = Agent::connect(broker.port).await;
+    let running = io::start(config.clone()).await.unwrap();
+    connected(&running).await;
+
+    for delivery in deliveries().iter().chain(&deliveries()) {
+        agent.publish(delivery).await;
+    }
+    agent.acked(Lane::Readings, &[(1, 2), (6, 6), (1024, 1024)]).await;
+    agent.acked(Lane::Alerts, &[(1, 6)]).await;
+    // Acked, so told: once refused by the receiver, then taken, then never again (S1, S2).
+    assert_eq!(taken.lock().unwrap().len(), 2);
+    assert_eq!(taken.lock().unwrap()[1]["location"], "Turbine 1, nacelle");
+    let counters = running.counters();
+    assert_eq!((counters.envelopes, counters.readings, counters.repeated), (10, 60, 10));
+
+    shown(running.http).await;
+
+    // The broker keeps what comes while the sink is away.
+    running.stop().await.unwrap();
+    agent.publish(&open_alert(8, 7)).await;
+    let block = envelope(Lane::Readings, 3, block(T0 + 60_000, 90));
+    agent.publish(&delivery(Lane::Readings, &[block])).await;
+    agent.until("a PUBACK", |packet, _| matches!(packet, Packet::PubAck(_))).await;
+    let running = io::start(config).await.unwrap();
+    agent.acked(Lane::Alerts, &[(1, 7)]).await;
+    agent.acked(Lane::Readings, &[(1, 3), (6, 6), (1024, 1024)]).await;
+    assert_eq!(taken.lock().unwrap().len(), 3);
+    running.stop().await.unwrap();
+}
+
+async fn shown(http: SocketAddr) {
+    assert_eq!(json(http, "/healthz").await["status"], "ok");
+    assert_eq!(json(http, "/api/v1/agents").await["agents"][0]["agent"], "t1");
+    let alert = &json(http, "/api/v1/alerts?limit=5").await["alerts"][0];
+    assert_eq!((&alert["state"], &alert["location"]), (&"cleared".into(), &"Turbine 1, nacelle".into()));
+    assert!(alert["notified_ms"].is_i64());
+    let path = "/api/v1/readings?agent=t1&device=anemometer&from=2026-11-20T13:54:05Z&to=1795182847000";
+    assert_eq!(json(http, path).await["rows"].as_array().unwrap().len(), 3);
+    assert_eq!(json(http, "/api/v1/gaps").await["gaps"][0]["reason"], "power cut");
+    assert_eq!(json(http, "/api/v1/poison").await["poison"].as_array().unwrap().len(), 1);
+    for (path, reason) in [
+        ("/api/v1/readings?agent=t1", "missing field `device`"),
+        ("/api/v1/readings?agent=t1&device=d&from=noon", "from: \\\"noon\\\" is neither"),
+        ("/api/v1/alerts?limit=5000", "limit is 5000, must be 1 to 1000"),
+        ("/api/v1/alerts?limt=5", "unknown field `limt`"),
+    ] {
+        let (status, body) = get(http, path).await;
+        assert_eq!(status, 400, "{path}");
+        assert!(body.contains(reason), "{path}: {body}");
+    }
+    assert_eq!(get(http, "/nowhere").await.0, 404);
+    assert!(get(http, "/").await.1.contains("/page.js"));
+}
