@@ -1,1 +1,15 @@
-//! The rig.
+//! Windward's rig: a simulated farm and the servers it needs, for the demo and for the tests.
+//!
+//! [`plant`] is the wind and the turbines, pure and seeded; [`slave`] puts them behind real Modbus sockets; [`broker`]
+//! and [`link`] stand between agents and sink. [`process`] and its users run programs that are not ours, so that the
+//! end-to-end tests do not test Windward against itself.
+
+pub mod broker;
+pub mod clock;
+pub mod link;
+pub mod peers;
+pub mod plant;
+pub mod process;
+pub mod random;
+pub mod slave;
+pub mod stored;

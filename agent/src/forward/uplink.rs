@@ -21,7 +21,7 @@ const STALL_MS: u64 = 10_000;
 const CONNECT_MS: u64 = 15_000;
 /// Pauses before connecting again; AWS IoT Core allows one CONNECT a second for a client id.
 const BACKOFF_FIRST_MS: u64 = 1_000;
-const BACKOFF_MAX_MS: u64 = 30_000;
+const BACKOFF_MAX_MS: u64 = 10_000;
 
 /// A publish without its PUBACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

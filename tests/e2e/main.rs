@@ -1,0 +1,13 @@
+//! End-to-end tests: Windward's programs between servers that are not ours. Each prints its figures.
+//!
+//! `WINDWARD_SEED=<number>` repeats the random choices of a run. `tests/run` installs the servers; where they are missing
+//! otherwise, a test says so and ends.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+mod bad_input;
+mod cloud;
+mod kills;
+mod outage;
+mod real_input;
+mod system;

@@ -1,0 +1,143 @@
+//! Windward's two programs with their configurations, and what came out of them.
+
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use windward_tests::peers::{CREDENTIALS, REGION};
+use windward_tests::process::{Process, program};
+
+/// How long a program may take to stop well.
+pub(crate) const STOP: Duration = Duration::from_secs(30);
+/// How long anything may take that should be done in seconds, on a machine that is busy.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// The seed of this run: `WINDWARD_SEED`, or one drawn from the clock.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("WINDWARD_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(|| windward_tests::clock::wall_ms() as u64 % 1_000_000);
+    println!("seed: WINDWARD_SEED={seed}");
+    seed
+}
+
+/// One of Windward's programs: started, killed and started again with the same configuration.
+pub(crate) struct Program {
+    name: &'static str,
+    config: PathBuf,
+    process: Option<Process>,
+    /// Output of the runs that have ended.
+    before: String,
+}
+
+impl Program {
+    /// Writes the configuration; starts nothing.
+    pub(crate) fn new(name: &'static str, dir: &Path, config: &str) -> Result<Self> {
+        let path = dir.join(format!("{name}.toml"));
+        std::fs::write(&path, config)?;
+        Ok(Self { name, config: path, process: None, before: String::new() })
+    }
+
+    pub(crate) fn start(&mut self) -> Result<()> {
+        self.process = Some(Process::start(self.name, &mut self.command(&["run"])?)?);
+        Ok(())
+    }
+
+    /// `check` with these further arguments, to its end; gives whether it found all well, and what it said.
+    pub(crate) async fn check(&self, arguments: &[&str]) -> Result<(bool, String)> {
+        let arguments = [&["check"], arguments].concat();
+        let mut process = Process::start(self.name, &mut self.command(&arguments)?)?;
+        let status = process.ended(STOP).await?;
+        Ok((status.success(), process.output()))
+    }
+
+    /// Runs to an end that comes by itself; gives whether it was a good one, and what it said.
+    pub(crate) async fn refused(&mut self) -> Result<(bool, String)> {
+        let mut process = Process::start(self.name, &mut self.command(&["run"])?)?;
+        let status = process.ended(STOP).await?;
+        Ok((status.success(), process.output()))
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        process.kill()?;
+        self.before.push_str(&process.output());
+        Ok(())
+    }
+
+    /// SIGTERM; the end must be a good one.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let status = process.terminate(STOP).await?;
+        self.before.push_str(&process.output());
+        anyhow::ensure!(status.success(), "{} stopped with {status}, see {}", self.name, process.log().display());
+        Ok(())
+    }
+
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), Process::check_alive)
+    }
+
+    pub(crate) fn rss_kib(&self) -> Result<u64> {
+        self.process.as_ref().map_or(Ok(0), Process::rss_kib)
+    }
+
+    /// Everything it has said, in all runs.
+    pub(crate) fn output(&self) -> String {
+        let now = self.process.as_ref().map(Process::output).unwrap_or_default();
+        format!("{}{now}", self.before)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(program(self.name)?);
+        command.args(arguments).arg("--config").arg(&self.config).envs(CREDENTIALS).env("AWS_REGION", REGION);
+        command.env("RUST_LOG", "info,windward_agent::kept=trace").env("NO_COLOR", "1");
+        Ok(command)
+    }
+}
+
+/// What an agent has told of each row it had kept: time and first value, by device, in their order.
+pub(crate) fn kept(output: &str) -> BTreeMap<String, Vec<(i64, Option<f64>)>> {
+    let mut kept: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    // A killed process may have left half a line.
+    let whole = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    for line in whole.filter(|line| line.contains("windward_agent::kept")) {
+        let (Some(device), Some(time_ms)) = (field(line, "device"), field(line, "time_ms")) else { continue };
+        let Ok(time_ms) = time_ms.parse() else { continue };
+        // A row whose first channel has no value names none.
+        let first = field(line, "first").and_then(|first| first.parse().ok());
+        kept.entry(device.into()).or_default().push((time_ms, first));
+    }
+    kept
+}
+
+/// The value of `name=value` in a log line, without quotes.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(&format!(" {name}="))?;
+    let value = rest.split_whitespace().next()?;
+    Some(value.trim_matches('"'))
+}
+
+/// An agent's configuration with everything but its devices.
+pub(crate) fn agent_toml(agent: &str, dir: &Path, broker: u16, more: &str) -> String {
+    let data = dir.join(agent);
+    format!(
+        "agent = \"{agent}\"\nfarm = \"test-farm\"\ndata = {data:?}\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\n\
+         [spool]\ncommit_every_ms = 200\n{more}"
+    )
+}
+
+/// A sink's configuration; `notify` stands in its table.
+pub(crate) fn sink_toml(broker: u16, store: &str, notify: &str, http: u16) -> String {
+    format!(
+        "farm = \"test-farm\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\n[store]\n{store}\n[notify]\n{notify}\n\
+         [http]\nlisten = \"127.0.0.1:{http}\"\n"
+    )
+}
+
+/// What the sink's API says at `path`.
+pub(crate) fn ask(http: u16, path: &str) -> Result<serde_json::Value> {
+    let text = ureq::get(format!("http://127.0.0.1:{http}{path}")).call()?.body_mut().read_to_string()?;
+    Ok(serde_json::from_str(&text)?)
+}

@@ -1,0 +1,63 @@
+//! The demo's promise, without its sockets: its faults raise alerts in its wind, and its wind alone hardly any.
+
+use super::*;
+use windward_agent::time::{Mono, Stamp, Wall};
+use windward_agent::watch::judge::{Judge, JudgeChannel, JudgeDevice};
+use windward_protocol::NoData;
+use windward_tests::plant::Fault;
+
+/// Alerts that open at turbine `index` within `for_ms`, with a fault at 5 s or without.
+fn alerts(seed: u64, index: usize, fault: Option<Fault>, for_ms: u64) -> Vec<(u64, AlertKind)> {
+    let mut turbine = Turbine::new(seed * 1_000 + index as u64);
+    let text = agent_toml(index, 1883, Path::new("/nowhere"), "modbus_tcp = { host = \"127.0.0.1\" }");
+    let config = AgentConfig::from_toml(&text, "the test's agent").unwrap();
+    let device = &config.devices[0];
+    let channel = |channel: &windward_agent::config::DeviceChannel| JudgeChannel {
+        channel: channel.channel.clone(),
+        detect: channel.detect,
+    };
+    let of_judge = JudgeDevice {
+        device: device.name.clone(),
+        location: device.location.clone(),
+        interval_ms: device.interval_ms,
+        channels: device.channels.iter().map(channel).collect(),
+    };
+    let mut judge = Judge::new(of_judge, &config.detect, seed);
+    for row in history(&mut turbine, HISTORY_MS as i64) {
+        judge.learn(Stamp { mono: Mono(0), wall: Wall(row.time_ms), synced: true }, &row.readings);
+    }
+    if let Some(fault) = fault {
+        turbine.inject(fault, HISTORY_MS + 5_000, fault.usual_ms());
+    }
+    let mut opened = Vec::new();
+    for at_ms in (0..for_ms).step_by(INTERVAL_MS as usize) {
+        let now = HISTORY_MS + at_ms;
+        let readings = match turbine.sample(now) {
+            Some(sample) => slave::row(&sample, at_ms as u32, 0).readings,
+            None => vec![Err(NoData::Timeout); device.channels.len()],
+        };
+        let stamp = Stamp { mono: Mono(now), wall: Wall(now as i64), synced: true };
+        let alerts = judge.judge(stamp, &readings).alerts;
+        opened.extend(alerts.iter().filter(|alert| alert.phase == AlertPhase::Open).map(|alert| (at_ms, alert.kind)));
+    }
+    opened
+}
+
+#[test]
+fn every_fault_raises_its_alert_at_every_turbine() {
+    for fault in Fault::ALL {
+        for index in 0..TURBINES {
+            let opened = alerts(1, index, Some(fault), 35_000);
+            let due = 5_000..5_000 + fault.usual_ms();
+            assert!(opened.iter().any(|(at_ms, _)| due.contains(at_ms)), "{fault} at {}: {opened:?}", index + 1);
+            println!("FIGURE {fault} at turbine {}: {opened:?}", index + 1);
+        }
+    }
+}
+
+#[test]
+fn wind_alone_raises_few_alerts() {
+    let opened: usize = (0..TURBINES).map(|index| alerts(1, index, None, 3_600_000).len()).sum();
+    println!("FIGURE {opened} alerts in an hour of {TURBINES} turbines in wind without faults");
+    assert!(opened <= 6, "{opened}");
+}

@@ -1,0 +1,53 @@
+//! What the sink has stored, read from its SQLite file behind its back.
+
+use anyhow::Context as _;
+use rusqlite::{Connection, OpenFlags};
+use std::collections::BTreeMap;
+use std::path::Path;
+use windward_protocol::{Envelope, NoData, Record, Row};
+
+/// The stored rows of one device, with its channels' names.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// Names of the channels.
+    pub channels: Vec<String>,
+    /// Rows, in the order of the table.
+    pub rows: Vec<Row>,
+}
+
+impl Stored {
+    /// The values of a channel, in the order of the rows.
+    pub fn values(&self, channel: &str) -> Vec<Result<f64, NoData>> {
+        let Some(index) = self.channels.iter().position(|name| name == channel) else { return Vec::new() };
+        self.rows.iter().map(|row| row.readings[index].map(|value| value.as_f64())).collect()
+    }
+}
+
+/// Unpacks the envelope of a stored block.
+pub fn unpack(bytes: &[u8], into: &mut Stored) -> anyhow::Result<()> {
+    let envelope = Envelope::decode(bytes)?;
+    let Record::Block(block) = envelope.record else { anyhow::bail!("a stored block is none") };
+    into.channels = block.channels.iter().map(|channel| channel.name.clone()).collect();
+    into.rows.extend(block.rows());
+    Ok(())
+}
+
+/// All stored rows, by `<agent>/<device>`; none while the sink has not made its tables.
+pub fn rows(file: &Path) -> anyhow::Result<BTreeMap<String, Stored>> {
+    if !file.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    if !connection.table_exists(None, "readings")? {
+        return Ok(BTreeMap::new());
+    }
+    let mut query = connection.prepare("SELECT partition, block FROM readings ORDER BY partition, sort")?;
+    let found = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+    let mut stored: BTreeMap<String, Stored> = BTreeMap::new();
+    for row in found {
+        let (partition, block) = row?;
+        let into = stored.entry(partition.clone()).or_default();
+        unpack(&block, into).with_context(|| format!("a block of {partition}"))?;
+    }
+    Ok(stored)
+}
