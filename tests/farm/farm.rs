@@ -203,7 +203,6 @@ impl Farm {
             absorbed: counters.repeated,
             injected: self.injected,
             alerts,
-            slaves: self.slaves,
             rss_kib,
         })
     }

@@ -1,10 +1,9 @@
 //! What came of it.
 
 use crate::farm::Opened;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use windward_tests::plant::Fault;
-use windward_tests::slave::{CHANNEL_COUNT, Slave};
+use windward_tests::slave::CHANNEL_COUNT;
 
 /// Readings at both ends; a reading is a row of all channels.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,7 +41,6 @@ pub(crate) struct Report {
     pub(crate) absorbed: u64,
     pub(crate) injected: Vec<Injected>,
     pub(crate) alerts: Vec<Opened>,
-    pub(crate) slaves: Vec<Arc<Slave>>,
     pub(crate) rss_kib: u64,
 }
 
@@ -78,7 +76,6 @@ impl Report {
     fn delays(&self, injected: &Injected) -> String {
         let Some(alert) = self.raised(injected) else { return "NO ALERT".into() };
         let ms = |later: Instant, earlier: Instant| format!("{} ms", later.duration_since(earlier).as_millis());
-        let onset = self.slaves[injected.turbine].first_faulty().unwrap_or(injected.at).max(injected.at);
         let sensed = alert.sensed.unwrap_or(alert.local);
         let page = alert.on_page.map_or("NOT SEEN".into(), |on_page| ms(on_page, sensed));
         let local = match alert.sensed {
@@ -88,7 +85,7 @@ impl Report {
         format!(
             "{} alert; sensor to local {local}, sensor to page {page}; fault to alert {}",
             alert.kind.name(),
-            ms(alert.local.max(onset), onset)
+            ms(alert.local, injected.at)
         )
     }
 

@@ -49,24 +49,14 @@ struct State {
     offset_ms: u64,
     served: u32,
     recent: VecDeque<Instant>,
-    first_faulty: Option<Instant>,
-    fault_from_ms: Option<u64>,
     closed: bool,
 }
 
 impl Slave {
     /// Puts a turbine on line whose time is `offset_ms`.
     pub fn new(turbine: Turbine, offset_ms: u64) -> Arc<Self> {
-        let state = State {
-            turbine,
-            started: clock::now(),
-            offset_ms,
-            served: 0,
-            recent: VecDeque::new(),
-            first_faulty: None,
-            fault_from_ms: None,
-            closed: false,
-        };
+        let state =
+            State { turbine, started: clock::now(), offset_ms, served: 0, recent: VecDeque::new(), closed: false };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -75,7 +65,6 @@ impl Slave {
         let mut state = self.state();
         let now_ms = state.turbine_ms(clock::now());
         state.turbine.inject(fault, now_ms, for_ms);
-        (state.first_faulty, state.fault_from_ms) = (None, Some(now_ms));
     }
 
     /// Answers given so far: the last sequence number served.
@@ -86,11 +75,6 @@ impl Slave {
     /// When the last answer at or before `moment` was given.
     pub fn answered_before(&self, moment: Instant) -> Option<Instant> {
         self.state().recent.iter().rev().copied().find(|answered| *answered <= moment)
-    }
-
-    /// When the first request after the last injected fault came in, answered or not.
-    pub fn first_faulty(&self) -> Option<Instant> {
-        self.state().first_faulty
     }
 
     /// Answers every further request with the exception "server device busy", so that the last sequence number stands.
@@ -110,9 +94,6 @@ impl Slave {
             return Some(vec![function | 0x80, 6]);
         }
         let at_ms = state.turbine_ms(now);
-        if state.fault_from_ms.is_some_and(|from_ms| at_ms >= from_ms) && state.first_faulty.is_none() {
-            state.first_faulty = Some(now);
-        }
         let sample = state.turbine.sample(at_ms)?;
         state.served += 1;
         if state.recent.len() == REMEMBERED {
@@ -364,6 +345,5 @@ mod tests {
         slave.inject(Fault::Dropout, 60_000);
         assert_eq!(slave.answer(&[4, 0, 0, 0, 8]), None);
         assert_eq!(slave.served(), 0);
-        assert!(slave.first_faulty().is_some());
     }
 }
