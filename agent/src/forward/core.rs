@@ -5,15 +5,13 @@ use super::blocks::OpenBlocks;
 use super::journal::{Found, LaneFound, Numbered};
 use super::lanes::LaneQueue;
 use super::side::SideRecord;
+use super::trouble::holes;
 use super::uplink::{Due, Uplink};
 use super::{Counters, Input, Kept, Output, Settings};
 use crate::handover::Handover;
 use crate::time::{Mono, Stamp};
 use std::collections::VecDeque;
-use windward_protocol::{
-    Alert, AlertKind, AlertPhase, Block, DeviceHealth, Envelope, Epoch, Gap, GapReason, Lane, Record, Row, Seq,
-    SeqRange, Severity,
-};
+use windward_protocol::{Alert, Block, DeviceHealth, Envelope, Epoch, Gap, GapReason, Lane, Record, Row, Seq};
 
 /// Most bytes of closed blocks that wait for the disk. Beyond, new rows are dropped and counted (A5 says so loudly).
 const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
@@ -74,7 +72,7 @@ pub struct Forward {
     pub(super) health_at: Mono,
     pub(super) state_seq: Seq,
     pub(super) spool_error: String,
-    spool_alert: Option<Alert>,
+    pub(super) spool_alert: Option<Alert>,
     pub(super) devices: Vec<DeviceHealth>,
     dropped_before: u64,
     pub(super) rss_kib: u64,
@@ -288,7 +286,7 @@ impl Forward {
         }
     }
 
-    fn keep_alert(&mut self, mut alert: Alert) {
+    pub(super) fn keep_alert(&mut self, mut alert: Alert) {
         alert.evidence.truncate(alert.evidence.floor_char_boundary(MAX_EVIDENCE));
         self.keep_record(Record::Alert(alert));
     }
@@ -374,63 +372,6 @@ impl Forward {
         self.spool_fails(error, now);
     }
 
-    /// A5: told on the spot, and in the health record that needs no disk; the alert lane has it when it can.
-    fn spool_fails(&mut self, error: String, now: Stamp) {
-        tracing::error!(error, "the spool is failing");
-        self.health_at = now.mono;
-        if self.spool_alert.is_none() {
-            let alert = self.spool_alert(AlertPhase::Open, format!("the spool on disk is failing: {error}"), now);
-            self.outputs.push_back(Output::Alarm(alert.clone()));
-            self.keep_alert(alert.clone());
-            self.spool_alert = Some(alert);
-        }
-        self.spool_error = error;
-    }
-
-    fn spool_works(&mut self, now: Stamp) {
-        let Some(opened) = self.spool_alert.take() else { return };
-        self.spool_error.clear();
-        self.health_at = now.mono;
-        let clear = self.spool_alert(AlertPhase::Clear, "the spool on disk works again".into(), now);
-        let clear = Alert { id: opened.id, opened_ms: opened.opened_ms, ..clear };
-        self.outputs.push_back(Output::Alarm(clear.clone()));
-        self.keep_alert(clear);
-    }
-
-    fn spool_alert(&self, phase: AlertPhase, evidence: String, now: Stamp) -> Alert {
-        Alert {
-            // The wall clock keeps it apart from the numbers of earlier runs, the seed from those of WATCH.
-            id: self.settings.seed ^ (now.wall.0 as u64).rotate_left(20),
-            phase,
-            kind: AlertKind::Spool,
-            severity: Severity::Critical,
-            location: self.settings.devices.first().map_or_else(String::new, |device| device.location.clone()),
-            device: String::new(),
-            channel: String::new(),
-            opened_ms: now.wall.0,
-            at_ms: now.wall.0,
-            synced: now.synced,
-            value: None,
-            unit: String::new(),
-            wind_speed: None,
-            score: None,
-            threshold: None,
-            evidence,
-        }
-    }
-
-    /// These numbers will never come: a gap record says so (A4), and nobody waits for them.
-    fn lost(&mut self, lane: Lane, range: SeqRange, reason: GapReason, now: Stamp) {
-        let acked = self.lane(lane).acked();
-        let range = SeqRange { first: range.first.max(acked + 1), last: range.last };
-        if range.first > range.last {
-            return;
-        }
-        tracing::error!(%lane, from = range.first, to = range.last, ?reason, "lost");
-        self.keep_record(Record::Gap(Gap { lane, from: range.first, to: range.last, reason }));
-        self.lane(lane).done(range, now.mono);
-    }
-
     pub(super) fn lane(&mut self, lane: Lane) -> &mut LaneQueue {
         match lane {
             Lane::Alerts => &mut self.alerts,
@@ -452,20 +393,4 @@ impl Forward {
         }
         self.freed = self.acked_marks();
     }
-}
-
-/// Numbers above the ack watermark that were given out and are not on disk.
-fn holes(found: &LaneFound) -> Vec<SeqRange> {
-    let mut holes = Vec::new();
-    let mut next = found.acked + 1;
-    for range in found.present.ranges() {
-        if range.first > next {
-            holes.push(SeqRange { first: next, last: range.first - 1 });
-        }
-        next = next.max(range.last + 1);
-    }
-    if next <= found.high_water {
-        holes.push(SeqRange { first: next, last: found.high_water });
-    }
-    holes
 }

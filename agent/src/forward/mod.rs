@@ -14,6 +14,7 @@ mod lanes;
 mod recover;
 mod send;
 mod side;
+mod trouble;
 mod uplink;
 
 pub use self::core::Forward;

@@ -145,6 +145,7 @@ fn settings(config: &Config, seed: u64) -> Settings {
 
 fn open_spool(dir: &Path, agent: &AgentId, label: &str) -> anyhow::Result<(SledJournal, SideFiles, Found)> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    sync_names_of(dir).with_context(|| format!("cannot sync the directories above {}", dir.display()))?;
     let (mut journal, mut found) = SledJournal::open(dir, random(), label)?;
     for damage in &found.damage {
         tracing::error!(damage, "the spool was damaged");
@@ -158,6 +159,12 @@ fn open_spool(dir: &Path, agent: &AgentId, label: &str) -> anyhow::Result<(SledJ
         "spool open"
     );
     Ok((journal, SideFiles::start(dir)?, found))
+}
+
+/// Makes it durable that `dir` and the data directory above it exist: a synced file is lost with a name that is not.
+fn sync_names_of(dir: &Path) -> std::io::Result<()> {
+    let dir = dir.canonicalize()?;
+    dir.ancestors().skip(1).take(2).try_for_each(|above| std::fs::File::open(above)?.sync_all())
 }
 
 /// A random number, from the keys the standard library draws from the system for its hash maps.

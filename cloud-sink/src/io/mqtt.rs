@@ -31,7 +31,7 @@ const MAX_PACKET: u32 = 1024 * 1024;
 /// How long the broker keeps the session of a sink that is away, seconds.
 const SESSION_EXPIRY_S: u32 = 24 * 3600;
 /// First pause before the broker is called again, and the longest. AWS IoT takes one CONNECT a second.
-const PAUSE_MS: (u64, u64) = (1_000, 30_000);
+const PAUSE_MS: (u64, u64) = (1_000, 5_000);
 /// How long a graceful disconnect may take.
 const DISCONNECT: Duration = Duration::from_secs(2);
 

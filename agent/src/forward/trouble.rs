@@ -1,0 +1,82 @@
+//! What FORWARD says when something is wrong: a spool that fails (A5), and numbers that will never come (A4).
+
+use super::Output;
+use super::core::Forward;
+use super::journal::LaneFound;
+use crate::time::Stamp;
+use windward_protocol::{Alert, AlertKind, AlertPhase, Gap, GapReason, Lane, Record, SeqRange, Severity};
+
+impl Forward {
+    /// A5: told on the spot, and in the health record that needs no disk; the alert lane has it when it can.
+    pub(super) fn spool_fails(&mut self, error: String, now: Stamp) {
+        tracing::error!(error, "the spool is failing");
+        self.health_at = now.mono;
+        if self.spool_alert.is_none() {
+            let alert = self.spool_alert(AlertPhase::Open, format!("the spool on disk is failing: {error}"), now);
+            self.outputs.push_back(Output::Alarm(alert.clone()));
+            self.keep_alert(alert.clone());
+            self.spool_alert = Some(alert);
+        }
+        self.spool_error = error;
+    }
+
+    pub(super) fn spool_works(&mut self, now: Stamp) {
+        let Some(opened) = self.spool_alert.take() else { return };
+        self.spool_error.clear();
+        self.health_at = now.mono;
+        let clear = self.spool_alert(AlertPhase::Clear, "the spool on disk works again".into(), now);
+        let clear = Alert { id: opened.id, opened_ms: opened.opened_ms, ..clear };
+        self.outputs.push_back(Output::Alarm(clear.clone()));
+        self.keep_alert(clear);
+    }
+
+    fn spool_alert(&self, phase: AlertPhase, evidence: String, now: Stamp) -> Alert {
+        Alert {
+            // The wall clock keeps it apart from the numbers of earlier runs, the seed from those of WATCH.
+            id: self.settings.seed ^ (now.wall.0 as u64).rotate_left(20),
+            phase,
+            kind: AlertKind::Spool,
+            severity: Severity::Critical,
+            location: self.settings.devices.first().map_or_else(String::new, |device| device.location.clone()),
+            device: String::new(),
+            channel: String::new(),
+            opened_ms: now.wall.0,
+            at_ms: now.wall.0,
+            synced: now.synced,
+            value: None,
+            unit: String::new(),
+            wind_speed: None,
+            score: None,
+            threshold: None,
+            evidence,
+        }
+    }
+
+    /// These numbers will never come: a gap record says so (A4), and nobody waits for them.
+    pub(super) fn lost(&mut self, lane: Lane, range: SeqRange, reason: GapReason, now: Stamp) {
+        let acked = self.lane(lane).acked();
+        let range = SeqRange { first: range.first.max(acked + 1), last: range.last };
+        if range.first > range.last {
+            return;
+        }
+        tracing::error!(%lane, from = range.first, to = range.last, ?reason, "lost");
+        self.keep_record(Record::Gap(Gap { lane, from: range.first, to: range.last, reason }));
+        self.lane(lane).done(range, now.mono);
+    }
+}
+
+/// Numbers above the ack watermark that were given out and are not on disk.
+pub(super) fn holes(found: &LaneFound) -> Vec<SeqRange> {
+    let mut holes = Vec::new();
+    let mut next = found.acked + 1;
+    for range in found.present.ranges() {
+        if range.first > next {
+            holes.push(SeqRange { first: next, last: range.first - 1 });
+        }
+        next = next.max(range.last + 1);
+    }
+    if next <= found.high_water {
+        holes.push(SeqRange { first: next, last: found.high_water });
+    }
+    holes
+}
