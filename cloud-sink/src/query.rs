@@ -28,12 +28,24 @@ pub fn agent(row: &AgentRow, now_ms: i64) -> Json {
     })
 }
 
-/// One alert.
-pub fn alert(row: &AlertRow) -> Json {
+/// When each agent last started, by the agent's clock.
+pub fn starts(agents: &[AgentRow]) -> BTreeMap<&str, i64> {
+    agents.iter().filter_map(|row| Some((row.agent.as_str(), row.started_ms?))).collect()
+}
+
+/// One alert. Its state is `open`, `cleared`, or `restarted`: its agent has started anew since it opened, and will say
+/// no more of it; were its cause still there, another alert would be open. `starts` is what [`starts`] gives.
+pub fn alert(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> Json {
+    let restarted = starts.get(row.agent.as_str()).is_some_and(|started_ms| row.opened_ms < *started_ms);
+    let state = match row.cleared_ms {
+        Some(_) => "cleared",
+        None if restarted => "restarted",
+        None => "open",
+    };
     json!({
         "agent": row.agent, "id": format!("{:016x}", row.id), "location": row.location, "device": row.device,
         "channel": row.channel, "kind": row.kind, "severity": row.severity,
-        "state": if row.cleared_ms.is_some() { "cleared" } else { "open" },
+        "state": state,
         "opened": Iso8601(row.opened_ms).to_string(), "opened_ms": row.opened_ms,
         "updated_ms": row.at_ms.max(row.cleared_ms.unwrap_or(row.at_ms)), "cleared_ms": row.cleared_ms,
         "value": row.value, "unit": row.unit, "wind_speed": row.wind_speed, "anomaly_score": row.anomaly_score,

@@ -6,9 +6,11 @@ mod farm;
 use farm::{FARM, Place, T0, commit, deliveries, health};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use windward_protocol::Iso8601;
 use windward_sink::io::store::{Span, Store};
 use windward_sink::notify::Policy;
+use windward_sink::place::AlertRow;
 use windward_sink::query;
 use windward_sink::sink::Tally;
 
@@ -21,7 +23,7 @@ async fn dump(store: &Store) -> Json {
     let poison = store.poison(100).await.unwrap();
     json!({
         "agents": agents.iter().map(|row| query::agent(row, T0)).collect::<Vec<_>>(),
-        "alerts": alerts.iter().map(query::alert).collect::<Vec<_>>(),
+        "alerts": alerts.iter().map(|row| query::alert(row, &query::starts(&agents))).collect::<Vec<_>>(),
         "readings": query::readings(&store.readings(&span).await.unwrap().blocks, i64::MIN, i64::MAX),
         "gaps": gaps,
         "poison": poison.iter().map(query::poison).collect::<Vec<_>>(),
@@ -63,6 +65,19 @@ async fn everything_is_placed_once(place: Place) {
         .map(|gap| (gap["from"].as_u64().unwrap(), gap["to"].as_u64().unwrap(), gap["state"].as_str().unwrap()))
         .collect();
     assert_eq!(gaps, [(3, 5, "lost"), (7, 1023, "not received")], "S4");
+}
+
+#[tokio::test]
+async fn an_alert_that_a_restart_left_open_is_told_apart() {
+    let place = Place::sqlite().await;
+    commit(&place.store, Policy::default(), &deliveries(), T0).await;
+    let row = place.store.alerts(FARM, None, 1).await.unwrap().remove(0);
+    let left_open = AlertRow { cleared_ms: None, ..row.clone() };
+    let state = |row: &AlertRow, started_ms| query::alert(row, &BTreeMap::from([("t1", started_ms)]))["state"].clone();
+    assert_eq!(state(&left_open, row.opened_ms - 1), "open");
+    assert_eq!(state(&left_open, row.opened_ms + 1), "restarted");
+    assert_eq!(state(&row, row.opened_ms + 1), "cleared");
+    assert_eq!(query::alert(&left_open, &BTreeMap::new())["state"], "open");
 }
 
 async fn pages_of_readings_join_without_seam(place: Place) {

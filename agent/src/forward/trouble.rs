@@ -32,8 +32,9 @@ impl Forward {
 
     fn spool_alert(&self, phase: AlertPhase, evidence: String, now: Stamp) -> Alert {
         Alert {
-            // The wall clock keeps it apart from the numbers of earlier runs, the seed from those of WATCH.
-            id: self.settings.seed ^ (now.wall.0 as u64).rotate_left(20),
+            // The wall clock keeps it apart from the numbers of earlier runs, the seed from those of WATCH; 53 bits like
+            // theirs.
+            id: (self.settings.seed ^ (now.wall.0 as u64).rotate_left(20)) >> 11,
             phase,
             kind: AlertKind::Spool,
             severity: Severity::Critical,

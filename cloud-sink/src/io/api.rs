@@ -151,7 +151,9 @@ async fn agents(State(shared): State<Shared>, asked: Asked<Nothing>) -> Answer {
 async fn alerts(State(shared): State<Shared>, asked: Asked<Listing>) -> Answer {
     let Query(asked) = asked?;
     let rows = shared.store.alerts(&shared.farm, asked.agent.as_deref(), asked.limit()?).await?;
-    Ok(axum::Json(json!({ "alerts": rows.iter().map(query::alert).collect::<Vec<_>>() })))
+    let agents = shared.store.agents().await?;
+    let starts = query::starts(&agents);
+    Ok(axum::Json(json!({ "alerts": rows.iter().map(|row| query::alert(row, &starts)).collect::<Vec<_>>() })))
 }
 
 async fn readings(State(shared): State<Shared>, asked: Asked<Readings>) -> Answer {

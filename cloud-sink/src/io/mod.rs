@@ -1,10 +1,13 @@
 //! The shell: receives, commits, tells, acks and answers. What it decides stands in the core.
 
 mod api;
+#[cfg(feature = "aws")]
 mod aws;
 pub mod clock;
+#[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod mqtt;
+#[cfg(feature = "aws")]
 pub mod sns;
 pub mod sqlite;
 pub mod store;
@@ -102,6 +105,8 @@ enum Stop {
 
 /// Starts a sink. It is up when this returns; the broker may come later.
 pub async fn start(config: Config) -> Result<Running> {
+    #[cfg(not(feature = "aws"))]
+    anyhow::ensure!(config.notify.sns.is_none(), "this program was built without SNS (feature `aws`)");
     let store = Store::open(&config.store).await?;
     let teller = Teller::open(store.clone(), &config.notify).await;
     let counts = Arc::new(Counts::default());

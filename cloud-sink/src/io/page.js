@@ -172,7 +172,8 @@ function alertBox(alert) {
 }
 
 function alertRow(alert) {
-  const state = alert.state === "open" ? "open" : "cleared " + age(clock() - alert.cleared_ms);
+  const cleared = () => "cleared " + age(clock() - alert.cleared_ms);
+  const state = alert.state === "cleared" ? cleared() : alert.state === "open" ? "open" : "agent restarted since";
   const channel = alert.channel ? " " + alert.channel : "";
   return element("tr", {},
     element("td", {}, new Date(alert.opened_ms).toLocaleString()), element("td", {}, alert.location),

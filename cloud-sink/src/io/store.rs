@@ -1,5 +1,6 @@
 //! Where rows stand: SQLite or DynamoDB, with the same rows in both.
 
+#[cfg(feature = "aws")]
 use super::dynamodb::DynamoDb;
 use super::sqlite::Sqlite;
 use crate::config;
@@ -18,6 +19,7 @@ pub enum Store {
     /// A SQLite file.
     Sqlite(Sqlite),
     /// DynamoDB.
+    #[cfg(feature = "aws")]
     DynamoDb(DynamoDb),
 }
 
@@ -61,7 +63,10 @@ impl Store {
     pub async fn open(config: &config::Store) -> Result<Self> {
         Ok(match config {
             config::Store::Sqlite(path) => Store::Sqlite(Sqlite::open(path.clone()).await?),
+            #[cfg(feature = "aws")]
             config::Store::DynamoDb(dynamodb) => Store::DynamoDb(DynamoDb::open(dynamodb).await),
+            #[cfg(not(feature = "aws"))]
+            config::Store::DynamoDb(_) => anyhow::bail!("this program was built without DynamoDB (feature `aws`)"),
         })
     }
 
@@ -69,6 +74,7 @@ impl Store {
     pub async fn commit(&self, rows: Arc<Rows>) -> Result<Vec<BTreeSet<u16>>> {
         match self {
             Store::Sqlite(sqlite) => sqlite.commit(rows).await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.commit(&rows).await,
         }
     }
@@ -77,6 +83,7 @@ impl Store {
     pub async fn claim(&self, notice: &Notice, now_ms: i64, until_ms: i64) -> Result<Claim> {
         match self {
             Store::Sqlite(sqlite) => sqlite.claim(notice, now_ms, until_ms).await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.claim(notice, now_ms, until_ms).await,
         }
     }
@@ -85,6 +92,7 @@ impl Store {
     pub async fn release(&self, notice: &Notice) -> Result<()> {
         match self {
             Store::Sqlite(sqlite) => sqlite.release(notice).await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.release(notice).await,
         }
     }
@@ -93,6 +101,7 @@ impl Store {
     pub async fn mark(&self, notice: &Notice, now_ms: i64) -> Result<()> {
         match self {
             Store::Sqlite(sqlite) => sqlite.mark(notice, now_ms).await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.mark(notice, now_ms).await,
         }
     }
@@ -101,6 +110,7 @@ impl Store {
     pub async fn agents(&self) -> Result<Vec<AgentRow>> {
         match self {
             Store::Sqlite(sqlite) => sqlite.agents().await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.agents().await,
         }
     }
@@ -109,6 +119,7 @@ impl Store {
     pub async fn alerts(&self, farm: &str, agent: Option<&str>, limit: u32) -> Result<Vec<AlertRow>> {
         match self {
             Store::Sqlite(sqlite) => sqlite.alerts(farm, agent, limit).await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.alerts(farm, agent, limit).await,
         }
     }
@@ -117,6 +128,7 @@ impl Store {
     pub async fn readings(&self, span: &Span) -> Result<Page> {
         match self {
             Store::Sqlite(sqlite) => sqlite.readings(span).await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.readings(span).await,
         }
     }
@@ -125,6 +137,7 @@ impl Store {
     pub async fn ledger(&self) -> Result<Vec<LedgerRow>> {
         match self {
             Store::Sqlite(sqlite) => sqlite.ledger().await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.ledger().await,
         }
     }
@@ -133,6 +146,7 @@ impl Store {
     pub async fn gaps(&self) -> Result<Vec<GapRow>> {
         match self {
             Store::Sqlite(sqlite) => sqlite.gaps().await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.gaps().await,
         }
     }
@@ -141,6 +155,7 @@ impl Store {
     pub async fn poison(&self, limit: u32) -> Result<Vec<PoisonRow>> {
         match self {
             Store::Sqlite(sqlite) => sqlite.poison(limit).await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.poison(limit).await,
         }
     }
@@ -149,6 +164,7 @@ impl Store {
     pub async fn check(&self) -> Result<String> {
         match self {
             Store::Sqlite(sqlite) => sqlite.check().await,
+            #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.check().await,
         }
     }

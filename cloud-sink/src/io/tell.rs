@@ -1,11 +1,13 @@
 //! Tells people of alerts, beside the readings: the steps of [`crate::notify`], done against store and targets.
 
 use super::clock::now_ms;
+#[cfg(feature = "aws")]
 use super::sns::Sns;
 use super::store::{Claim, Store};
 use super::webhook::Webhook;
 use crate::config;
-use crate::notify::{CLAIM_MS, Next, Notice, Step, StepResult, Target, next};
+use crate::notify::{CLAIM_MS, Message, Next, Notice, Step, StepResult, Target, next};
+use anyhow::Context as _;
 use std::time::Duration;
 
 /// Attempts at one notice before its alert is left to the agent, which sends it again because its ack is missing.
@@ -17,6 +19,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Teller {
     store: Store,
+    #[cfg(feature = "aws")]
     sns: Option<Sns>,
     webhook: Option<Webhook>,
 }
@@ -26,6 +29,7 @@ impl Teller {
     pub async fn open(store: Store, config: &config::Notify) -> Self {
         Self {
             store,
+            #[cfg(feature = "aws")]
             sns: match &config.sns {
                 Some(sns) => Some(Sns::open(sns).await),
                 None => None,
@@ -73,14 +77,27 @@ impl Teller {
                     Claim::Held => StepResult::Held,
                 });
             }
-            Step::Publish => match (notice.target, &self.sns, &self.webhook) {
-                (Target::Sns, Some(sns), _) => sns.publish(&notice.message).await?,
-                (Target::Webhook, _, Some(webhook)) => webhook.post(&notice.message).await?,
-                (target, ..) => anyhow::bail!("{target:?} is not configured"),
+            Step::Publish => match notice.target {
+                Target::Sns => self.publish(&notice.message).await?,
+                Target::Webhook => {
+                    let webhook = self.webhook.as_ref().context("no webhook is configured")?;
+                    webhook.post(&notice.message).await?
+                }
             },
             Step::Mark => self.store.mark(notice, now_ms()).await?,
             Step::Release => self.store.release(notice).await?,
         }
         Ok(StepResult::Done)
+    }
+
+    #[cfg(feature = "aws")]
+    async fn publish(&self, message: &Message) -> anyhow::Result<()> {
+        self.sns.as_ref().context("no SNS topic is configured")?.publish(message).await
+    }
+
+    #[cfg(not(feature = "aws"))]
+    #[allow(clippy::unused_async, reason = "stands for the one that waits")]
+    async fn publish(&self, _: &Message) -> anyhow::Result<()> {
+        anyhow::bail!("this program was built without SNS (feature `aws`)")
     }
 }
