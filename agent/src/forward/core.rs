@@ -5,7 +5,6 @@ use super::blocks::OpenBlocks;
 use super::journal::{Found, LaneFound, Numbered};
 use super::lanes::LaneQueue;
 use super::side::SideRecord;
-use super::trouble::holes;
 use super::uplink::{Due, Uplink};
 use super::{Counters, Input, Kept, Output, Settings};
 use crate::handover::Handover;
@@ -120,7 +119,7 @@ impl Forward {
         forward.say_hello(now);
         let reason = if found.damage.is_empty() { GapReason::PowerCut } else { GapReason::Damage };
         for (lane, found) in [(Lane::Alerts, &found.alerts), (Lane::Readings, &found.readings)] {
-            for hole in holes(found) {
+            for hole in found.holes() {
                 forward.lost(lane, hole, reason, now);
             }
         }

@@ -70,6 +70,24 @@ pub struct LaneFound {
     pub high_water: Seq,
 }
 
+impl LaneFound {
+    /// Numbers above the ack watermark that were given out and are not on disk.
+    pub fn holes(&self) -> Vec<SeqRange> {
+        let mut holes = Vec::new();
+        let mut next = self.acked + 1;
+        for range in self.present.ranges() {
+            if range.first > next {
+                holes.push(SeqRange { first: next, last: range.first - 1 });
+            }
+            next = next.max(range.last + 1);
+        }
+        if next <= self.high_water {
+            holes.push(SeqRange { first: next, last: self.high_water });
+        }
+        holes
+    }
+}
+
 /// A journal in memory, for tests and for trying the core out; it forgets nothing and survives nothing.
 #[derive(Debug, Default)]
 pub struct MemoryJournal {

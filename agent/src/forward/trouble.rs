@@ -2,7 +2,6 @@
 
 use super::Output;
 use super::core::Forward;
-use super::journal::LaneFound;
 use crate::time::Stamp;
 use windward_protocol::{Alert, AlertKind, AlertPhase, Gap, GapReason, Lane, Record, SeqRange, Severity};
 
@@ -64,20 +63,4 @@ impl Forward {
         self.keep_record(Record::Gap(Gap { lane, from: range.first, to: range.last, reason }));
         self.lane(lane).done(range, now.mono);
     }
-}
-
-/// Numbers above the ack watermark that were given out and are not on disk.
-pub(super) fn holes(found: &LaneFound) -> Vec<SeqRange> {
-    let mut holes = Vec::new();
-    let mut next = found.acked + 1;
-    for range in found.present.ranges() {
-        if range.first > next {
-            holes.push(SeqRange { first: next, last: range.first - 1 });
-        }
-        next = next.max(range.last + 1);
-    }
-    if next <= found.high_water {
-        holes.push(SeqRange { first: next, last: found.high_water });
-    }
-    holes
 }

@@ -30,7 +30,8 @@ pub(super) struct Shell {
     pub(super) counters: watch::Sender<Counters>,
 }
 
-/// Runs until WATCH's end of the queue is gone and FORWARD has come to a good end.
+/// Runs until WATCH's end of the queue is gone and FORWARD has come to a good end; or until the disk thread has ended,
+/// which is a fault that only a new start mends.
 pub(super) async fn run(
     mut forward: Forward,
     mut shell: Shell,
@@ -65,6 +66,10 @@ pub(super) async fn run(
                     }
                 }
             }
+        }
+        if shell.jobs.is_closed() {
+            // sled has panicked. What was read stands in the side file; the next start finds it.
+            return tracing::error!("the disk thread has ended");
         }
         shell.counters.send_replace(forward.counters());
         let due = forward.poll_timeout().map(|(at, _)| Duration::from_millis(at - shell.clock.now().mono));
