@@ -122,14 +122,7 @@ impl World {
         for _ in 0..steps {
             self.step();
         }
-        self.faults = Faults {
-            kills: false,
-            power_cuts: false,
-            cuts: false,
-            lost_publishes: false,
-            lost_acks: false,
-            disk_errors: false,
-        };
+        self.faults = PEACE;
         let give_up = self.now + 3_600_000;
         while self.forward.counters().waiting > 0 {
             assert!(self.now < give_up, "still waiting after an hour of peace: {:?}", self.forward.counters());
