@@ -8,8 +8,11 @@ use windward_protocol::{Alert, AlertKind, AlertPhase, Gap, GapReason, Lane, Reco
 impl Forward {
     /// A5: told on the spot, and in the health record that needs no disk; the alert lane has it when it can.
     pub(super) fn spool_fails(&mut self, error: String, now: Stamp) {
-        tracing::error!(error, "the spool is failing");
-        self.health_at = now.mono;
+        if self.spool_error != error {
+            // Once, not for every row that meets the same full disk.
+            tracing::error!(error, "the spool is failing");
+            self.health_at = now.mono;
+        }
         if self.spool_alert.is_none() {
             let alert = self.spool_alert(AlertPhase::Open, format!("the spool on disk is failing: {error}"), now);
             self.outputs.push_back(Output::Alarm(alert.clone()));
