@@ -343,15 +343,15 @@ impl Forward {
     }
 
     fn committed(&mut self, alerts: Vec<Numbered>, readings: Vec<Numbered>, readings_bytes: u64, now: Stamp) {
-        if let Disk::Committing { covers: Some(through) } = self.disk {
-            self.outputs.push_back(Output::RemoveLogs { through });
-        }
+        let covers = if let Disk::Committing { covers } = self.disk { covers } else { None };
+        self.outputs.extend(covers.map(|through| Output::RemoveLogs { through }));
         self.disk = Disk::Idle;
         self.retry_ms = RETRY_FIRST_MS;
         self.counters.durable += (alerts.len() + readings.len()) as u64;
         self.alerts.committed(alerts);
         self.readings.committed(readings);
-        if !std::mem::take(&mut self.log_failed) {
+        // A commit of alerts alone says nothing about the rows that met a full disk a moment ago.
+        if covers.is_some() && !std::mem::take(&mut self.log_failed) {
             self.spool_works(now);
         }
         if readings_bytes > self.settings.max_bytes {
