@@ -23,7 +23,7 @@ enum Command {
     /// What it does is logged on standard error; RUST_LOG sets how much: `RUST_LOG=debug`, or
     /// `RUST_LOG=info,windward_agent::kept=trace` for one line for every reading that is safe from a killed process.
     Run {
-        /// The configuration file.
+        /// The configuration file; deploy/examples/agent.toml explains every key.
         #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/agent.toml")]
         config: PathBuf,
     },
@@ -31,7 +31,7 @@ enum Command {
     ///
     /// Prints what each channel says and what is wrong, and ends with status 1 when something is.
     Check {
-        /// The configuration file.
+        /// The configuration file; deploy/examples/agent.toml explains every key.
         #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/agent.toml")]
         config: PathBuf,
     },

@@ -33,13 +33,13 @@ enum Command {
     /// Run until Ctrl-C or SIGTERM; then finish and ack what was taken.
     Run {
         /// Configuration file; deploy/examples/sink.toml explains every key.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/sink.toml")]
         config: PathBuf,
     },
     /// Try everything the configuration names, and say how each part stands. Fails if any part does.
     Check {
         /// Configuration file.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/sink.toml")]
         config: PathBuf,
         /// Make the DynamoDB tables that are not there.
         #[arg(long)]
