@@ -61,7 +61,7 @@ impl Notice {
             Target::Sns => "sns",
             Target::Webhook => "webhook",
         };
-        format!("{}_{target}", phase_name(self.phase))
+        format!("{}_{target}", self.phase.name())
     }
 }
 
@@ -156,17 +156,8 @@ pub fn notices(farm: &str, agent: &AgentId, sort: &str, alert: &Alert, policy: P
         .collect()
 }
 
-/// Lower-case name of a phase.
-pub fn phase_name(phase: AlertPhase) -> &'static str {
-    match phase {
-        AlertPhase::Open => "open",
-        AlertPhase::Update => "update",
-        AlertPhase::Clear => "clear",
-    }
-}
-
 fn message(farm: &str, agent: &AgentId, alert: &Alert) -> Message {
-    let (phase, kind, severity) = (phase_name(alert.phase), alert.kind.name(), alert.severity.name());
+    let (phase, kind, severity) = (alert.phase.name(), alert.kind.name(), alert.severity.name());
     Message {
         subject: subject(alert),
         body: body(farm, agent, alert),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
-use windward_protocol::{AgentId, Alert, Envelope, Iso8601, Lane, Record, json};
+use windward_protocol::{Alert, Iso8601, json};
 
 /// Most alarm programs that run at once. When so many do, a further step of an alert starts none and says so.
 const MAX_RUNNING: usize = 8;
@@ -20,15 +20,14 @@ const LONGEST_RUN: Duration = Duration::from_secs(10);
 /// Raises alarms on the spot.
 #[derive(Clone, Debug)]
 pub struct LocalAlarm {
-    agent: AgentId,
     command: Option<Vec<String>>,
     slots: Arc<Semaphore>,
 }
 
 impl LocalAlarm {
     /// An alarm that logs, and runs `command` when there is one.
-    pub fn new(agent: AgentId, command: Option<Vec<String>>) -> Self {
-        Self { agent, command, slots: Arc::new(Semaphore::new(MAX_RUNNING)) }
+    pub fn new(command: Option<Vec<String>>) -> Self {
+        Self { command, slots: Arc::new(Semaphore::new(MAX_RUNNING)) }
     }
 
     /// Tells of a step of an alert. Returns at once; must be called within a tokio runtime.
@@ -62,7 +61,7 @@ impl LocalAlarm {
         };
         let mut command = Command::new(program);
         command.args(arguments).envs(environment(alert));
-        let (program, line) = (program.clone(), self.json(alert));
+        let (program, line) = (program.clone(), json::alert_line(alert));
         tokio::spawn(async move {
             match tokio::time::timeout(LONGEST_RUN, run(command, line)).await {
                 Ok(Ok(())) => {}
@@ -73,16 +72,6 @@ impl LocalAlarm {
             }
             drop(slot);
         });
-    }
-
-    fn json(&self, alert: &Alert) -> String {
-        json::lines(&Envelope {
-            agent: self.agent.clone(),
-            epoch: 0,
-            lane: Lane::Alerts,
-            seq: 0,
-            record: Record::Alert(alert.clone()),
-        })
     }
 }
 

@@ -94,7 +94,7 @@ pub async fn start(config: Config, options: Options) -> anyhow::Result<Running> 
     let opened = tokio::task::spawn_blocking(move || open_spool(&spool, &agent, &label)).await?;
     let (journal, side_files, found) = opened.with_context(|| format!("the spool in {}", config.data.display()))?;
 
-    let alarm = LocalAlarm::new(config.agent.clone(), config.alert_command.clone());
+    let alarm = LocalAlarm::new(config.alert_command.clone());
     let on_alert: OnAlert = match options.on_alert {
         Some(also) => Arc::new(move |alert| {
             alarm.raise(alert);

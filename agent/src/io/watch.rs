@@ -11,12 +11,15 @@ use crate::io::clock::Clock;
 use crate::watch::{Ask, Input, Output, Watch};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use windward_protocol::{Alert, NoData};
 
 /// Time between two accounts of the devices, ms.
 const DEVICES_EVERY_MS: u64 = 10_000;
+/// How long a stop waits for room in the queue to FORWARD.
+const LAST_ALERTS: Duration = Duration::from_secs(2);
 /// Steps of alerts that wait here while the queue to FORWARD is full. Any further one is not forwarded, and the log
 /// says so; the local alarm has been raised already.
 const MAX_WAITING_ALERTS: usize = 1024;
@@ -65,6 +68,15 @@ pub(super) async fn run(
         }
     }
     buses.stop().await;
+    // FORWARD goes on until this end of the queue is dropped, so a stop loses no alert that waited for room.
+    let handed_over = async {
+        while !outlet.waiting.is_empty() {
+            outlet.room().await
+        }
+    };
+    if tokio::time::timeout(LAST_ALERTS, handed_over).await.is_err() {
+        tracing::error!("alerts that waited for the queue to the spool are not forwarded: it stays full");
+    }
 }
 
 /// The buses' tasks, and the queue into each.

@@ -28,7 +28,7 @@ fn alert() -> Alert {
 
 fn alarm(script: &str) -> LocalAlarm {
     let command = vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()];
-    LocalAlarm::new(AgentId::new("t").unwrap(), Some(command))
+    LocalAlarm::new(Some(command))
 }
 
 /// The file's content as soon as it ends with a line feed.

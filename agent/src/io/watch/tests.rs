@@ -128,11 +128,8 @@ fn history() -> Vec<Row> {
     (0..30_000).map(row).collect()
 }
 
-#[tokio::test]
-async fn with_forward_stalled_the_alarm_is_raised_and_its_alert_goes_first_when_there_is_room() {
-    let (speed, of_slave) = watch::channel(85);
-    // One place in the queue, and nobody who takes what is in it.
-    let mut running = start(config(slave(of_slave).await), &history(), 1);
+/// Lets the wind jump, and waits until the alarm is raised.
+async fn raise(running: &Running, speed: &watch::Sender<u16>) {
     let raised = async {
         speed.send(400).unwrap();
         let is_raised = |alert: &Alert| alert.device == "mast" && alert.kind == AlertKind::Anomaly;
@@ -141,6 +138,31 @@ async fn with_forward_stalled_the_alarm_is_raised_and_its_alert_goes_first_when_
         }
     };
     timeout(DEADLINE, raised).await.expect("a jump from 8.5 to 40 m/s raises an alarm without FORWARD");
+}
+
+#[tokio::test]
+async fn a_stop_hands_over_the_alerts_that_waited() {
+    let (speed, of_slave) = watch::channel(85);
+    let mut running = start(config(slave(of_slave).await), &history(), 1);
+    raise(&running, &speed).await;
+    running.stop.send(true).unwrap();
+    let mut handed_over = Vec::new();
+    let drained = async {
+        while let Some(handover) = running.from_watch.recv().await {
+            handed_over.extend(if let Handover::Alert(alert) = handover { Some(alert) } else { None });
+        }
+    };
+    timeout(DEADLINE, drained).await.expect("WATCH ends and drops its end of the queue");
+    running.task.await.unwrap();
+    assert_eq!(handed_over, *running.alerts.lock().unwrap());
+}
+
+#[tokio::test]
+async fn with_forward_stalled_the_alarm_is_raised_and_its_alert_goes_first_when_there_is_room() {
+    let (speed, of_slave) = watch::channel(85);
+    // One place in the queue, and nobody who takes what is in it.
+    let mut running = start(config(slave(of_slave).await), &history(), 1);
+    raise(&running, &speed).await;
     // First what was in the queue; then every alert that waited, before any further row.
     let first = timeout(DEADLINE, running.from_watch.recv()).await.unwrap().unwrap();
     assert!(!matches!(first, Handover::Alert(_)), "the queue was full before the alert");
