@@ -146,6 +146,8 @@ async fn a_stop_hands_over_the_alerts_that_waited() {
     let mut running = start(config(slave(of_slave).await), &history(), 1);
     raise(&running, &speed).await;
     running.stop.send(true).unwrap();
+    // On this one thread WATCH sees the stop now, while the queue is still full.
+    tokio::task::yield_now().await;
     let mut handed_over = Vec::new();
     let drained = async {
         while let Some(handover) = running.from_watch.recv().await {
