@@ -76,6 +76,21 @@ pub enum NoData {
     Protocol,
     /// Not asked: the device is being skipped after repeated failures.
     Skipped,
+    /// Nothing was due: the channel is read less often than its device, or its sentence comes less often.
+    NotDue,
+    /// The device answered, and left the value out: a vane in a calm.
+    Empty,
+    /// The device marks its own value as invalid: NMEA status V, an error code in the sentence.
+    Invalid,
+    /// A current loop or voltage outside what a sound transmitter gives: a broken wire, a short circuit.
+    BrokenWire,
+}
+
+impl NoData {
+    /// Whether nothing is wrong: no value was to be expected at this time.
+    pub fn is_no_fault(self) -> bool {
+        matches!(self, NoData::NotDue | NoData::Empty)
+    }
 }
 
 impl fmt::Display for NoData {
@@ -90,6 +105,10 @@ impl fmt::Display for NoData {
             NoData::NotANumber => "not a number",
             NoData::Protocol => "protocol",
             NoData::Skipped => "skipped",
+            NoData::NotDue => "not due",
+            NoData::Empty => "empty",
+            NoData::Invalid => "invalid",
+            NoData::BrokenWire => "broken wire",
         })
     }
 }
