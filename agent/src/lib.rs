@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod forward;
+pub mod hal;
 pub mod handover;
 #[cfg(feature = "shell")]
 pub mod io;

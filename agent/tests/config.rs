@@ -1,7 +1,11 @@
 //! What configurations are taken, and what is said of those that are not.
 
-use windward_agent::config::{AckMode, Bus, Config, Function, Kind, Order, Parity, Scale, Sentinel};
-use windward_protocol::Quantity;
+use windward_agent::config::{
+    AckMode, BeaconOutput, Bus, Config, DeviceChannel, Framing, Function, How, Kind, Limits, Link, Order, Parity,
+    Register, Scale, Sentinel, Source,
+};
+use windward_agent::watch::sentence::Format;
+use windward_protocol::{Quantity, Severity};
 
 /// A small valid file; tests spoil it.
 const GOOD: &str = r#"agent = "turbine-01"
@@ -24,6 +28,20 @@ register = 0
 type = "u16"
 scale = 0.1
 "#;
+
+fn config(text: &str) -> Config {
+    Config::from_toml(text, "agent.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn register(channel: &DeviceChannel) -> &Register {
+    let Source::Register(register) = &channel.source else { panic!("{channel:?}") };
+    register
+}
+
+/// The head of a file, to which devices are added.
+fn head() -> &'static str {
+    &GOOD[..GOOD.find("[[device]]").unwrap()]
+}
 
 fn refusals(text: &str) -> Vec<String> {
     let error = Config::from_toml(text, "agent.toml").expect_err("this must be refused");
@@ -52,17 +70,17 @@ fn the_example_in_deploy_is_valid_and_means_what_it_says() {
     let wind = &anemometer.channels[0];
     assert!(wind.detect, "wind speeds are judged by default");
     assert_eq!(wind.channel.quantity, Quantity::WindSpeed);
-    assert_eq!(wind.register.kind, Kind::I16);
-    assert_eq!(wind.register.scale, Scale::Decimal(-1));
-    assert_eq!(wind.register.range, Some((0.0, 75.0)));
-    assert_eq!(wind.register.sentinels, [Sentinel::Bits(0xd8f1)], "-9999 as a register");
+    assert_eq!(register(wind).kind, Kind::I16);
+    assert_eq!(wind.scaling.scale, Scale::Decimal(-1));
+    assert_eq!(wind.scaling.range, Some((0.0, 75.0)));
+    assert_eq!(register(wind).sentinels, [Sentinel::Bits(0xd8f1)], "-9999 as a register");
     assert!(matches!(
         config.buses[anemometer.bus],
-        Bus::Serial { baud: 19_200, parity: Parity::Even, stop_bits: 1, .. }
+        Bus::Modbus { link: Link::Serial { baud: 19_200, parity: Parity::Even, stop_bits: 1, .. }, .. }
     ));
     let power = &controller.channels[0];
     assert!(!power.detect);
-    assert_eq!((power.register.function, power.register.order), (Function::Holding, Order::Cdab));
+    assert_eq!((register(power).function, register(power).order), (Function::Holding, Order::Cdab));
     let manifest = config.manifest();
     assert_eq!(manifest[1].link, "modbus tcp 10.0.0.7:502 slave 1");
     assert!(manifest[0].link.ends_with("19200 8E1 slave 1"), "{}", manifest[0].link);
@@ -125,7 +143,7 @@ fn one_port_has_one_setting() {
              [[device.channel]]\nname = \"c\"\nunit = \"\"\nregister = 0\ntype = \"u16\"\n"
         )
     };
-    let head = &GOOD[..GOOD.find("[[device]]").unwrap()];
+    let head = head();
     let same = format!("{head}{}{}", device("a", 9600), device("b", 9600));
     let config = Config::from_toml(&same, "agent.toml").unwrap();
     assert_eq!(config.buses.len(), 1, "devices of one port share its bus");
@@ -152,7 +170,7 @@ fn every_fault_is_told_and_not_only_the_first() {
         "agent.toml:12:12: location is not 1 to 128 bytes of printable text",
         "agent.toml:14:14: timeout_ms = 300 is longer than interval_ms = 200",
         "agent.toml:21:12: register 65536 is out of 0..=65535; give the wire address, counted from zero (a manual's \
-         30001 is 0)",
+         30001 is often 0)",
         "agent.toml:22:9: range [75, 0] is empty; the lesser bound stands first",
         "agent.toml:23:14: sentinel 70000 does not fit the channel's type",
         "agent.toml:25:9: scale 0 makes no value",
@@ -182,7 +200,12 @@ fn halves_of_pairs_are_refused() {
         assert!(told.contains(fault), "{told}");
     }
     let neither = refusal_of("modbus_tcp = { host = \"10.0.0.7\" }\n", "");
-    assert!(neither.contains("device \"mast\" needs exactly one of modbus_tcp and modbus_rtu"), "{neither}");
+    assert!(
+        neither.contains(
+            "device \"mast\" needs exactly one of modbus_tcp, modbus_rtu, modbus_rtu_tcp, serial, serial_tcp"
+        ),
+        "{neither}"
+    );
 }
 
 #[test]
@@ -197,4 +220,180 @@ fn a_device_with_too_many_channels_is_refused() {
     let long: String = (0..63).map(|index| channel(index, &"n".repeat(58))).collect();
     let told = refusals(&format!("{GOOD}{long}"));
     assert!(told[0].contains("does not fit a block of 4 KiB"), "{told:#?}");
+}
+
+/// A device on this link with these channel keys, and keys of its own.
+fn device(link: &str, own: &str, channel: &str) -> String {
+    format!(
+        "{}[[device]]\nname = \"d\"\n{link}\n{own}\n[[device.channel]]\nname = \"c\"\nunit = \"m/s\"\n{channel}\n",
+        head()
+    )
+}
+
+#[test]
+fn what_a_device_leaves_out_has_a_default_that_fits_its_line() {
+    let of = |link: &str, own: &str, channel: &str| {
+        let config = config(&device(link, own, channel));
+        (config.buses[0].clone(), config.devices[0].clone())
+    };
+    let (bus, device) = of("modbus_rtu_tcp = { host = \"h\", port = 4001 }", "", "register = 0\ntype = \"u16\"");
+    assert_eq!(bus.to_string(), "modbus rtu over tcp h:4001");
+    assert!(matches!(bus, Bus::Modbus { framing: Framing::Rtu, gap_ms: 0, .. }));
+    assert_eq!(device.location, "turbine-01", "the agent is where its devices are");
+    let limits = Limits { max_block: 125, max_gap: 0, one_by_one: false };
+    assert_eq!(device.how, How::Modbus { slave: 1, wake: false, limits });
+    assert_eq!((device.interval_ms, device.timeout_ms, device.late_ms, device.retries), (1000, 500, 500, 0));
+
+    let (bus, device) = of("serial = { port = \"/dev/ttyS0\" }", "format = \"nmea\"", "field = \"MWV.speed\"");
+    assert_eq!(bus.to_string(), "nmea /dev/ttyS0 4800 8N1");
+    assert_eq!(device.timeout_ms, 3_000, "three of its intervals");
+    assert!(!device.is_asked());
+    let (bus, device) =
+        of("serial_tcp = { host = \"h\", port = 1 }", "format = \"wxt\"\npoll = \"0R1\\r\\n\"", "field = \"Sm\"");
+    assert!(matches!(bus, Bus::Sentences { format: Format::Wxt, link: Link::Tcp { .. } }));
+    assert_eq!((device.is_asked(), device.timeout_ms), (true, 500));
+
+    let analog = "input = 2\nsignal = \"4-20mA\"\nspan = [0, 60]\nshunt_ohm = 150";
+    let (bus, device) = of("i2c = { bus = \"/dev/i2c-1\" }", "", analog);
+    assert_eq!((bus.to_string(), device.how), ("i2c /dev/i2c-1".into(), How::Converter { address: 0x48 }));
+    let (bus, device) =
+        of("gpio = { chip = \"/dev/gpiochip0\" }", "", "line = 17\nscale = 0.765\noffset = 0.35\nrange = [0, 75]");
+    assert_eq!(bus.to_string(), "gpio /dev/gpiochip0");
+    let Source::Pulses { line: 17, debounce_us, cup } = &device.channels[0].source else { panic!("{device:?}") };
+    assert_eq!((cup.slope, cup.offset, cup.range), (0.765, 0.35, Some((0.0, 75.0))));
+    assert_eq!(*debounce_us, 2_561, "a quarter of the period at 75 m/s");
+}
+
+#[test]
+fn every_type_of_register_has_its_keys() {
+    let modbus = |channel: &str| device("modbus_tcp = { host = \"h\" }", "", channel);
+    let of = |channel: &str| config(&modbus(channel)).devices[0].channels[0].clone();
+    assert_eq!(register(&of("function = \"coil\"\nregister = 3")).kind, Kind::Bool);
+    assert_eq!(register(&of("register = 3\ntype = \"u16\"\nbits = [4, 7]")).bits, Some((4, 7)));
+    let sunspec =
+        of("function = \"holding\"\nregister = 84\ntype = \"i16\"\nexponent_register = 85\nsentinels = [-32768]");
+    assert_eq!(
+        (register(&sunspec).exponent, &register(&sunspec).sentinels[..]),
+        (Some(85), &[Sentinel::Bits(0x8000)][..])
+    );
+    assert_eq!(register(&of("register = 0\ntype = \"u64\"\nsentinels = [-1]")).sentinels, [Sentinel::Bits(u64::MAX)]);
+    let slow = of("register = 0\ntype = \"u16\"\ninterval_ms = 60000\nreset_on_read = true");
+    assert_eq!((slow.every, register(&slow).reset_on_read), (60, true));
+    for (channel, fault) in [
+        ("register = 0\ntype = \"bool\"", "a bool stands in a coil or discrete input"),
+        ("function = \"discrete\"\nregister = 0\ntype = \"u16\"", "a coil or discrete input is a bool"),
+        ("register = 0\ntype = \"i16\"\nbits = [0, 3]", "bits are parts of a u16, u32 or u64"),
+        ("register = 0\ntype = \"u16\"\nbits = [7, 4]", "bits [7, 4]: the lowest stands first"),
+        ("register = 0\ntype = \"u16\"\nbits = [0, 16]", "the highest is at most 15"),
+        ("register = 65534\ntype = \"u64\"", "register 65534 is out of 0..=65532"),
+        ("register = 0\ntype = \"u16\"\ninterval_ms = 1500", "is no multiple of its device's 1000"),
+        ("register = 0", "missing key `type`"),
+        ("type = \"u16\"", "missing key `register`"),
+    ] {
+        let told = refusals(&modbus(channel));
+        assert!(told.len() == 1 && told[0].contains(fault), "{channel}: {told:#?}");
+    }
+}
+
+#[test]
+fn keys_of_another_kind_of_line_are_refused_where_they_stand() {
+    for (link, own, channel, fault) in [
+        (
+            "modbus_tcp = { host = \"h\" }",
+            "poll = \"x\"",
+            "register = 0\ntype = \"u16\"",
+            "key `poll` belongs to devices on `serial`",
+        ),
+        (
+            "modbus_tcp = { host = \"h\" }",
+            "",
+            "register = 0\ntype = \"u16\"\nline = 3",
+            "key `line` belongs to devices on `gpio`",
+        ),
+        (
+            "serial = { port = \"p\" }",
+            "format = \"gill\"\nslave = 2",
+            "field = \"speed\"",
+            "key `slave` belongs to Modbus devices",
+        ),
+        (
+            "serial = { port = \"p\" }",
+            "format = \"gill\"",
+            "field = \"speed\"\nregister = 1",
+            "key `register` belongs to Modbus devices",
+        ),
+        ("serial = { port = \"p\" }", "format = \"gill\"", "field = \"sped\"", "no field \"sped\"; there are"),
+        ("serial = { port = \"p\" }", "", "field = \"speed\"", "missing key `format`"),
+        (
+            "i2c = { bus = \"b\" }",
+            "",
+            "input = 0\nsignal = \"4-20mA\"\nspan = [0, 60]",
+            "a current loop needs the resistance",
+        ),
+        (
+            "i2c = { bus = \"b\", address = 0x20 }",
+            "",
+            "input = 0\nsignal = \"0-5V\"\nspan = [0, 60]",
+            "address = 32 is out of bounds",
+        ),
+        ("modbus_rtu_tcp = { host = \"h\" }", "", "register = 0\ntype = \"u16\"", "missing key `port`"),
+    ] {
+        let told = refusals(&device(link, own, channel));
+        assert!(told.len() == 1 && told[0].contains(fault), "{link} {own} {channel}: {told:#?}");
+    }
+}
+
+#[test]
+fn a_profile_gives_what_the_file_leaves_out_and_the_file_overrides_it() {
+    let of = |more: &str| format!("{}[[device]]\nprofile = \"lambrecht-pro-speed\"\n{more}", head());
+    let port = "modbus_rtu = { port = \"/dev/ttyS0\" }";
+    let plain = config(&of(port));
+    let [device] = &plain.devices[..] else { panic!("one device") };
+    assert_eq!((device.name.as_str(), device.profile.as_deref()), ("lambrecht-pro-speed", Some("lambrecht-pro-speed")));
+    assert_eq!(plain.buses[0].to_string(), "modbus rtu /dev/ttyS0 19200 8E1");
+    assert!(device.channels.iter().any(|channel| channel.detect));
+    assert!(!device.unsure.is_empty(), "what the manual does not say is asked for");
+
+    let own = "name = \"top\"\nslave = 9\ninterval_ms = 7000\nmodbus_rtu = { port = \"/dev/ttyS0\", baud = 9600 }\n\
+               [[device.channel]]\nname = \"wind-speed\"\nregister = 5\n\
+               [[device.channel]]\nname = \"more\"\nunit = \"\"\nregister = 6\ntype = \"u16\"\n";
+    let overridden = config(&of(own));
+    let [top] = &overridden.devices[..] else { panic!("one device") };
+    assert_eq!((top.name.as_str(), top.interval_ms), ("top", 7_000));
+    assert!(matches!(top.how, How::Modbus { slave: 9, .. }));
+    assert_eq!(overridden.buses[0].to_string(), "modbus rtu /dev/ttyS0 9600 8E1");
+    assert_eq!(top.channels.len(), device.channels.len() + 1);
+    let (wind, usual) = (&top.channels[0], &device.channels[0]);
+    assert_eq!((register(wind).start, register(wind).kind), (5, register(usual).kind));
+    assert_eq!(wind.scaling, usual.scaling, "only the register was moved");
+
+    let told =
+        refusals(&of("modbus_rtu = { port = \"/dev/ttyS0\" }").replace("lambrecht-pro-speed", "lambrecht-pro-sped"));
+    assert!(
+        told[0].contains("there is no profile \"lambrecht-pro-sped\"; did you mean \"lambrecht-pro-speed\"?"),
+        "{told:#?}"
+    );
+    let told = refusals(&of("gpio = { chip = \"/dev/gpiochip0\" }"));
+    assert!(told[0].contains("is for another kind of line: modbus_rtu = { port"), "{told:#?}");
+    let faulty = refusals(&of("name = \"a\"\nslave = 0\nmodbus_rtu = { port = \"/dev/ttyS0\" }"));
+    assert_eq!(faulty.len(), 1, "{faulty:#?}");
+}
+
+#[test]
+fn a_beacon_hangs_on_a_coil_or_a_pin_and_may_share_a_devices_bus() {
+    let with = |beacon: &str| GOOD.replace("[[device]]", &format!("[alert]\nbeacon = {beacon}\n[[device]]"));
+    let coil = config(&with("{ modbus_tcp = { host = \"10.0.0.7\" }, slave = 3, coil = 8 }"));
+    let beacon = coil.beacon.unwrap();
+    assert_eq!((beacon.bus, beacon.severity), (0, Severity::Warning));
+    assert_eq!(beacon.output, BeaconOutput::Coil { slave: 3, coil: 8 });
+    assert_eq!(coil.buses.len(), 1, "one endpoint has one owner");
+    let pin =
+        config(&with("{ gpio = { chip = \"/dev/gpiochip0\" }, line = 4, active_low = true, severity = \"critical\" }"));
+    let beacon = pin.beacon.unwrap();
+    assert_eq!((beacon.bus, beacon.severity), (1, Severity::Critical));
+    assert_eq!(beacon.output, BeaconOutput::Pin { line: 4, active_low: true });
+    for half in ["{ modbus_tcp = { host = \"h\" } }", "{ gpio = { chip = \"c\" }, coil = 1 }", "{ coil = 1 }"] {
+        let told = refusals(&with(half));
+        assert!(told[0].contains("a beacon needs"), "{half}: {told:#?}");
+    }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 use windward_agent::config::Config;
 use windward_agent::time::{Mono, Stamp, Wall};
-use windward_agent::watch::{Ask, Input, Output, Watch};
+use windward_agent::watch::{Answer, Ask, Input, Output, Query, Watch};
 use windward_protocol::{NoData, Row, Value};
 
 /// Midnight of 2026-01-01.
@@ -51,8 +51,25 @@ type = "f32"
 
 const TCP: &str = "modbus_tcp = { host = \"h\" }";
 
+/// A request for registers, as a slave sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Asked {
+    device: usize,
+    round: u64,
+    request: usize,
+    start: u16,
+    count: u16,
+}
+
+impl Asked {
+    fn of(ask: &Ask) -> Self {
+        let Query::Registers { start, count, .. } = ask.query else { panic!("{ask:?}") };
+        Self { device: ask.device, round: ask.round, request: ask.request, start, count }
+    }
+}
+
 /// What a slave says to an ask, and after how many ms.
-type Answer = (u64, Result<Vec<u16>, NoData>);
+type Said = (u64, Result<Vec<u16>, NoData>);
 
 /// A world of slaves: WATCH, a clock, and answers under way.
 struct World<'a> {
@@ -60,13 +77,13 @@ struct World<'a> {
     now_ms: u64,
     /// When an answer arrives, and the answer; in order of time.
     answers: VecDeque<(u64, Input)>,
-    slave: Box<dyn FnMut(&Ask) -> Answer + 'a>,
-    asks: Vec<(u64, Ask)>,
+    slave: Box<dyn FnMut(&Asked) -> Said + 'a>,
+    asks: Vec<(u64, Asked)>,
     rows: Vec<(usize, Row)>,
 }
 
 impl<'a> World<'a> {
-    fn new(config: &Config, slave: impl FnMut(&Ask) -> Answer + 'a) -> Self {
+    fn new(config: &Config, slave: impl FnMut(&Asked) -> Said + 'a) -> Self {
         Self {
             watch: Watch::new(config, 7),
             now_ms: 0,
@@ -86,10 +103,11 @@ impl<'a> World<'a> {
             while let Some(output) = self.watch.poll_output() {
                 match output {
                     Output::Ask(ask) => {
+                        let ask = Asked::of(&ask);
                         self.asks.push((self.now_ms, ask));
                         let (delay, result) = (self.slave)(&ask);
-                        let answer =
-                            Input::Answer { device: ask.device, round: ask.round, request: ask.request, result };
+                        let (Asked { device, round, request, .. }, result) = (ask, result.map(Answer::Words));
+                        let answer = Input::Answer { device, round, request, result };
                         let at = self.now_ms + delay;
                         let place = self.answers.iter().position(|(other, _)| *other > at);
                         self.answers.insert(place.unwrap_or(self.answers.len()), (at, answer));
@@ -119,7 +137,7 @@ impl<'a> World<'a> {
     }
 }
 
-fn healthy(ask: &Ask) -> Answer {
+fn healthy(ask: &Asked) -> Said {
     let words = match ask.start {
         0 => vec![85, 270],
         10 => vec![0x4148, 0x0000],
@@ -238,7 +256,7 @@ fn a_late_answer_never_lands_in_another_round() {
     // Nobody answers in time; the answers below are given by hand.
     let mut world = World::new(&config, |_| (u64::MAX / 2, Ok(vec![0, 0])));
     // The first round is given up as overdue; the second is under way when the first's answer comes.
-    let is_second = |asks: &[(u64, Ask)]| asks.last().is_some_and(|(_, ask)| ask.round == 2);
+    let is_second = |asks: &[(u64, Asked)]| asks.last().is_some_and(|(_, ask)| ask.round == 2);
     while !is_second(&world.asks) {
         world.run_until(world.now_ms + 500);
         world.now_ms += 500;
@@ -246,12 +264,12 @@ fn a_late_answer_never_lands_in_another_round() {
     }
     let rows = world.rows.len();
     assert!(world.rows_of(0).iter().any(|row| row.readings == [Err(NoData::Timeout); 3]));
-    let late = Input::Answer { device: 0, round: 1, request: 0, result: Ok(vec![999, 999]) };
+    let late = Input::Answer { device: 0, round: 1, request: 0, result: Ok(Answer::Words(vec![999, 999])) };
     let now = world.stamp();
     world.watch.handle(late, now);
     assert_eq!(world.watch.poll_output(), None, "the late answer changes nothing");
     assert_eq!(world.rows.len(), rows);
-    let right = Input::Answer { device: 0, round: 2, request: 0, result: Ok(vec![85, 270]) };
+    let right = Input::Answer { device: 0, round: 2, request: 0, result: Ok(Answer::Words(vec![85, 270])) };
     world.watch.handle(right, now);
     assert!(matches!(world.watch.poll_output(), Some(Output::Ask(ask)) if ask.request == 1));
 }
@@ -277,11 +295,11 @@ fn behaviours() -> impl Strategy<Value = Vec<(u64, u8)>> {
 }
 
 /// Words that tell which round they were asked in and which register they are of.
-fn marked(ask: &Ask) -> Vec<u16> {
+fn marked(ask: &Asked) -> Vec<u16> {
     (0..ask.count).map(|index| (ask.round as u16 % 60) * 1000 + ask.start + index).collect()
 }
 
-fn behave(behaviours: &[(u64, u8)], step: usize, ask: &Ask) -> Answer {
+fn behave(behaviours: &[(u64, u8)], step: usize, ask: &Asked) -> Said {
     let (delay_ms, manner) = behaviours[step % behaviours.len()];
     let result = match manner {
         0 => Err(NoData::Timeout),

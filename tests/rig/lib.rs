@@ -6,6 +6,8 @@
 
 pub mod broker;
 pub mod clock;
+pub mod known;
+pub mod lines;
 pub mod link;
 pub mod peers;
 pub mod plant;

@@ -1,4 +1,5 @@
-//! Programs that are not ours, so that Windward is not tested against itself: mosquitto, socat, pymodbus, ministack.
+//! Programs that are not ours, so that Windward is not tested against itself: mosquitto, socat, pymodbus, modbus-tk,
+//! mbpoll, ministack.
 
 use crate::process::{Process, free_port, target_dir};
 use anyhow::{Context as _, bail};
@@ -20,7 +21,7 @@ pub fn required() -> bool {
 
 /// What is missing to run against real servers.
 pub fn missing() -> Vec<String> {
-    let programs = ["mosquitto", "socat"].into_iter().filter(|name| find(name).is_none());
+    let programs = ["mosquitto", "socat", "mbpoll"].into_iter().filter(|name| find(name).is_none());
     let peers = ["python", "ministack"].into_iter().filter(|name| !venv().join("bin").join(name).exists());
     programs.map(String::from).chain(peers.map(|name| format!("{name} in {}", venv().display()))).collect()
 }
@@ -68,7 +69,37 @@ impl Mosquitto {
     }
 }
 
-/// A Modbus device made with pymodbus, and the control over what its registers say.
+/// Who has made a Modbus device that is not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// Serves everything.
+    PyModbus,
+    /// Serves no RTU over TCP.
+    ModbusTk,
+}
+
+/// How a Modbus device is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over<'a> {
+    /// Modbus TCP at a port on loopback.
+    Tcp(u16),
+    /// RTU frames at a TCP port on loopback.
+    RtuTcp(u16),
+    /// A serial line without parity, at a baud rate.
+    Rtu(&'a Path, u32),
+}
+
+impl Over<'_> {
+    fn arguments(self) -> Vec<String> {
+        match self {
+            Over::Tcp(port) => vec!["tcp".into(), port.to_string()],
+            Over::RtuTcp(port) => vec!["rtutcp".into(), port.to_string()],
+            Over::Rtu(port, baud) => vec!["rtu".into(), port.to_string_lossy().into_owned(), baud.to_string()],
+        }
+    }
+}
+
+/// A Modbus device made with pymodbus or modbus-tk, and the control over what its registers say.
 #[derive(Debug)]
 pub struct PyModbus {
     control: BufReader<TcpStream>,
@@ -76,37 +107,79 @@ pub struct PyModbus {
 }
 
 impl PyModbus {
-    /// Over TCP; gives its port too.
+    /// pymodbus over TCP, slave 1; gives its port too.
     pub async fn tcp() -> anyhow::Result<(Self, u16)> {
         let port = free_port()?;
-        Ok((Self::start(&["tcp", &port.to_string()]).await?, port))
+        Ok((Self::serve(Maker::PyModbus, Over::Tcp(port), 1).await?, port))
     }
 
-    /// Over RTU, on one end of a serial line.
+    /// pymodbus over RTU, slave 1, on one end of a serial line.
     pub async fn rtu(port: &Path, baud: u32) -> anyhow::Result<Self> {
-        Self::start(&["rtu", &port.to_string_lossy(), &baud.to_string()]).await
+        Self::serve(Maker::PyModbus, Over::Rtu(port, baud), 1).await
     }
 
-    /// Tells it something (see `tests/peers/modbus_peer.py`); gives the number of reads it has answered.
-    pub fn tell(&mut self, command: &str) -> anyhow::Result<u64> {
-        writeln!(self.control.get_mut(), "{command}")?;
-        let mut answer = String::new();
-        self.control.read_line(&mut answer)?;
-        let answer: serde_json::Value = serde_json::from_str(&answer).context("the pymodbus peer's answer")?;
-        answer["served"].as_u64().context("the pymodbus peer does not count")
-    }
-
-    async fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+    /// Any slave over anything.
+    pub async fn serve(maker: Maker, over: Over<'_>, slave: u8) -> anyhow::Result<Self> {
+        let (name, script) = match maker {
+            Maker::PyModbus => ("pymodbus", "peers/modbus_peer.py"),
+            Maker::ModbusTk => ("modbus-tk", "peers/modbus_tk_peer.py"),
+        };
         let control = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/modbus_peer.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
         let mut command = Command::new(venv().join("bin/python"));
-        command.arg(script).arg(control.port().to_string()).args(arguments);
-        let mut process = Process::start("pymodbus", &mut command)?;
+        // No bytecode beside the sources.
+        command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script).arg(control.port().to_string());
+        command.args(over.arguments()).arg(slave.to_string());
+        let mut process = Process::start(name, &mut command)?;
         process.listens(control, START).await?;
         let control = TcpStream::connect(control)?;
         control.set_read_timeout(Some(CONTROL))?;
         Ok(Self { control: BufReader::new(control), _process: process })
     }
+
+    /// Tells it something (see `tests/peers/contents.py`); gives the number of reads it has answered.
+    pub fn tell(&mut self, command: &str) -> anyhow::Result<u64> {
+        writeln!(self.control.get_mut(), "{command}")?;
+        let mut answer = String::new();
+        self.control.read_line(&mut answer)?;
+        let answer: serde_json::Value = serde_json::from_str(&answer).context("the Modbus peer's answer")?;
+        answer["served"].as_u64().context("the Modbus peer does not count")
+    }
+}
+
+/// Reads registers, or bits, with mbpoll; waits until it has ended. `function` is 1 to 4.
+pub fn mbpoll(over: Over<'_>, slave: u8, function: u8, start: u16, count: u16) -> anyhow::Result<Vec<u16>> {
+    let table = match function {
+        1 => "0",
+        2 => "1",
+        3 => "4",
+        4 => "3",
+        _ => bail!("mbpoll reads with functions 1 to 4"),
+    };
+    let numbers = [("-a", u16::from(slave)), ("-r", start), ("-c", count)];
+    let mut command = Command::new(find("mbpoll").context("mbpoll is not installed")?);
+    command.args(["-0", "-1", "-o", "2", "-t", table]);
+    command.args(numbers.iter().flat_map(|(name, number)| [name.to_string(), number.to_string()]));
+    match over {
+        Over::Tcp(port) => command.args(["-m", "tcp", "-p", &port.to_string(), "127.0.0.1"]),
+        Over::Rtu(port, baud) => command.args(["-m", "rtu", "-P", "none", "-b", &baud.to_string()]).arg(port),
+        Over::RtuTcp(_) => bail!("mbpoll knows no RTU over TCP"),
+    };
+    let output = command.output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("mbpoll: {}", errors.trim());
+    }
+    let words: Vec<u16> = text.lines().filter_map(mbpoll_value).collect();
+    anyhow::ensure!(words.len() == usize::from(count), "mbpoll has read {} of {count}: {}", words.len(), errors.trim());
+    Ok(words)
+}
+
+/// The value of a line like `[4]: 65534 (-2)`.
+fn mbpoll_value(line: &str) -> Option<u16> {
+    let (_, value) = line.strip_prefix('[')?.split_once("]:")?;
+    value.split_whitespace().next()?.parse().ok()
 }
 
 /// A serial line made by socat: two pseudo-terminals joined.

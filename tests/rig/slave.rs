@@ -13,11 +13,11 @@
 //! | 6, 7 | sequence number of the answer, from 1 | u32 |
 
 use crate::clock;
+use crate::lines::serial::Pty;
+use crate::lines::wire::{Framing, MAX_FRAME};
 use crate::plant::{Fault, Sample, Turbine};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,10 +30,6 @@ use windward_protocol::{Row, Value};
 pub const REGISTERS: usize = 8;
 /// Answers whose times are remembered, the last ones: more than any detector looks back.
 const REMEMBERED: usize = 4_096;
-/// Longest Modbus TCP body: unit identifier and PDU.
-const MAX_BODY: usize = 254;
-/// A read request in RTU: address, function, start, count, CRC.
-const RTU_REQUEST: usize = 8;
 
 /// The turbine behind its registers.
 #[derive(Debug)]
@@ -222,19 +218,10 @@ pub fn serve_tcp(listener: TcpListener, slave: Arc<Slave>) {
 /// Serves a slave over Modbus RTU on a new pseudo-terminal for as long as the process lives; gives the path of the
 /// agent's end.
 pub fn serve_rtu(slave: Arc<Slave>, address: u8) -> anyhow::Result<PathBuf> {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-    grantpt(&master)?;
-    unlockpt(&master)?;
-    let path = PathBuf::from(ptsname(&master, Vec::new())?.into_string()?);
-    // Held open: without an open end the master reads an error until the agent comes.
-    let end = OpenOptions::new().read(true).write(true).open(&path)?;
-    let mut line = tcgetattr(&end)?;
-    line.make_raw();
-    tcsetattr(&end, OptionalActions::Now, &line)?;
-    let mut master = File::from(master);
+    let Pty { device, end, path } = Pty::open()?;
     std::thread::Builder::new().name("serial-device".into()).spawn(move || {
         let _end = end;
-        if let Err(error) = serve_line(&mut master, &slave, address) {
+        if let Err(error) = serve_line(&mut File::from(device), &slave, address) {
             tracing::error!(%error, "the simulated serial line has ended");
         }
     })?;
@@ -242,49 +229,31 @@ pub fn serve_rtu(slave: Arc<Slave>, address: u8) -> anyhow::Result<PathBuf> {
 }
 
 async fn serve_connection(mut stream: TcpStream, slave: Arc<Slave>) {
+    let (mut heard, mut buffer) = (Vec::new(), [0; MAX_FRAME]);
     // An error is the client's going.
-    while let Ok(Some((header, request))) = read_frame(&mut stream).await {
-        let Some(answer) = slave.answer(&request) else { continue };
-        let length = (answer.len() as u16 + 1).to_be_bytes();
-        let frame = [&header[..4], &length[..], &header[6..], &answer[..]].concat();
-        if stream.write_all(&frame).await.is_err() {
-            return;
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        heard.extend_from_slice(&buffer[..read]);
+        while let Some(request) = Framing::Tcp.take(&mut heard) {
+            let Some(answer) = slave.answer(&request.pdu) else { continue };
+            let frame = Framing::Tcp.frame(request.transaction, request.slave, &answer);
+            if stream.write_all(&frame).await.is_err() {
+                return;
+            }
         }
     }
 }
 
-/// A header (transaction, protocol, length, unit) and a PDU; `None`: this is no Modbus.
-async fn read_frame(stream: &mut TcpStream) -> std::io::Result<Option<([u8; 7], Vec<u8>)>> {
-    let mut header = [0; 7];
-    stream.read_exact(&mut header).await?;
-    let body = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    if !(2..=MAX_BODY).contains(&body) {
-        return Ok(None);
-    }
-    let mut request = vec![0; body - 1];
-    stream.read_exact(&mut request).await?;
-    Ok(Some((header, request)))
-}
-
-fn serve_line(master: &mut File, slave: &Slave, address: u8) -> std::io::Result<()> {
-    let (mut received, mut buffer) = (Vec::new(), [0; 256]);
+fn serve_line(device: &mut File, slave: &Slave, address: u8) -> std::io::Result<()> {
+    let (mut heard, mut buffer) = (Vec::new(), [0; MAX_FRAME]);
     loop {
-        let read = master.read(&mut buffer)?;
-        received.extend_from_slice(&buffer[..read]);
-        while received.len() >= RTU_REQUEST {
-            if !intact(&received[..RTU_REQUEST]) {
-                // Out of step: the next byte may begin a request.
-                received.remove(0);
-                continue;
-            }
-            let request: Vec<u8> = received.drain(..RTU_REQUEST).collect();
-            if request[0] == address
-                && let Some(answer) = slave.answer(&request[1..RTU_REQUEST - 2])
+        let read = device.read(&mut buffer)?;
+        heard.extend_from_slice(&buffer[..read]);
+        while let Some(request) = Framing::Rtu.take(&mut heard) {
+            if request.slave == address
+                && let Some(answer) = slave.answer(&request.pdu)
             {
-                let mut frame = [&[address], &answer[..]].concat();
-                frame.extend(crc16(&frame).to_le_bytes());
                 // An answer is shorter than the line's buffer, which the agent has just emptied.
-                master.write_all(&frame)?;
+                device.write_all(&Framing::Rtu.frame(0, address, &answer))?;
             }
         }
     }
@@ -304,27 +273,9 @@ fn parse(request: &[u8]) -> Result<(u8, std::ops::Range<usize>), [u8; 2]> {
     Ok((function, start..start + count))
 }
 
-fn intact(frame: &[u8]) -> bool {
-    let (body, crc) = frame.split_at(frame.len() - 2);
-    crc16(body).to_le_bytes() == *crc
-}
-
-/// CRC-16 of Modbus over Serial Line V1.02, 2.5.1.2.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0xffff, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xa001 } else { crc >> 1 })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_checksum_is_that_of_the_specification() {
-        // Read ten holding registers from 0 of slave 1: a frame found in any Modbus primer.
-        assert!(intact(&[0x01, 0x03, 0x00, 0x00, 0x00, 0x0a, 0xc5, 0xcd]));
-    }
 
     #[test]
     fn every_answer_is_counted_and_numbered() {

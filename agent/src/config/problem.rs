@@ -82,7 +82,7 @@ fn explain(message: &str) -> String {
 }
 
 /// The name that `word` most likely was meant to be: at most a third of its letters off.
-fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let near = names.iter().min_by_key(|name| edits(word, name))?;
     (edits(word, near) <= (word.chars().count() / 3).max(1)).then_some(near)
 }

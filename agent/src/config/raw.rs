@@ -1,18 +1,21 @@
 //! The file as it is written: one struct a table, unknown keys refused. Values that a check may complain about carry
-//! their place in the text.
+//! their place in the text. What a device leaves out its profile may give, so that almost every key is optional here.
 
 use super::{Function, Kind, Order, Parity};
+use crate::hal::analog::Signal;
 use crate::watch::judge::DetectConfig;
+use crate::watch::sentence::Format;
 use serde::Deserialize;
 use std::path::PathBuf;
 use toml::Spanned;
-use windward_protocol::{AgentId, Quantity};
+use windward_protocol::{AgentId, Quantity, Severity};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub(super) agent: AgentId,
     pub(super) farm: Spanned<String>,
+    pub(super) location: Option<Spanned<String>>,
     pub(super) data: PathBuf,
     pub(super) mqtt: RawMqtt,
     #[serde(default)]
@@ -67,71 +70,153 @@ impl Default for RawSpool {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawAlert {
     pub(super) command: Option<Spanned<Vec<String>>>,
+    pub(super) beacon: Option<Spanned<RawBeacon>>,
+}
+
+/// What shows the alarms: a coil of a Modbus relay, or a pin of the gateway.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBeacon {
+    pub(super) severity: Option<RawSeverity>,
+    pub(super) modbus_tcp: Option<Spanned<RawTcp>>,
+    pub(super) modbus_rtu_tcp: Option<Spanned<RawTcp>>,
+    pub(super) modbus_rtu: Option<Spanned<RawSerial>>,
+    pub(super) gpio: Option<Spanned<RawGpio>>,
+    pub(super) slave: Option<Spanned<u8>>,
+    pub(super) coil: Option<Spanned<u16>>,
+    pub(super) line: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) active_low: bool,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawSeverity {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl RawSeverity {
+    pub(super) fn severity(self) -> Severity {
+        match self {
+            RawSeverity::Info => Severity::Info,
+            RawSeverity::Warning => Severity::Warning,
+            RawSeverity::Critical => Severity::Critical,
+        }
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDevice {
-    pub(super) name: Spanned<String>,
-    pub(super) location: Spanned<String>,
-    #[serde(default = "slave")]
-    pub(super) slave: Spanned<u8>,
-    #[serde(default = "interval_ms")]
-    pub(super) interval_ms: Spanned<u32>,
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) location: Option<Spanned<String>>,
+    pub(super) profile: Option<Spanned<String>>,
+    pub(super) modbus_tcp: Option<Spanned<RawTcp>>,
+    pub(super) modbus_rtu_tcp: Option<Spanned<RawTcp>>,
+    pub(super) modbus_rtu: Option<Spanned<RawSerial>>,
+    pub(super) serial: Option<Spanned<RawSerial>>,
+    pub(super) serial_tcp: Option<Spanned<RawTcp>>,
+    pub(super) i2c: Option<Spanned<RawI2c>>,
+    pub(super) gpio: Option<Spanned<RawGpio>>,
+    pub(super) slave: Option<Spanned<u8>>,
+    pub(super) interval_ms: Option<Spanned<u32>>,
     pub(super) timeout_ms: Option<Spanned<u32>>,
     pub(super) late_ms: Option<Spanned<u32>>,
-    pub(super) modbus_tcp: Option<Spanned<RawTcp>>,
-    pub(super) modbus_rtu: Option<Spanned<RawSerial>>,
+    pub(super) gap_ms: Option<Spanned<u32>>,
+    pub(super) retries: Option<Spanned<u8>>,
+    pub(super) wake: Option<Spanned<bool>>,
+    pub(super) max_block: Option<Spanned<u16>>,
+    pub(super) max_gap: Option<Spanned<u16>>,
+    pub(super) one_by_one: Option<Spanned<bool>>,
+    pub(super) format: Option<Spanned<Format>>,
+    pub(super) poll: Option<Spanned<String>>,
+    pub(super) address: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) channel: Vec<Spanned<RawChannel>>,
+    #[serde(default)]
+    pub(super) text: Vec<Spanned<RawText>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTcp {
     pub(super) host: Spanned<String>,
-    #[serde(default = "modbus_port")]
-    pub(super) port: Spanned<u16>,
+    pub(super) port: Option<Spanned<u16>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSerial {
     pub(super) port: Spanned<PathBuf>,
-    #[serde(default = "baud")]
-    pub(super) baud: Spanned<u32>,
-    #[serde(default = "parity")]
-    pub(super) parity: Parity,
-    #[serde(default = "stop_bits")]
-    pub(super) stop_bits: Spanned<u8>,
+    pub(super) baud: Option<Spanned<u32>>,
+    pub(super) parity: Option<Parity>,
+    pub(super) stop_bits: Option<Spanned<u8>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawI2c {
+    pub(super) bus: Spanned<PathBuf>,
+    pub(super) address: Option<Spanned<u8>>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGpio {
+    pub(super) chip: Spanned<PathBuf>,
+}
+
+/// A channel: what it is, and where it stands on its line. Which of the latter keys it takes depends on the line.
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawChannel {
     pub(super) name: Spanned<String>,
-    #[serde(default = "quantity")]
-    pub(super) quantity: Quantity,
-    pub(super) unit: Spanned<String>,
-    #[serde(default = "function")]
-    pub(super) function: Function,
-    pub(super) register: Spanned<i64>,
-    #[serde(rename = "type")]
-    pub(super) kind: Kind,
-    #[serde(default = "order")]
-    pub(super) order: Order,
-    #[serde(default = "scale")]
-    pub(super) scale: Spanned<f64>,
-    #[serde(default = "offset")]
-    pub(super) offset: Spanned<f64>,
+    pub(super) quantity: Option<Quantity>,
+    pub(super) unit: Option<Spanned<String>>,
     pub(super) range: Option<Spanned<[f64; 2]>>,
-    #[serde(default)]
-    pub(super) sentinels: Vec<Spanned<f64>>,
+    pub(super) interval_ms: Option<Spanned<u32>>,
     pub(super) detect: Option<bool>,
+    pub(super) scale: Option<Spanned<f64>>,
+    pub(super) offset: Option<Spanned<f64>>,
+    // Modbus.
+    pub(super) function: Option<Spanned<Function>>,
+    pub(super) register: Option<Spanned<i64>>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<Spanned<Kind>>,
+    pub(super) order: Option<Spanned<Order>>,
+    pub(super) bits: Option<Spanned<[u8; 2]>>,
+    pub(super) sentinels: Option<Vec<Spanned<f64>>>,
+    pub(super) exponent_register: Option<Spanned<i64>>,
+    pub(super) reset_on_read: Option<Spanned<bool>>,
+    // Sentences.
+    pub(super) field: Option<Spanned<String>>,
+    // Converters.
+    pub(super) input: Option<Spanned<u8>>,
+    pub(super) signal: Option<Spanned<Signal>>,
+    pub(super) span: Option<Spanned<[f64; 2]>>,
+    pub(super) shunt_ohm: Option<Spanned<f64>>,
+    pub(super) divider: Option<Spanned<f64>>,
+    // Pulses.
+    pub(super) line: Option<Spanned<u32>>,
+    // Of profiles: where the figures come from, and what is not known for sure.
+    pub(super) source: Option<String>,
+    pub(super) unsure: Option<String>,
+}
+
+/// What a device says of itself in registers: maker, model, serial number.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawText {
+    pub(super) name: Spanned<String>,
+    pub(super) function: Option<Function>,
+    pub(super) register: Spanned<i64>,
+    pub(super) words: Spanned<u16>,
 }
 
 /// A default: it has no place in the text, and needs none, for defaults are valid.
-fn unplaced<T>(value: T) -> Spanned<T> {
+pub(super) fn unplaced<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
 }
 
@@ -141,49 +226,4 @@ fn mqtt_port() -> Spanned<u16> {
 
 fn keep_alive_s() -> Spanned<u16> {
     unplaced(30)
-}
-
-fn slave() -> Spanned<u8> {
-    unplaced(1)
-}
-
-fn interval_ms() -> Spanned<u32> {
-    unplaced(1000)
-}
-
-fn modbus_port() -> Spanned<u16> {
-    unplaced(502)
-}
-
-/// 19,200 baud, even parity, one stop bit: the defaults of Modbus over Serial Line V1.02, 2.5.1 and 3.1.
-fn baud() -> Spanned<u32> {
-    unplaced(19_200)
-}
-
-fn parity() -> Parity {
-    Parity::Even
-}
-
-fn stop_bits() -> Spanned<u8> {
-    unplaced(1)
-}
-
-fn quantity() -> Quantity {
-    Quantity::Other
-}
-
-fn function() -> Function {
-    Function::Input
-}
-
-fn order() -> Order {
-    Order::Abcd
-}
-
-fn scale() -> Spanned<f64> {
-    unplaced(1.0)
-}
-
-fn offset() -> Spanned<f64> {
-    unplaced(0.0)
 }

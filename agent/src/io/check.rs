@@ -1,13 +1,20 @@
 //! `check`: everything the configuration names is tried once, and what does not work is said in words that help.
+//!
+//! Devices are read by the same buses and the same core as in a running agent, for as long as it takes until each
+//! channel has had its chance. What reading would change is left alone.
 
 #[cfg(test)]
 mod tests;
 
-use crate::config::{Bus, Config, Device, Mqtt};
-use crate::io::bus::{self, Connection};
-use crate::watch::{Ask, modbus};
+use crate::config::{Bus, Config, Device, DeviceChannel, Function, How, Link, Mqtt, Source, Text};
+use crate::io::bus;
+use crate::io::clock::Clock;
+use crate::io::live::{Live, Told};
+use crate::time::Mono;
+use crate::watch::{Ask, Query, Watch, modbus};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,26 +22,21 @@ use windward_protocol::{NoData, Reading};
 
 /// How long the broker has to accept a connection.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a line may take to open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a channel that has nothing to say yet is waited for beyond its device's own time: a cup at rest takes five
+/// seconds to be known to rest.
+const PATIENCE_MS: u64 = 6_000;
 
 /// Tries everything once and writes a table of what was found. Gives whether all of it is well; fails only when
 /// `out` does.
 pub async fn check(config: &Config, out: &mut (dyn Write + Send)) -> io::Result<bool> {
     let mut well = true;
     writeln!(out, "{:<20} {:<20} {:>14} {:<8} quality", "device", "channel", "value", "unit")?;
-    for device in &config.devices {
-        let (readings, remarks) = read(device, &config.buses[device.bus]).await;
-        for (channel, reading) in device.channels.iter().zip(&readings) {
-            let (value, quality) = match reading {
-                Ok(value) => (value.as_f64().to_string(), "good".to_owned()),
-                Err(reason) => ("-".to_owned(), reason.to_string()),
-            };
-            let (name, unit) = (&channel.channel.name, &channel.channel.unit);
-            writeln!(out, "{:<20} {name:<20} {value:>14} {unit:<8} {quality}", device.name)?;
-        }
-        for remark in remarks {
-            writeln!(out, "  {}: {remark}", device.name)?;
-        }
-        well &= readings.iter().all(Result::is_ok);
+    let lines = open_lines(config).await;
+    let found = read(config, &lines).await;
+    for (device, found) in config.devices.iter().zip(&found) {
+        well &= write_device(device, &config.buses[device.bus], found, &lines[device.bus], out)?;
     }
     for (what, result) in
         [("broker", broker(&config.mqtt).await), ("files", files(config)), ("data", data(&config.data))]
@@ -46,98 +48,225 @@ pub async fn check(config: &Config, out: &mut (dyn Write + Send)) -> io::Result<
     Ok(well)
 }
 
-/// Reads all channels of a device once; gives a remark for each thing that failed.
-async fn read(device: &Device, bus: &Bus) -> (Vec<Reading>, Vec<String>) {
-    let registers: Vec<_> = device.channels.iter().map(|channel| &channel.register).collect();
-    let (requests, places) = modbus::plan(&registers);
-    let (mut answers, mut remarks) = (Vec::new(), Vec::new());
-    let mut connection = None;
-    for (index, request) in requests.iter().enumerate() {
+/// What was found out about a device.
+struct Found {
+    /// One a channel; `None`: it was not read, for reading would change it.
+    readings: Vec<Option<Reading>>,
+    /// What it says of itself.
+    texts: Vec<(String, String)>,
+}
+
+/// Opens each line once; of one that cannot be opened, why.
+async fn open_lines(config: &Config) -> Vec<Option<String>> {
+    let mut lines = Vec::new();
+    for bus in &config.buses {
+        lines.push(match bus {
+            Bus::Modbus { link, .. } | Bus::Sentences { link, .. } => {
+                match timeout(OPEN_TIMEOUT, bus::open(link)).await {
+                    Ok(Ok(_port)) => None,
+                    Ok(Err(error)) => Some(cannot_open(link, &error.to_string())),
+                    Err(_elapsed) => Some(cannot_open(link, &format!("nothing answered within {OPEN_TIMEOUT:?}"))),
+                }
+            }
+            Bus::I2c { path: device } | Bus::Gpio { chip: device } => {
+                let there = std::fs::metadata(device);
+                there.err().map(|error| format!("cannot open {}: {error}", device.display()))
+            }
+        });
+    }
+    lines
+}
+
+fn cannot_open(link: &Link, error: &str) -> String {
+    match link {
+        Link::Tcp { host, port } => format!("cannot connect to {host}:{port}: {error}"),
+        Link::Serial { port, .. } => format!("cannot open {}: {error}", port.display()),
+    }
+}
+
+/// Reads all devices whose line is open.
+async fn read(config: &Config, lines: &[Option<String>]) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    for device in &config.devices {
+        let texts = match (&lines[device.bus], &device.how) {
+            (None, How::Modbus { .. }) => read_texts(device, &config.buses[device.bus]).await,
+            _ => Vec::new(),
+        };
+        found.push(Found { readings: vec![None; device.channels.len()], texts });
+    }
+    let (gentle, places) = gentle(config, lines);
+    if gentle.devices.is_empty() {
+        return found;
+    }
+    let clock = Clock::start();
+    let deadline = clock.now().mono + gentle.devices.iter().map(longest_ms).max().unwrap_or(0);
+    let gentle = Arc::new(gentle);
+    let mut live = Live::start(&gentle, Watch::new(&gentle, 0), None, clock);
+    while let Some(told) = before(deadline, &clock, live.next()).await {
+        let Told::Row { device, row, .. } = told else { continue };
+        let (device, channels) = &places[device];
+        for (channel, reading) in channels.iter().zip(row.readings) {
+            let known = &mut found[*device].readings[*channel];
+            // The first word counts, but "nothing yet" is none.
+            if matches!(known, None | Some(Err(NoData::NotDue))) {
+                *known = Some(reading);
+            }
+        }
+        let settled = |(device, channels): &(usize, Vec<usize>)| {
+            let readings = &found[*device].readings;
+            channels.iter().all(|channel| !matches!(readings[*channel], None | Some(Err(NoData::NotDue))))
+        };
+        if places.iter().all(settled) {
+            break;
+        }
+    }
+    live.stop().await;
+    found
+}
+
+async fn before<T>(deadline: Mono, clock: &Clock, next: impl Future<Output = T>) -> Option<T> {
+    timeout(clock.until(deadline), next).await.ok()
+}
+
+/// The longest it takes until the device has said something of every channel, ms.
+fn longest_ms(device: &Device) -> u64 {
+    let (interval_ms, timeout_ms) = (u64::from(device.interval_ms), u64::from(device.timeout_ms));
+    let requests = if device.is_asked() { 2 * device.channels.len() as u64 } else { 1 };
+    interval_ms + requests * (timeout_ms + u64::from(device.late_ms)) * (u64::from(device.retries) + 2) + PATIENCE_MS
+}
+
+/// The configuration without what cannot or must not be read, and where its devices and channels stand in the whole.
+fn gentle(config: &Config, lines: &[Option<String>]) -> (Config, Vec<(usize, Vec<usize>)>) {
+    let mut gentle = config.clone();
+    gentle.beacon = None;
+    gentle.devices.clear();
+    let mut places = Vec::new();
+    for (index, device) in config.devices.iter().enumerate().filter(|(_, device)| lines[device.bus].is_none()) {
+        let left: Vec<usize> = (0..device.channels.len()).filter(|&at| !changes(&device.channels[at])).collect();
+        if !left.is_empty() {
+            let channels = left.iter().map(|&at| device.channels[at].clone()).collect();
+            gentle.devices.push(Device { channels, ..device.clone() });
+            places.push((index, left));
+        }
+    }
+    (gentle, places)
+}
+
+/// Whether reading the channel changes it.
+fn changes(channel: &DeviceChannel) -> bool {
+    matches!(&channel.source, Source::Register(register) if register.reset_on_read)
+}
+
+/// What a Modbus device says of itself, as far as it does.
+async fn read_texts(device: &Device, bus: &Bus) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    for text in &device.texts {
+        let (Bus::Modbus { link, framing, .. }, How::Modbus { slave, .. }) = (bus, &device.how) else { break };
+        let Ok(Ok(port)) = timeout(OPEN_TIMEOUT, bus::open(link)).await else { break };
+        let Text { function, start, words: count, .. } = *text;
         let ask = Ask {
             bus: device.bus,
             device: 0,
             round: 0,
-            request: index,
-            slave: device.slave,
-            function: request.function,
-            start: request.start,
-            count: request.count,
+            request: 0,
+            query: Query::Registers { slave: *slave, function, start, count },
             timeout_ms: device.timeout_ms,
             late_ms: device.late_ms,
         };
-        let (answer, remark) = ask_once(&mut connection, device, bus, &ask).await;
-        remarks.extend(remark);
-        let line_failed = matches!(answer, Err(reason) if !matches!(reason, NoData::Exception(_)));
-        answers.push(answer);
-        if line_failed {
-            connection = None;
-            // Said once: the rest would fail alike and take as long.
-            break;
+        match bus::ask_once(&mut bus::attach(port, *framing), &ask).await {
+            Ok(words) => texts.push((text.name.clone(), modbus::text(&words))),
+            Err(_) => tokio::time::sleep(Duration::from_millis(device.late_ms.into())).await,
         }
     }
-    if matches!(bus, Bus::Serial { .. }) && connection.is_none() {
-        tokio::time::sleep(Duration::from_millis(device.late_ms.into())).await;
-    }
-    let reading = |(register, place): (&&crate::config::Register, &modbus::Place)| match answers.get(place.request) {
-        Some(Ok(words)) => modbus::decode(register, &words[place.word..]),
-        Some(Err(reason)) => Err(*reason),
-        None => Err(NoData::Skipped),
-    };
-    (registers.iter().zip(&places).map(reading).collect(), remarks)
+    texts
 }
 
-async fn ask_once(
-    connection: &mut Option<Connection>,
+/// Writes a device's lines; gives whether all is well with it.
+fn write_device(
     device: &Device,
     bus: &Bus,
-    ask: &Ask,
-) -> (Result<Vec<u16>, NoData>, Option<String>) {
-    if connection.is_none() {
-        let limit = Duration::from_millis(device.timeout_ms.into()).max(Duration::from_secs(1));
-        match timeout(limit, bus::connect(bus)).await {
-            Ok(Ok(connected)) => *connection = Some(connected),
-            Ok(Err(error)) => return (Err(NoData::Disconnected), Some(cannot_open(bus, &error))),
-            Err(_elapsed) => {
-                let error = io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}"));
-                return (Err(NoData::Disconnected), Some(cannot_open(bus, &error)));
+    found: &Found,
+    line: &Option<String>,
+    out: &mut (dyn Write + Send),
+) -> io::Result<bool> {
+    let mut well = true;
+    let mut remarks: Vec<String> = line.iter().cloned().collect();
+    for (channel, reading) in device.channels.iter().zip(&found.readings) {
+        let (value, quality) = match reading {
+            _ if line.is_some() => ("-".to_owned(), NoData::Disconnected.to_string()),
+            None if changes(channel) => ("-".to_owned(), "not read: reading resets it".to_owned()),
+            None => ("-".to_owned(), "nothing came".to_owned()),
+            Some(Ok(value)) => (value.as_f64().to_string(), "good".to_owned()),
+            Some(Err(reason)) => ("-".to_owned(), reason.to_string()),
+        };
+        well &= match reading {
+            None => line.is_none() && changes(channel),
+            Some(reading) => !reading.is_err_and(|reason| !reason.is_no_fault()),
+        };
+        if let Some(Err(reason)) = reading {
+            let remark = explain(*reason, bus, device, channel);
+            // Said once: the rest fails alike.
+            if !remarks.contains(&remark) {
+                remarks.push(remark);
             }
         }
+        let (name, unit) = (&channel.channel.name, &channel.channel.unit);
+        writeln!(out, "{:<20} {name:<20} {value:>14} {unit:<8} {quality}", device.name)?;
     }
-    let Some(connection) = connection else {
-        return (Err(NoData::Disconnected), None);
+    let texts = found.texts.iter().map(|(name, text)| format!("says of itself: {name} {text:?}"));
+    let unsure = device.unsure.iter().map(|question| format!("please look up: {question}"));
+    for remark in remarks.into_iter().chain(texts).chain(unsure) {
+        writeln!(out, "  {}: {remark}", device.name)?;
+    }
+    Ok(well)
+}
+
+/// What a failed reading most likely means to the one who wired the device.
+fn explain(reason: NoData, bus: &Bus, device: &Device, channel: &DeviceChannel) -> String {
+    let timeout_ms = device.timeout_ms;
+    let who = match &device.how {
+        How::Modbus { slave, .. } => format!("slave {slave} on {bus}"),
+        How::Converter { address } => format!("converter {address:#x} on {bus}"),
+        How::Sentences { address: Some(address), .. } => format!("{address:?} on {bus}"),
+        How::Sentences { address: None, .. } | How::Pulses => bus.to_string(),
     };
-    let answer = bus::ask_once(connection, ask).await;
-    let remark = answer.as_ref().err().map(|reason| explain(*reason, bus, ask));
-    (answer, remark)
-}
-
-fn cannot_open(bus: &Bus, error: &io::Error) -> String {
-    match bus {
-        Bus::Tcp { host, port } => format!("cannot connect to {host}:{port}: {error}"),
-        Bus::Serial { port, .. } => format!("cannot open {}: {error}", port.display()),
+    let over_tcp = matches!(bus, Bus::Modbus { link: Link::Tcp { .. }, .. });
+    match (reason, &channel.source) {
+        (NoData::Timeout, Source::Register(_)) if over_tcp => {
+            format!("no answer from {who} within {timeout_ms} ms: wrong id, or a gateway without it?")
+        }
+        (NoData::Timeout, Source::Register(_)) => {
+            format!("no answer from {who} within {timeout_ms} ms: wrong baud, parity, id or wiring?")
+        }
+        (NoData::Timeout, Source::Field(field)) => {
+            format!("nothing sound with {} from {who}: wrong baud, format, address or wiring?", field.name())
+        }
+        (NoData::Exception(code), Source::Register(register)) => format!(
+            "{who} refuses {} {}: exception {code} ({})",
+            table(register.function),
+            register.start,
+            exception(code)
+        ),
+        (NoData::Checksum, _) => format!("what comes from {who} is garbled: wrong baud or parity, or noise?"),
+        (NoData::Protocol, Source::Field(field)) => {
+            format!("{who} sends something else than a sentence with {}: another format, or a cut line?", field.name())
+        }
+        (NoData::Protocol, _) => format!("{who} answers something else than was asked"),
+        (NoData::Disconnected, Source::Register(_)) => format!("{who} closed the connection when it was asked"),
+        (NoData::Disconnected, _) => format!("nobody answers at {who}"),
+        (NoData::BrokenWire, _) => {
+            format!("{}: the signal is outside what a sound transmitter gives: broken wire?", channel.channel.name)
+        }
+        (reason, _) => format!("{}: {reason}", channel.channel.name),
     }
 }
 
-/// What a failed request most likely means to the one who wired the device.
-fn explain(reason: NoData, bus: &Bus, ask: &Ask) -> String {
-    let Ask { slave, start, count, timeout_ms, .. } = ask;
-    let last = u32::from(*start) + u32::from(*count) - 1;
-    match (reason, bus) {
-        (NoData::Timeout, Bus::Serial { .. }) => {
-            format!("no answer from slave {slave} on {bus} within {timeout_ms} ms: wrong baud, parity, id or wiring?")
-        }
-        (NoData::Timeout, Bus::Tcp { .. }) => {
-            format!("no answer from slave {slave} on {bus} within {timeout_ms} ms: wrong id, or a gateway without it?")
-        }
-        (NoData::Exception(code), _) => {
-            format!("slave {slave} refuses registers {start} to {last}: exception {code} ({})", exception(code))
-        }
-        (NoData::Checksum, _) => {
-            format!("answer of slave {slave} on {bus} is garbled: wrong baud or parity, or noise?")
-        }
-        (NoData::Protocol, _) => format!("slave {slave} on {bus} answers something else than was asked"),
-        (NoData::Disconnected, _) => format!("{bus} closed the connection when it was asked"),
-        (reason, _) => reason.to_string(),
+fn table(function: Function) -> &'static str {
+    match function {
+        Function::Coil => "coil",
+        Function::Discrete => "discrete input",
+        Function::Holding => "holding register",
+        Function::Input => "input register",
     }
 }
 

@@ -7,7 +7,10 @@ pub mod clock;
 mod disk;
 mod forward;
 mod frame;
+#[cfg(feature = "hal")]
+pub mod hal;
 mod journal_sled;
+mod live;
 mod mqtt;
 mod side_files;
 mod tls;
@@ -18,6 +21,7 @@ use crate::forward::journal::Found;
 use crate::forward::{Counters, Forward, Settings, recover};
 use crate::handover::Handover;
 use crate::watch::Watch;
+use crate::watch::beacon::Beacon;
 use alerts::LocalAlarm;
 use anyhow::Context as _;
 use clock::Clock;
@@ -26,7 +30,7 @@ use side_files::SideFiles;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch as signal};
 use tokio::task::JoinHandle;
 use windward_protocol::{AgentId, Alert, Iso8601, Row};
@@ -94,14 +98,7 @@ pub async fn start(config: Config, options: Options) -> anyhow::Result<Running> 
     let opened = tokio::task::spawn_blocking(move || open_spool(&spool, &agent, &label)).await?;
     let (journal, side_files, found) = opened.with_context(|| format!("the spool in {}", config.data.display()))?;
 
-    let alarm = LocalAlarm::new(config.alert_command.clone());
-    let on_alert: OnAlert = match options.on_alert {
-        Some(also) => Arc::new(move |alert| {
-            alarm.raise(alert);
-            also(alert);
-        }),
-        None => Arc::new(move |alert| alarm.raise(alert)),
-    };
+    let (on_alert, beacon) = alarms(&config, options.on_alert);
     let (to_forward, from_watch) = mpsc::channel::<Handover>(HANDOVERS);
     let (answers, from_disk) = mpsc::channel(ANSWERS);
     let (counters, counted) = signal::channel(Counters::default());
@@ -126,8 +123,27 @@ pub async fn start(config: Config, options: Options) -> anyhow::Result<Running> 
             core.learn(index, rows);
         }
     }
-    let watch = tokio::spawn(watch::run(config, core, clock, to_forward, on_alert, stopped));
+    let watch = tokio::spawn(watch::run(config, core, clock, to_forward, on_alert, beacon, stopped));
     Ok(Running { stop, counters: counted, watch, forward, disk })
+}
+
+/// What is told of every step of an alert: the log and the local command, the beacon, and whoever runs the agent.
+fn alarms(config: &Config, also: Option<OnAlert>) -> (OnAlert, Option<signal::Receiver<bool>>) {
+    let alarm = LocalAlarm::new(config.alert_command.clone());
+    let (lit, is_lit) = signal::channel(false);
+    let beacon = config.beacon.map(|beacon| Mutex::new(Beacon::new(beacon.severity)));
+    let has_beacon = beacon.is_some();
+    let on_alert = move |alert: &Alert| {
+        if let Some(beacon) = &beacon {
+            let on = beacon.lock().unwrap_or_else(PoisonError::into_inner).handle(alert);
+            lit.send_if_modified(|lit| std::mem::replace(lit, on) != on);
+        }
+        alarm.raise(alert);
+        if let Some(also) = &also {
+            also(alert);
+        }
+    };
+    (Arc::new(on_alert), has_beacon.then_some(is_lit))
 }
 
 fn settings(config: &Config, seed: u64) -> Settings {

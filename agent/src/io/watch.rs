@@ -1,4 +1,4 @@
-//! Drives WATCH: gives it answers and the time, asks the buses, raises alarms, hands over to FORWARD.
+//! Takes what WATCH tells: raises alarms, hands over to FORWARD.
 
 #[cfg(test)]
 mod tests;
@@ -6,15 +6,14 @@ mod tests;
 use crate::config::Config;
 use crate::handover::Handover;
 use crate::io::OnAlert;
-use crate::io::bus;
 use crate::io::clock::Clock;
-use crate::watch::{Ask, Input, Output, Watch};
+use crate::io::live::{Live, Told};
+use crate::watch::Watch;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use windward_protocol::{Alert, NoData};
+use windward_protocol::Alert;
 
 /// Time between two accounts of the devices, ms.
 const DEVICES_EVERY_MS: u64 = 10_000;
@@ -30,44 +29,35 @@ const MAX_WAITING_ALERTS: usize = 1024;
 /// as soon as there is room.
 pub(super) async fn run(
     config: Arc<Config>,
-    mut watch: Watch,
+    watch: Watch,
     clock: Clock,
     to_forward: mpsc::Sender<Handover>,
     on_alert: OnAlert,
+    beacon: Option<watch::Receiver<bool>>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let (mut buses, mut answers) = Buses::start(&config, clock);
+    let mut live = Live::start(&config, watch, beacon, clock);
     let mut outlet = Outlet { on_alert, to_forward, waiting: VecDeque::new(), dropped_rows: 0 };
     let mut devices_at = clock.now().mono;
     loop {
-        while let Some(output) = watch.poll_output() {
-            match output {
-                Output::Ask(ask) => {
-                    if let Some(refusal) = buses.ask(ask) {
-                        watch.handle(refusal, clock.now());
-                    }
-                }
-                Output::Alert(alert) => outlet.alert(alert),
-                Output::Row { device, synced, row } => {
+        tokio::select! {
+            told = live.next() => match told {
+                Told::Alert(alert) => outlet.alert(alert),
+                Told::Row { device, synced, row } => {
                     let name = &config.devices[device].name;
                     tracing::trace!(device = name, time_ms = row.time_ms, readings = ?row.readings, "row taken");
                     outlet.hand_over(Handover::Row { device, synced, row });
                 }
+            },
+            () = tokio::time::sleep(clock.until(devices_at)) => {
+                devices_at = clock.now().mono + DEVICES_EVERY_MS;
+                outlet.hand_over(Handover::Devices { devices: live.health(), dropped_rows: outlet.dropped_rows });
             }
-        }
-        if devices_at <= clock.now().mono {
-            devices_at = clock.now().mono + DEVICES_EVERY_MS;
-            outlet.hand_over(Handover::Devices { devices: watch.health(), dropped_rows: outlet.dropped_rows });
-        }
-        let deadline = watch.poll_timeout().map_or(devices_at, |(at, _why)| at.min(devices_at));
-        tokio::select! {
-            Some(answer) = answers.recv() => watch.handle(answer, clock.now()),
-            () = tokio::time::sleep(clock.until(deadline)) => watch.handle_timeout(clock.now()),
             () = outlet.room(), if !outlet.waiting.is_empty() => {}
             changed = stop.changed() => if changed.is_err() || *stop.borrow() { break },
         }
     }
-    buses.stop().await;
+    live.stop().await;
     // FORWARD goes on until this end of the queue is dropped, so a stop loses no alert that waited for room.
     let handed_over = async {
         while !outlet.waiting.is_empty() {
@@ -76,49 +66,6 @@ pub(super) async fn run(
     };
     if tokio::time::timeout(LAST_ALERTS, handed_over).await.is_err() {
         tracing::error!("alerts that waited for the queue to the spool are not forwarded: it stays full");
-    }
-}
-
-/// The buses' tasks, and the queue into each.
-struct Buses {
-    queues: Vec<mpsc::Sender<Ask>>,
-    tasks: JoinSet<()>,
-}
-
-impl Buses {
-    fn start(config: &Config, clock: Clock) -> (Self, mpsc::Receiver<Input>) {
-        // A device has one ask under way, so that neither queue can be full.
-        let (to_watch, answers) = mpsc::channel(config.devices.len().max(1));
-        let (mut queues, mut tasks) = (Vec::new(), JoinSet::new());
-        for (index, bus) in config.buses.iter().enumerate() {
-            let devices = config.devices.iter().filter(|device| device.bus == index).count();
-            let (queue, asks) = mpsc::channel(devices.max(1));
-            queues.push(queue);
-            tasks.spawn(bus::run(bus.clone(), asks, to_watch.clone(), clock));
-        }
-        (Self { queues, tasks }, answers)
-    }
-
-    /// Queues the ask. The queue is full only after a round was given up as overdue; then the answer is given here.
-    fn ask(&self, ask: Ask) -> Option<Input> {
-        let refused = |ask: Ask| Input::Answer {
-            device: ask.device,
-            round: ask.round,
-            request: ask.request,
-            result: Err(NoData::Timeout),
-        };
-        self.queues[ask.bus].try_send(ask).err().map(|error| match error {
-            mpsc::error::TrySendError::Full(ask) => refused(ask),
-            mpsc::error::TrySendError::Closed(ask) => {
-                tracing::error!(bus = ask.bus, "the task of a bus has ended");
-                refused(ask)
-            }
-        })
-    }
-
-    async fn stop(&mut self) {
-        self.queues.clear();
-        self.tasks.shutdown().await;
     }
 }
 

@@ -157,6 +157,7 @@ impl Judge {
         let detector = self.states[index].detector.as_mut()?;
         match reading {
             Ok(value) => Some(detector.observe(value.as_f64())),
+            Err(NoData::NotDue) => None,
             Err(_) => {
                 detector.miss();
                 None
@@ -189,9 +190,15 @@ impl Judge {
             min_open_ms: 0,
             update_every_ms: u64::MAX,
         };
+        // What was not to be expected is neither speech nor silence.
+        let expected = |reading: &Reading| !reading.is_err_and(NoData::is_no_fault);
         let device_speaks = readings.iter().any(Reading::is_ok);
+        if !readings.iter().any(expected) {
+            return;
+        }
         let silent = self.silence.observe(stamp.mono, device_speaks);
-        let case = silence_case(silent, readings.iter().find_map(|reading| reading.err()));
+        let reason = readings.iter().filter(|reading| expected(reading)).find_map(|reading| reading.err());
+        let case = silence_case(silent, reason);
         let step = self.no_data.alarm.step(stamp.mono, silence_verdict(silent), &patience);
         if let Some(phase) = step {
             alerts.push(self.no_data.tell(phase, stamp, case, &self.device, None, &mut self.ids));
@@ -199,7 +206,7 @@ impl Judge {
         if !device_speaks || readings.len() == 1 {
             return;
         }
-        for (index, reading) in readings.iter().enumerate() {
+        for (index, reading) in readings.iter().enumerate().filter(|(_, reading)| expected(reading)) {
             let state = &mut self.states[index];
             let silent = state.silence.observe(stamp.mono, reading.is_ok());
             let step = state.no_data.alarm.step(stamp.mono, silence_verdict(silent), &patience);

@@ -1,5 +1,6 @@
-//! WATCH, the first half of the agent: asks devices at their rate, turns registers into readings, has every reading
-//! judged, and puts out rows and alerts. Pure: it is given answers and the time, and says what to ask next.
+//! WATCH, the first half of the agent: asks devices at their rate and listens to those that speak by themselves, makes
+//! readings of what they say, has every reading judged, and puts out rows and alerts. Pure: it is given answers, lines
+//! and the time, and says what to ask next.
 //!
 //! Each device is on its own. One round of requests is under way for it at a time, and nothing it does or fails to do
 //! delays another device's round here. A round in which nothing came back still gives a row, with the reason in each
@@ -8,18 +9,25 @@
 //! The shell's part: ask the requests of one bus one after another, and give exactly one [`Input::Answer`] to each.
 
 mod alarm;
+mod asked;
+pub mod beacon;
 mod detect;
 mod health;
+mod heard;
 pub mod judge;
 pub mod modbus;
 mod round;
 pub mod schedule;
+pub mod sentence;
+mod value;
 
 use crate::config::{Config, Device, Function};
+use crate::hal::ads1115::{Gain, Input as ConverterInput};
+use crate::hal::pulses::Count;
 use crate::time::{Mono, Stamp, Wall};
+use asked::{Asked, Outcome};
+use heard::Heard;
 use judge::{Judge, JudgeChannel, JudgeDevice};
-use round::{Round, Skipping};
-use schedule::Schedule;
 use std::collections::VecDeque;
 use windward_protocol::{Alert, DeviceHealth, NoData, Reading, Row};
 
@@ -34,9 +42,36 @@ pub enum Input {
         round: u64,
         /// The ask's request.
         request: usize,
-        /// The registers, or why there are none.
-        result: Result<Vec<u16>, NoData>,
+        /// What was answered, or why nothing was.
+        result: Result<Answer, NoData>,
     },
+    /// A line of text that came by itself.
+    Line {
+        /// Index of the bus.
+        bus: usize,
+        /// The line, without its end.
+        line: Vec<u8>,
+    },
+    /// A bus on which devices speak by themselves is open, or is gone.
+    Listening {
+        /// Index of the bus.
+        bus: usize,
+        /// Whether anything can be heard.
+        open: bool,
+    },
+}
+
+/// What a device answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Registers; each coil is a word of 0 or 1.
+    Words(Vec<u16>),
+    /// A line of text, without its end.
+    Line(Vec<u8>),
+    /// A converter's result.
+    Counts(i16),
+    /// Pulses since they were last asked for.
+    Pulses(Count),
 }
 
 /// What is to be done.
@@ -57,8 +92,8 @@ pub enum Output {
     Alert(Alert),
 }
 
-/// A request to a slave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A request to a device.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
     /// Index of the bus to ask on.
     pub bus: usize,
@@ -66,20 +101,59 @@ pub struct Ask {
     pub device: usize,
     /// Number of the device's round; comes back in the answer.
     pub round: u64,
-    /// Index of the request in its round; comes back in the answer.
+    /// Index of the request among the device's; comes back in the answer.
     pub request: usize,
-    /// Slave address.
-    pub slave: u8,
-    /// Which table of registers.
-    pub function: Function,
-    /// First register.
-    pub start: u16,
-    /// Number of registers; an answer with another number is none.
-    pub count: u16,
+    /// What is asked.
+    pub query: Query,
     /// How long to wait for the answer, ms.
     pub timeout_ms: u32,
-    /// How long a slave that missed its time may still be talking, ms.
+    /// How long a device that missed its time may still be talking, ms.
     pub late_ms: u32,
+}
+
+/// What a device is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Query {
+    /// Registers of a slave. An answer with another number of them is none.
+    Registers {
+        /// Slave address.
+        slave: u8,
+        /// Which table of registers.
+        function: Function,
+        /// First register.
+        start: u16,
+        /// Number of registers.
+        count: u16,
+    },
+    /// These bytes are sent; the next line is the answer.
+    Poll(Vec<u8>),
+    /// A conversion.
+    Convert {
+        /// The converter's I2C address.
+        address: u8,
+        /// What is measured.
+        input: ConverterInput,
+        /// With which full scale.
+        gain: Gain,
+    },
+    /// What a pulse input has counted.
+    Pulses {
+        /// Number of the line on its chip.
+        line: u32,
+    },
+}
+
+impl Query {
+    /// Whether the answer is of the kind, and of registers the number, that was asked for.
+    fn fits(&self, answer: &Answer) -> bool {
+        match (self, answer) {
+            (Query::Registers { count, .. }, Answer::Words(words)) => words.len() == usize::from(*count),
+            (Query::Poll(_), Answer::Line(_))
+            | (Query::Convert { .. }, Answer::Counts(_))
+            | (Query::Pulses { .. }, Answer::Pulses(_)) => true,
+            _ => false,
+        }
+    }
 }
 
 /// The core of the first half. Indices of devices and buses are those of the configuration.
@@ -91,27 +165,26 @@ pub struct Watch {
 
 /// A device and all that is known of it.
 struct Watched {
-    device: Device,
-    requests: Vec<modbus::Request>,
-    places: Vec<modbus::Place>,
-    schedule: Schedule,
-    /// Longest time a round may take, ms: a backstop behind the shell's own timeouts.
-    overdue_ms: u64,
-    rounds: u64,
-    round: Option<Round>,
-    skipping: Skipping,
+    bus: usize,
+    channels: usize,
+    way: Way,
     judge: Judge,
     health: DeviceHealth,
+}
+
+/// How a device's readings come in.
+enum Way {
+    /// It is asked.
+    Asked(Asked),
+    /// It speaks by itself.
+    Heard(Heard),
 }
 
 impl Watch {
     /// The core for these devices. `seed` decides every random choice; alert ids come from it too, so that each start
     /// of an agent needs another.
     pub fn new(config: &Config, seed: u64) -> Self {
-        let watched = |(index, device): (usize, &Device)| {
-            let shared = config.devices.iter().filter(|other| other.bus == device.bus).count() > 1;
-            Watched::new(config, device, index, shared, seed)
-        };
+        let watched = |(index, device): (usize, &Device)| Watched::new(config, device, index, seed);
         Self {
             devices: config.devices.iter().enumerate().map(watched).collect(),
             outputs: VecDeque::new(),
@@ -127,22 +200,21 @@ impl Watch {
         }
     }
 
-    /// Takes an answer.
+    /// Takes what came in.
     pub fn handle(&mut self, input: Input, now: Stamp) {
-        let Input::Answer { device, round, request, result } = input;
-        let watched = &mut self.devices[device];
-        let expected = watched.requests[request].count;
-        // An answer to a round that is over says nothing about now.
-        let Some(current) = watched.round.as_mut().filter(|current| current.number == round) else {
-            return;
-        };
-        let result = result.and_then(|words| match words.len() == usize::from(expected) {
-            true => Ok(words),
-            false => Err(NoData::Protocol),
-        });
-        match current.answered(request, result) {
-            Some(next) => self.outputs.push_back(Output::Ask(watched.ask(device, round, next))),
-            None => watched.finish(device, now, &mut self.outputs),
+        match input {
+            Input::Answer { device, round, request, result } => {
+                let watched = &mut self.devices[device];
+                if let Way::Asked(asked) = &mut watched.way {
+                    let outcome = asked.answer(device, (round, request), result, now);
+                    watched.take(device, outcome, now, &mut self.outputs);
+                }
+            }
+            Input::Line { bus, line } => self.heard_on(bus, |heard| heard.line(&line, now)),
+            Input::Listening { bus, open } => self.heard_on(bus, |heard| {
+                heard.listening(open, now);
+                [None, None]
+            }),
         }
     }
 
@@ -151,13 +223,20 @@ impl Watch {
         let count = self.devices.len();
         for (index, watched) in self.devices.iter_mut().enumerate() {
             if !self.started {
-                watched.schedule = Schedule::new(now.mono, u64::from(watched.device.interval_ms), index, count);
+                watched.start(now.mono, index, count);
             }
-            if watched.round.as_ref().is_some_and(|round| round.overdue <= now.mono) {
-                watched.finish(index, now, &mut self.outputs);
-            }
-            if watched.schedule.due(now.mono) {
-                watched.begin(index, now, &mut self.outputs);
+            match &mut watched.way {
+                Way::Asked(asked) => {
+                    let over = asked.give_up(now);
+                    let begun = asked.begin(index, now);
+                    watched.take(index, over, now, &mut self.outputs);
+                    watched.take(index, begun, now, &mut self.outputs);
+                }
+                Way::Heard(heard) => {
+                    for (stamp, readings) in heard.handle_timeout(now).into_iter().flatten() {
+                        watched.emit(index, stamp, readings, &mut self.outputs);
+                    }
+                }
             }
         }
         self.started = true;
@@ -173,23 +252,31 @@ impl Watch {
         if !self.started {
             return Some((Mono(0), "the first polls are to be planned"));
         }
-        let deadlines = self.devices.iter().flat_map(|watched| {
-            let overdue = watched.round.as_ref().map(|round| (round.overdue, "a round is overdue"));
-            [Some((watched.schedule.next(), "a device is due")), overdue]
-        });
-        deadlines.flatten().min()
+        let deadline = |watched: &Watched| match &watched.way {
+            Way::Asked(asked) => asked.poll_timeout(),
+            Way::Heard(heard) => heard.poll_timeout(),
+        };
+        self.devices.iter().map(deadline).min()
     }
 
     /// How the devices stand.
     pub fn health(&self) -> Vec<DeviceHealth> {
         self.devices.iter().map(|watched| watched.health.clone()).collect()
     }
+
+    /// Lets every device that speaks on `bus` hear something, and puts out the rows that this completes.
+    fn heard_on(&mut self, bus: usize, mut hear: impl FnMut(&mut Heard) -> [Option<heard::Row>; 2]) {
+        for (index, watched) in self.devices.iter_mut().enumerate().filter(|(_, watched)| watched.bus == bus) {
+            let Way::Heard(heard) = &mut watched.way else { continue };
+            for (stamp, readings) in hear(heard).into_iter().flatten() {
+                watched.emit(index, stamp, readings, &mut self.outputs);
+            }
+        }
+    }
 }
 
 impl Watched {
-    fn new(config: &Config, device: &Device, index: usize, shared: bool, seed: u64) -> Self {
-        let registers: Vec<_> = device.channels.iter().map(|channel| &channel.register).collect();
-        let (requests, places) = modbus::plan(&registers);
+    fn new(config: &Config, device: &Device, index: usize, seed: u64) -> Self {
         let of_judge = JudgeDevice {
             device: device.name.clone(),
             location: device.location.clone(),
@@ -201,74 +288,43 @@ impl Watched {
                 .collect(),
         };
         Self {
-            requests,
-            places,
-            schedule: Schedule::new(Mono(0), u64::from(device.interval_ms), 0, 1),
-            overdue_ms: overdue_ms(config, device.bus),
-            rounds: 0,
-            round: None,
-            skipping: Skipping::new(shared),
+            bus: device.bus,
+            channels: device.channels.len(),
+            way: match Heard::new(config, device) {
+                Some(heard) => Way::Heard(heard),
+                None => Way::Asked(Asked::new(config, device)),
+            },
             // Devices that measure the same must not share their random choices.
             judge: Judge::new(of_judge, &config.detect, seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             health: DeviceHealth { device: device.name.clone(), good: 0, failed: 0, failing: None },
-            device: device.clone(),
         }
     }
 
-    /// Starts a round, unless one is under way or the device is being skipped. A moment at which nothing is asked and
-    /// nothing is coming in is a row too.
-    fn begin(&mut self, index: usize, now: Stamp, outputs: &mut VecDeque<Output>) {
-        if self.round.as_ref().is_some_and(|round| !round.barren()) {
-            return;
-        }
-        if self.round.is_some() || self.skipping.skips(now.mono) {
-            let readings = vec![Err(NoData::Skipped); self.device.channels.len()];
-            self.emit(index, now, readings, outputs);
-            return;
-        }
-        self.rounds += 1;
-        let overdue = now.mono + self.overdue_ms;
-        self.round = Some(Round::new(self.rounds, overdue, self.requests.len(), self.skipping.patience()));
-        outputs.push_back(Output::Ask(self.ask(index, self.rounds, 0)));
-    }
-
-    fn ask(&self, index: usize, round: u64, request: usize) -> Ask {
-        let modbus::Request { function, start, count } = self.requests[request];
-        Ask {
-            bus: self.device.bus,
-            device: index,
-            round,
-            request,
-            slave: self.device.slave,
-            function,
-            start,
-            count,
-            timeout_ms: self.device.timeout_ms,
-            late_ms: self.device.late_ms,
+    fn start(&mut self, now: Mono, index: usize, count: usize) {
+        match &mut self.way {
+            Way::Asked(asked) => asked.start(now, index, count),
+            Way::Heard(heard) => heard.start(now),
         }
     }
 
-    /// Ends the round, with whatever has been answered.
-    fn finish(&mut self, index: usize, now: Stamp, outputs: &mut VecDeque<Output>) {
-        let Some(round) = self.round.take() else { return };
-        self.skipping.round_ended(round.silent(), now.mono);
-        let answers = round.answers();
-        let read = |(channel, place): (&crate::config::DeviceChannel, &modbus::Place)| {
-            let words = answers[place.request].as_ref().map_err(|reason| *reason)?;
-            modbus::decode(&channel.register, &words[place.word..])
-        };
-        let readings = self.device.channels.iter().zip(&self.places).map(read).collect();
-        self.emit(index, now, readings, outputs);
+    fn take(&mut self, index: usize, outcome: Outcome, now: Stamp, outputs: &mut VecDeque<Output>) {
+        match outcome {
+            Outcome::None => {}
+            Outcome::Ask(ask) => outputs.push_back(Output::Ask(ask)),
+            Outcome::Row(readings) => self.emit(index, now, readings, outputs),
+        }
     }
 
     /// Judges the readings and puts them out, alerts first.
     fn emit(&mut self, index: usize, now: Stamp, readings: Vec<Reading>, outputs: &mut VecDeque<Output>) {
-        if readings.iter().any(Result::is_ok) {
+        debug_assert_eq!(readings.len(), self.channels, "one reading a channel");
+        let fault = readings.iter().filter_map(|reading| reading.err()).find(|reason| !reason.is_no_fault());
+        if readings.iter().any(Result::is_ok) || fault.is_none() {
             self.health.good += 1;
             self.health.failing = None;
         } else {
             self.health.failed += 1;
-            self.health.failing = readings.iter().find_map(|reading| reading.err());
+            self.health.failing = fault;
         }
         let judged = self.judge.judge(now, &readings);
         outputs.extend(judged.alerts.into_iter().map(Output::Alert));
@@ -278,15 +334,4 @@ impl Watched {
             row: Row { time_ms: now.wall.0, readings, scores: judged.scores },
         });
     }
-}
-
-/// The longest a round can take when every device of the bus is as slow and fails as often as it may, ms.
-fn overdue_ms(config: &Config, bus: usize) -> u64 {
-    let of_device = |device: &Device| {
-        // At most a request a channel, each asked again once on a fresh connection.
-        let asked = device.channels.len() as u64 * 2 * u64::from(device.timeout_ms);
-        asked + round::MAX_FAILURES as u64 * u64::from(device.late_ms)
-    };
-    let devices = config.devices.iter().filter(|device| device.bus == bus);
-    1_000 + devices.map(of_device).sum::<u64>()
 }

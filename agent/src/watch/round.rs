@@ -1,6 +1,7 @@
 //! One round of a device: its requests, one after another, and what became of them; and when a device that stays
 //! silent is left out.
 
+use super::Answer;
 use crate::time::Mono;
 use windward_protocol::NoData;
 
@@ -15,60 +16,93 @@ const FIRST_PAUSE_MS: u64 = 2_000;
 /// Longest pause of a skipped device.
 const LONGEST_PAUSE_MS: u64 = 60_000;
 
-/// A round under way.
+/// A round under way: what is due of a device's requests, one after another.
 #[derive(Debug)]
 pub(super) struct Round {
     /// Its number; an answer with another number is not for it.
     pub(super) number: u64,
     /// When it is given up.
     pub(super) overdue: Mono,
-    answers: Vec<Option<Result<Vec<u16>, NoData>>>,
+    slots: Vec<Slot>,
     /// Failures of the line that are left, and the last one.
     failures_left: usize,
     last_failure: NoData,
 }
 
+/// What has become of a request.
+#[derive(Debug)]
+pub(super) enum Slot {
+    /// It is not part of this round.
+    NotDue,
+    /// It has not been answered, and may fail on the line so often before it has failed.
+    Waiting {
+        /// How often it is asked again.
+        retries: u8,
+    },
+    /// It was answered, or failed.
+    Done(Result<Answer, NoData>),
+}
+
 impl Round {
-    /// A round of so many requests that is given up after `failures`, 1 to [`MAX_FAILURES`].
-    pub(super) fn new(number: u64, overdue: Mono, requests: usize, failures: usize) -> Self {
-        Self { number, overdue, answers: vec![None; requests], failures_left: failures, last_failure: NoData::Timeout }
+    /// A round of these requests that is given up after `failures`, 1 to [`MAX_FAILURES`].
+    pub(super) fn new(number: u64, overdue: Mono, slots: Vec<Slot>, failures: usize) -> Self {
+        Self { number, overdue, slots, failures_left: failures, last_failure: NoData::Timeout }
     }
 
-    /// Takes the answer to a request; gives the request to ask next, or `None` when the round is over.
-    pub(super) fn answered(&mut self, request: usize, result: Result<Vec<u16>, NoData>) -> Option<usize> {
+    /// The request to ask next, or `None` when the round is over.
+    pub(super) fn next(&self) -> Option<usize> {
+        if self.failures_left == 0 {
+            return None;
+        }
+        self.slots.iter().position(|slot| matches!(slot, Slot::Waiting { .. }))
+    }
+
+    /// Takes the answer to a request.
+    pub(super) fn answered(&mut self, request: usize, result: Result<Answer, NoData>) {
+        let line_failed = result.as_ref().is_err_and(|reason| !is_reply(*reason));
+        if let Slot::Waiting { retries } = &mut self.slots[request]
+            && *retries > 0
+            // A line that is down is not up again at once.
+            && line_failed
+            && !matches!(result, Err(NoData::Disconnected))
+        {
+            *retries -= 1;
+            return;
+        }
         if let Err(reason) = result
-            && !is_reply(reason)
+            && line_failed
         {
             self.failures_left = self.failures_left.saturating_sub(1);
             self.last_failure = reason;
         }
-        self.answers[request] = Some(result);
-        if self.failures_left == 0 {
-            return None;
-        }
-        self.answers.iter().position(Option::is_none)
+        self.slots[request] = Slot::Done(result);
     }
 
-    /// Whether it has brought no registers so far.
+    /// Whether it has brought no values so far.
     pub(super) fn barren(&self) -> bool {
-        !self.answers.iter().flatten().any(Result::is_ok)
+        !self.slots.iter().any(|slot| matches!(slot, Slot::Done(Ok(_))))
     }
 
-    /// Whether the slave itself never answered, not even with an exception. A line that is down says nothing about the
-    /// slave, and costs no time: then the bus pauses, not the device.
+    /// Whether the device itself never answered, not even with an exception. A line that is down says nothing about
+    /// the device, and costs no time: then the bus pauses, not the device.
     pub(super) fn silent(&self) -> bool {
-        let silence = |answer: &Option<Result<Vec<u16>, NoData>>| match answer {
-            Some(Ok(_)) => false,
-            Some(Err(reason)) => !is_reply(*reason) && *reason != NoData::Disconnected,
-            None => true,
+        let silence = |slot: &Slot| match slot {
+            Slot::NotDue | Slot::Waiting { .. } => true,
+            Slot::Done(Ok(_)) => false,
+            Slot::Done(Err(reason)) => !is_reply(*reason) && *reason != NoData::Disconnected,
         };
-        self.answers.iter().all(silence)
+        self.slots.iter().all(silence)
     }
 
     /// The answers; requests that were never asked share the fate of the last that failed.
-    pub(super) fn answers(self) -> Vec<Result<Vec<u16>, NoData>> {
+    pub(super) fn answers(self) -> Vec<Result<Answer, NoData>> {
         let reason = self.last_failure;
-        self.answers.into_iter().map(|answer| answer.unwrap_or(Err(reason))).collect()
+        let answer = |slot| match slot {
+            Slot::NotDue => Err(NoData::NotDue),
+            Slot::Waiting { .. } => Err(reason),
+            Slot::Done(result) => result,
+        };
+        self.slots.into_iter().map(answer).collect()
     }
 }
 
@@ -98,9 +132,14 @@ impl Skipping {
         Self { shared, silent_rounds: 0, until: Mono(0) }
     }
 
+    /// Whether its last round brought no answer: then one failure is enough to end the next.
+    pub(super) fn doubtful(&self) -> bool {
+        self.silent_rounds > 0
+    }
+
     /// Failures a round may have.
     pub(super) fn patience(&self) -> usize {
-        if self.silent_rounds == 0 { MAX_FAILURES } else { 1 }
+        if self.doubtful() { 1 } else { MAX_FAILURES }
     }
 
     /// Whether the device is left out at `now`.
@@ -128,18 +167,50 @@ impl Skipping {
 mod tests {
     use super::*;
 
+    fn round(retries: &[Option<u8>]) -> Round {
+        let slot = |retries: &Option<u8>| retries.map_or(Slot::NotDue, |retries| Slot::Waiting { retries });
+        Round::new(1, Mono(0), retries.iter().map(slot).collect(), MAX_FAILURES)
+    }
+
     #[test]
     fn an_exception_does_not_end_the_round_and_a_second_silence_does() {
-        let mut round = Round::new(1, Mono(0), 4, MAX_FAILURES);
-        assert_eq!(round.answered(0, Err(NoData::Exception(2))), Some(1));
-        assert_eq!(round.answered(1, Err(NoData::Timeout)), Some(2));
-        assert_eq!(round.answered(2, Err(NoData::Checksum)), None);
+        let mut round = round(&[Some(0); 4]);
+        let asked = [NoData::Exception(2), NoData::Timeout, NoData::Checksum].map(|reason| {
+            let request = round.next().unwrap();
+            round.answered(request, Err(reason));
+            request
+        });
+        assert_eq!(asked, [0, 1, 2]);
+        assert_eq!(round.next(), None);
         assert!(!round.silent(), "an exception is an answer");
         let answers = round.answers();
         assert_eq!(
             answers,
             [Err(NoData::Exception(2)), Err(NoData::Timeout), Err(NoData::Checksum), Err(NoData::Checksum)]
         );
+    }
+
+    #[test]
+    fn a_request_is_asked_again_as_often_as_it_may_and_then_has_failed() {
+        let mut round = round(&[None, Some(2), Some(0)]);
+        for _ in 0..3 {
+            assert_eq!(round.next(), Some(1));
+            round.answered(1, Err(NoData::Timeout));
+        }
+        assert_eq!(round.next(), Some(2), "once the retries are used up the next one is asked");
+        round.answered(2, Ok(Answer::Words(vec![7])));
+        assert_eq!(round.next(), None);
+        let answers = round.answers();
+        assert_eq!(answers, [Err(NoData::NotDue), Err(NoData::Timeout), Ok(Answer::Words(vec![7]))]);
+    }
+
+    #[test]
+    fn neither_a_refusal_nor_a_line_that_is_down_is_asked_again() {
+        for reason in [NoData::Exception(6), NoData::Disconnected] {
+            let mut round = round(&[Some(2)]);
+            round.answered(0, Err(reason));
+            assert_eq!(round.next(), None, "{reason}");
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::time::Mono;
 pub struct Schedule {
     next: Mono,
     interval_ms: u64,
+    /// Number of the next moment, from 0.
+    number: u64,
 }
 
 impl Schedule {
@@ -14,7 +16,7 @@ impl Schedule {
     /// over their interval, so that they do not all ask at once.
     pub fn new(start: Mono, interval_ms: u64, index: usize, count: usize) -> Self {
         assert!(interval_ms > 0 && index < count, "a rate, and one of the devices");
-        Self { next: start + interval_ms * index as u64 / count as u64, interval_ms }
+        Self { next: start + interval_ms * index as u64 / count as u64, interval_ms, number: 0 }
     }
 
     /// The next moment.
@@ -22,15 +24,16 @@ impl Schedule {
         self.next
     }
 
-    /// Whether a moment has come. If so, the schedule moves on to the first moment after `now`: moments that passed
-    /// while the program stood still are skipped.
-    pub fn due(&mut self, now: Mono) -> bool {
+    /// The number of the moment that has come, if one has. Then the schedule moves on to the first moment after `now`:
+    /// moments that passed while the program stood still are skipped.
+    pub fn due(&mut self, now: Mono) -> Option<u64> {
         if now < self.next {
-            return false;
+            return None;
         }
         let passed = (now - self.next) / self.interval_ms + 1;
         self.next = self.next + passed * self.interval_ms;
-        true
+        self.number += passed;
+        Some(self.number - 1)
     }
 }
 
@@ -48,10 +51,10 @@ mod tests {
     #[test]
     fn a_stall_costs_its_moments_and_no_more() {
         let mut schedule = Schedule::new(Mono(0), 100, 0, 1);
-        assert!(schedule.due(Mono(0)));
-        assert!(!schedule.due(Mono(99)));
-        assert!(schedule.due(Mono(5_050)));
-        assert!(!schedule.due(Mono(5_051)));
+        assert_eq!(schedule.due(Mono(0)), Some(0));
+        assert_eq!(schedule.due(Mono(99)), None);
+        assert_eq!(schedule.due(Mono(5_050)), Some(50));
+        assert_eq!(schedule.due(Mono(5_051)), None);
         assert_eq!(schedule.next(), Mono(5_100));
     }
 
@@ -64,7 +67,8 @@ mod tests {
             let mut schedule = Schedule::new(Mono(3), interval, 0, 1);
             for delay in delays {
                 let now = schedule.next() + delay;
-                prop_assert!(schedule.due(now));
+                let number = schedule.due(now);
+                prop_assert_eq!(number.map(|number| 3 + number * interval), Some(now.0 - (now.0 - 3) % interval));
                 prop_assert_eq!((schedule.next().0 - 3) % interval, 0);
                 prop_assert!(schedule.next() > now);
                 prop_assert!(schedule.next() - now <= interval);

@@ -1,9 +1,10 @@
 //! The buses against slaves that are late, rude, wrong or gone. Each register holds 1000 plus its address, so that an
 //! answer to another question is known for what it is.
 
-use crate::config::{Bus, Function, Parity};
+use super::Wiring;
+use crate::config::{Bus, Config, Framing, Function, Link, Parity};
 use crate::io::clock::Clock;
-use crate::watch::{Ask, Input};
+use crate::watch::{Answer, Ask, Input, Query};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,6 +19,9 @@ use windward_protocol::NoData;
 const DEADLINE: Duration = Duration::from_secs(30);
 const TIMEOUT_MS: u32 = 120;
 const LATE_MS: u32 = 400;
+/// Any valid file: the bus is put in its place.
+const CONFIG: &str = "agent = \"t\"\nfarm = \"f\"\ndata = \"/tmp/w\"\n[mqtt]\nhost = \"h\"\n[[device]]\nname = \"d\"\n\
+    modbus_tcp = { host = \"h\" }\n[[device.channel]]\nname = \"c\"\nunit = \"\"\nregister = 0\ntype = \"u16\"\n";
 
 /// How a slave takes a request for `count` registers from `start` on.
 #[derive(Clone, Copy, Debug)]
@@ -86,14 +90,20 @@ pub(in crate::io) async fn tcp_slave(manners: Manners) -> (Bus, Arc<AtomicUsize>
             });
         }
     });
-    let host = "127.0.0.1".to_owned();
-    (Bus::Tcp { host, port }, connections)
+    (tcp_bus(port), connections)
+}
+
+fn tcp_bus(port: u16) -> Bus {
+    let link = Link::Tcp { host: "127.0.0.1".to_owned(), port };
+    Bus::Modbus { link, framing: Framing::Tcp, gap_ms: 0 }
 }
 
 /// A slave on a pseudo-terminal; gives its bus and the other end, which must be kept.
 pub(in crate::io) fn serial_slave(manners: Manners) -> (Bus, SerialStream) {
     let (mut master, slave) = SerialStream::pair().unwrap();
-    let bus = Bus::Serial { port: slave.name().unwrap().into(), baud: 115_200, parity: Parity::None, stop_bits: 1 };
+    let port = slave.name().unwrap().into();
+    let link = Link::Serial { port, baud: 115_200, parity: Parity::None, stop_bits: 1 };
+    let bus = Bus::Modbus { link, framing: Framing::Rtu, gap_ms: 0 };
     tokio::spawn(async move {
         let mut request = [0u8; 8];
         while master.read_exact(&mut request).await.is_ok() {
@@ -135,7 +145,11 @@ impl Asker {
     fn new(bus: Bus) -> Self {
         let (asks, to_bus) = mpsc::channel(1);
         let (from_bus, answers) = mpsc::channel(1);
-        tokio::spawn(super::run(bus, to_bus, from_bus, Clock::start()));
+        let mut config = Config::from_toml(CONFIG, "test.toml").unwrap();
+        config.buses = vec![bus];
+        let (config, clock) = (Arc::new(config), Clock::start());
+        let wiring = Wiring { config, index: 0, asks: to_bus, inputs: from_bus, beacon: None, clock };
+        tokio::spawn(super::run(wiring));
         Self { asks, answers, round: 0 }
     }
 
@@ -146,18 +160,18 @@ impl Asker {
             device: 0,
             round: self.round,
             request: 0,
-            slave: 1,
-            function: Function::Input,
-            start,
-            count,
+            query: Query::Registers { slave: 1, function: Function::Input, start, count },
             timeout_ms: TIMEOUT_MS,
             late_ms: LATE_MS,
         };
         self.asks.send(ask).await.unwrap();
         let answer = timeout(DEADLINE, self.answers.recv()).await.unwrap().unwrap();
-        let Input::Answer { round, result, .. } = answer;
+        let Input::Answer { round, result, .. } = answer else { panic!("{answer:?}") };
         assert_eq!(round, self.round);
-        result
+        result.map(|answer| match answer {
+            Answer::Words(words) => words,
+            other => panic!("{other:?}"),
+        })
     }
 }
 
@@ -286,8 +300,7 @@ async fn an_endpoint_that_refuses_is_disconnected_until_it_is_back() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let (host, port) = ("127.0.0.1".to_owned(), address.port());
-    let mut asker = Asker::new(Bus::Tcp { host, port });
+    let mut asker = Asker::new(tcp_bus(address.port()));
     for _ in 0..3 {
         assert_eq!(asker.ask(0, 1).await, Err(NoData::Disconnected));
     }

@@ -21,10 +21,13 @@ fn config(links: &[String], broker_port: u16, data: &Path) -> Config {
 
 fn link(bus: &Bus) -> String {
     match bus {
-        Bus::Tcp { host, port } => format!("modbus_tcp = {{ host = {host:?}, port = {port} }}"),
-        Bus::Serial { port, baud, .. } => {
+        Bus::Modbus { link: Link::Tcp { host, port }, .. } => {
+            format!("modbus_tcp = {{ host = {host:?}, port = {port} }}")
+        }
+        Bus::Modbus { link: Link::Serial { port, baud, .. }, .. } => {
             format!("modbus_rtu = {{ port = {:?}, baud = {baud}, parity = \"none\" }}", port.display())
         }
+        other => panic!("{other} has no slaves here"),
     }
 }
 
@@ -51,7 +54,7 @@ async fn each_fault_is_said_in_words_that_help_and_stops_no_other_check() {
     assert!(!well);
     for expected in [
         "100 m/s      good",
-        "d0: slave 1 refuses registers 20 to 20: exception 2 (illegal data address",
+        " refuses input register 20: exception 2 (illegal data address",
         "115200 8N1 within 200 ms: wrong baud, parity, id or wiring?",
         "d2: cannot open /dev/no-such-port: No such file or directory",
         &format!("broker               cannot connect to 127.0.0.1:{port}: Connection refused"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use windward_protocol::{AlertKind, AlertPhase, Row, Value};
+use windward_protocol::{AlertKind, AlertPhase, NoData, Row, Value};
 
 /// No test waits longer than this for anything.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -80,7 +80,7 @@ fn start(config: Arc<Config>, history: &[Row], queue: usize) -> Running {
     let on_alert: OnAlert = Arc::new(move |alert: &Alert| raised.lock().unwrap().push(alert.clone()));
     let mut core = Watch::new(&config, 7);
     core.learn(0, history);
-    let task = tokio::spawn(run(config, core, Clock::start(), to_forward, on_alert, stopped));
+    let task = tokio::spawn(run(config, core, Clock::start(), to_forward, on_alert, None, stopped));
     Running { from_watch, alerts, stop, task }
 }
 
