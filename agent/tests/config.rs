@@ -1,4 +1,5 @@
 //! What configurations are taken, and what is said of those that are not.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use windward_agent::config::{
     AckMode, BeaconOutput, Bus, Config, DeviceChannel, Framing, Function, How, Kind, Limits, Link, Order, Parity,

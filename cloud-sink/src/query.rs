@@ -3,7 +3,7 @@
 use crate::place::{AgentRow, AlertRow, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, two_decimals};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
-use windward_protocol::{Channel, Envelope, Iso8601, Record, SeqRange, SeqSet, parse_iso8601};
+use windward_protocol::{Channel, Envelope, Iso8601, NoData, Record, SeqRange, SeqSet, parse_iso8601};
 
 /// How long before the time asked for a block may begin and still hold rows of it, ms. An agent closes its blocks
 /// within a minute.
@@ -80,6 +80,8 @@ fn row_json(row: &windward_protocol::Row, channels: &[Channel], synced: bool) ->
     for (index, channel) in channels.iter().enumerate() {
         match row.readings[index] {
             Ok(value) => values.insert(channel.name.clone(), json!(value.as_f64())),
+            // Nothing was to be read at this time, so there is nothing to say of it.
+            Err(NoData::NotDue) => None,
             Err(reason) => no_data.insert(channel.name.clone(), json!(reason.to_string())),
         };
         if let Some(score) = row.scores[index] {

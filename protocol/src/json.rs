@@ -1,9 +1,9 @@
 //! The other encoding: one JSON object a line, for consumers that are not ours.
 //!
 //! A reading is `{"location","device","time","channel","value","unit","score"}`; a failed one has `"value":null` and
-//! `"no_data"`. An alert carries the same names, so one parser reads both; `"alert"` names its phase.
+//! `"no_data"`; a channel that was not due has no line. An alert carries the same names, so one parser reads both; `"alert"` names its phase.
 
-use crate::{Alert, Block, Envelope, Iso8601, Record};
+use crate::{Alert, Block, Envelope, Iso8601, NoData, Record};
 use alloc::string::{String, ToString};
 use serde::Serialize;
 
@@ -53,6 +53,9 @@ fn block_lines(block: &Block) -> String {
         let time = Iso8601(row.time_ms).to_string();
         for (index, channel) in block.channels.iter().enumerate() {
             let reading = row.readings[index];
+            if reading == Err(NoData::NotDue) {
+                continue;
+            }
             push_line(
                 &mut out,
                 &ReadingLine {

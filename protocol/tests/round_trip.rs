@@ -44,6 +44,10 @@ fn no_data() -> impl Strategy<Value = NoData> {
         Just(NoData::NotANumber),
         Just(NoData::Protocol),
         Just(NoData::Skipped),
+        Just(NoData::NotDue),
+        Just(NoData::Empty),
+        Just(NoData::Invalid),
+        Just(NoData::BrokenWire),
     ]
 }
 

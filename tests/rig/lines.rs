@@ -108,14 +108,16 @@ impl Wire {
     }
 }
 
-/// A request that a slave has heard, and the manner it met.
+/// A request to a slave of the line, and the manner it met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// When its last byte had arrived, µs.
     pub at_us: u64,
     /// The request.
     pub request: Request,
-    /// How it was answered; `None`: the slave slept, or the request was garbled.
+    /// Its number, which its answer carries; `None`: it was garbled, and the slave did not hear it.
+    pub number: Option<u32>,
+    /// How it was answered; `None`: the slave slept, or did not hear it.
     pub manner: Option<Manner>,
 }
 
@@ -171,6 +173,7 @@ impl Line {
     fn hear(&mut self, request: Request, garbled: bool, now_us: u64) {
         let Some(device) = self.slaves.get_mut(&request.slave) else { return };
         let awake = !garbled && device.hear(now_us);
+        let number = (!garbled).then(|| device.heard());
         let manner = awake.then(|| device.conduct.next(&mut self.random));
         if let Some(manner) = manner {
             self.answer(&request, manner, now_us);
@@ -178,7 +181,7 @@ impl Line {
         if self.asked.len() == REMEMBERED {
             self.asked.pop_front();
         }
-        self.asked.push_back(Asked { at_us: now_us, request, manner });
+        self.asked.push_back(Asked { at_us: now_us, request, number, manner });
     }
 
     fn answer(&mut self, request: &Request, manner: Manner, now_us: u64) {

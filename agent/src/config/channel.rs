@@ -170,7 +170,7 @@ fn analog(raw: &RawChannel, span: Range<usize>, faults: &mut Faults) -> Option<S
     let ends = required(&raw.span, "span", span, faults)?;
     let given = |value: &Option<Spanned<f64>>| value.as_ref().map(|value| *value.get_ref());
     let (shunt_ohm, divider) = (given(&raw.shunt_ohm), given(&raw.divider));
-    match Analog::new(*input.get_ref(), *signal.get_ref(), shunt_ohm, divider, *ends.get_ref(), None) {
+    match Analog::new(*input.get_ref(), *signal.get_ref(), shunt_ohm, divider, *ends.get_ref()) {
         Ok(analog) => Some(Source::Analog(analog)),
         Err(flaw) => {
             let place = match flaw {

@@ -82,7 +82,6 @@ pub struct Analog {
     /// mA or V of the signal for each volt at the pin.
     per_volt: f64,
     span: [f64; 2],
-    range: Option<(f64, f64)>,
 }
 
 /// What is wrong with the description of an analog channel.
@@ -116,14 +115,12 @@ impl Analog {
     ///   short circuit is not seen: at most 157 Ω with 3.3 V, 238 Ω with 5 V.
     /// - `divider`: a voltage's share at the pin is one in `divider`; none is 1.
     /// - `span`: the values at the low and the high end of the signal.
-    /// - `range`: outside of it there is no value.
     pub fn new(
         input: u8,
         signal: Signal,
         shunt_ohm: Option<f64>,
         divider: Option<f64>,
         span: [f64; 2],
-        range: Option<(f64, f64)>,
     ) -> Result<Self, Flaw> {
         let input = Input::single(input).ok_or(Flaw::Input)?;
         let per_volt = match (signal, shunt_ohm, divider) {
@@ -142,7 +139,7 @@ impl Analog {
         // The last count means "this or more", so the full scale lies above what must be told.
         let gain = Gain::FINEST_FIRST.into_iter().find(|gain| gain.volts(i16::MAX) > most_v);
         match gain {
-            Some(gain) if most_v <= MAX_PIN_V => Ok(Self { input, gain, signal, per_volt, span, range }),
+            Some(gain) if most_v <= MAX_PIN_V => Ok(Self { input, gain, signal, per_volt, span }),
             _ => Err(Flaw::TooMuch(most_v)),
         }
     }
@@ -150,8 +147,8 @@ impl Analog {
 
 /// What the converter's `counts` say.
 ///
-/// [`NoData::BrokenWire`] for a signal with a live zero in a fault band, [`NoData::OutOfRange`] between the bands, for a
-/// signal that cannot be (below zero, above its span), and for a value outside the channel's range.
+/// [`NoData::BrokenWire`] for a signal with a live zero in a fault band, [`NoData::OutOfRange`] between the bands, and for a
+/// signal that cannot be (below zero, above its span).
 pub fn reading(analog: &Analog, counts: i16) -> Reading {
     let (low, high) = analog.signal.ends();
     let share = (analog.gain.volts(counts) * analog.per_volt - low) / (high - low);
@@ -160,8 +157,7 @@ pub fn reading(analog: &Analog, counts: i16) -> Reading {
     }
     let [at_low, at_high] = analog.span;
     let value = at_low + share * (at_high - at_low);
-    let in_range = analog.range.is_none_or(|(least, most)| (least..=most).contains(&value));
-    if (LEAST..=MOST).contains(&share) && in_range { Ok(Value::F64(value)) } else { Err(NoData::OutOfRange) }
+    if (LEAST..=MOST).contains(&share) { Ok(Value::F64(value)) } else { Err(NoData::OutOfRange) }
 }
 
 #[cfg(test)]
@@ -171,12 +167,12 @@ mod tests {
 
     /// A WXT532's wind speed over 150 ohm: 0 to 48 m/s.
     fn wxt532() -> Analog {
-        Analog::new(0, Signal::Loop4To20, Some(150.0), None, [0.0, 48.0], None).unwrap()
+        Analog::new(0, Signal::Loop4To20, Some(150.0), None, [0.0, 48.0]).unwrap()
     }
 
     /// A wind speed on 0–10 V behind a divider of four.
     fn voltage(signal: Signal) -> Analog {
-        Analog::new(1, signal, None, Some(4.0), [0.0, 50.0], None).unwrap()
+        Analog::new(1, signal, None, Some(4.0), [0.0, 50.0]).unwrap()
     }
 
     /// The counts next to a signal in mA or V.
@@ -237,25 +233,18 @@ mod tests {
     }
 
     #[test]
-    fn a_value_outside_the_channels_range_is_none() {
-        let limited = Analog { range: Some((0.0, 40.0)), ..wxt532() };
-        assert_eq!(reading(&limited, counts(&limited, 20.0)), Err(NoData::OutOfRange));
-        assert!(reading(&limited, counts(&limited, 12.0)).is_ok());
-    }
-
-    #[test]
     fn wrong_wirings_are_refused_and_say_which_key_is_wrong() {
         let span = [0.0, 60.0];
-        let loop_over = |ohm| Analog::new(0, Signal::Loop4To20, Some(ohm), None, span, None);
-        let divided = |divider| Analog::new(0, Signal::Volt0To10, None, Some(divider), span, None);
-        assert_eq!(Analog::new(4, Signal::Loop4To20, Some(150.0), None, span, None), Err(Flaw::Input));
-        assert_eq!(Analog::new(0, Signal::Loop4To20, None, None, span, None), Err(Flaw::NoShunt));
+        let loop_over = |ohm| Analog::new(0, Signal::Loop4To20, Some(ohm), None, span);
+        let divided = |divider| Analog::new(0, Signal::Volt0To10, None, Some(divider), span);
+        assert_eq!(Analog::new(4, Signal::Loop4To20, Some(150.0), None, span), Err(Flaw::Input));
+        assert_eq!(Analog::new(0, Signal::Loop4To20, None, None, span), Err(Flaw::NoShunt));
         assert_eq!(loop_over(0.0), Err(Flaw::Shunt));
         assert_eq!(loop_over(f64::NAN), Err(Flaw::Shunt));
-        assert_eq!(Analog::new(0, Signal::Volt0To5, Some(150.0), None, span, None), Err(Flaw::Shunt));
+        assert_eq!(Analog::new(0, Signal::Volt0To5, Some(150.0), None, span), Err(Flaw::Shunt));
         assert_eq!(divided(0.5), Err(Flaw::Divider));
-        assert_eq!(Analog::new(0, Signal::Loop4To20, Some(150.0), None, [5.0, 5.0], None), Err(Flaw::Span));
-        assert_eq!(Analog::new(0, Signal::Volt0To10, None, None, span, None), Err(Flaw::TooMuch(10.625)));
+        assert_eq!(Analog::new(0, Signal::Loop4To20, Some(150.0), None, [5.0, 5.0]), Err(Flaw::Span));
+        assert_eq!(Analog::new(0, Signal::Volt0To10, None, None, span), Err(Flaw::TooMuch(10.625)));
         assert_eq!(loop_over(500.0), Err(Flaw::TooMuch(10.5)));
         assert_eq!(loop_over(250.0).map(|analog| analog.gain), Ok(Gain::V6_144));
         assert_eq!(loop_over(10.0).map(|analog| analog.gain), Ok(Gain::V0_256));
@@ -268,7 +257,7 @@ mod tests {
             shunt in 1.0..250.0, span in (-100.0..0.0, 1.0..100.0), counts in i16::MIN..i16::MAX,
         ) {
             let shunt = (signal == Signal::Loop4To20).then_some(shunt);
-            let analog = Analog::new(0, signal, shunt, None, [span.0, span.1], None).unwrap();
+            let analog = Analog::new(0, signal, shunt, None, [span.0, span.1]).unwrap();
             let (here, next) = (reading(&analog, counts), reading(&analog, counts + 1));
             if let (Ok(here), Ok(next)) = (here, next) {
                 prop_assert!(here.as_f64() < next.as_f64());

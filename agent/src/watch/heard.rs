@@ -94,7 +94,7 @@ impl Heard {
         let again = self.pending.as_ref().is_some_and(|row| {
             row.readings.iter().zip(&spoken).any(|(known, spoken)| known.is_some() && spoken.is_some())
         });
-        let before = if again { self.complete(now) } else { None };
+        let before = if again { self.complete() } else { None };
         for (index, reading) in spoken.into_iter().enumerate() {
             let Some(reading) = reading else { continue };
             self.last_spoken[index] = now.mono;
@@ -103,7 +103,7 @@ impl Heard {
             self.pending(now).readings[index] = Some(reading);
         }
         let whole = self.pending.as_ref().is_some_and(|row| row.readings.iter().all(Option::is_some));
-        [before, if whole { self.complete(now) } else { None }]
+        [before, if whole { self.complete() } else { None }]
     }
 
     /// The line is open, or is gone; that nothing can be heard is said at once.
@@ -121,7 +121,7 @@ impl Heard {
     /// Gives the rows that are due at `now`.
     pub(super) fn handle_timeout(&mut self, now: Stamp) -> [Option<Row>; 2] {
         let settled = self.pending.as_ref().is_some_and(|row| row.stamp.mono + SETTLE_MS <= now.mono);
-        let row = if settled { self.complete(now) } else { None };
+        let row = if settled { self.complete() } else { None };
         if now.mono < self.silent_at || self.pending.is_some() {
             return [row, None];
         }
@@ -142,13 +142,13 @@ impl Heard {
 
     /// The row under way, whatever is in it. A channel that was not spoken of has nothing to say yet, unless a line was
     /// spoilt that may have spoken of it, or it has been silent for too long.
-    fn complete(&mut self, now: Stamp) -> Option<Row> {
+    fn complete(&mut self) -> Option<Row> {
         let row = self.pending.take()?;
         let timeout_ms = u64::from(self.device.timeout_ms);
         let readings = row.readings.into_iter().zip(&self.last_spoken).map(|(reading, last)| {
             reading.unwrap_or(Err(match row.fault {
                 Some(reason) => reason,
-                None if now.mono - *last > timeout_ms => NoData::Timeout,
+                None if row.stamp.mono - *last > timeout_ms => NoData::Timeout,
                 None => NoData::NotDue,
             }))
         });

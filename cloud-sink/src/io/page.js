@@ -65,7 +65,9 @@ function channelRow(channel, rows, limit) {
   const last = rows.at(-1);
   const good = rows.findLast((row) => channel.name in row.values);
   const old = !last || clock() - last.time_ms > limit;
-  const reason = last && last.no_data[channel.name];
+  // A channel that is read less often is not in every row; what was last said of it holds, good or bad.
+  const spoken = rows.findLast((row) => channel.name in row.values || channel.name in row.no_data);
+  const reason = spoken && spoken.no_data[channel.name];
   const cells = [element("td", {}, channel.name)];
   if (reason && !old) {
     const before = good ? "; last " + number(good.values[channel.name], channel.unit) : "";

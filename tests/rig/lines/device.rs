@@ -8,14 +8,12 @@
 
 use super::manner::{Conduct, Manner};
 use crate::random::Random;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// Addresses of each table.
 pub const ADDRESSES: u16 = 512;
 /// Highest slave whose registers differ from all others'.
 pub const MAX_SLAVE: u8 = 63;
-/// Requests whose times are remembered, the last ones.
-const REMEMBERED: usize = 4_096;
 
 /// A table of a slave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +70,6 @@ pub struct Device {
     resets: u16,
     heard: u32,
     heard_us: Option<u64>,
-    times: VecDeque<(u32, u64)>,
 }
 
 impl Device {
@@ -89,7 +86,6 @@ impl Device {
             resets: 0,
             heard: 0,
             heard_us: None,
-            times: VecDeque::new(),
         }
     }
 
@@ -113,11 +109,6 @@ impl Device {
         self.heard
     }
 
-    /// When the request of this number was heard, µs of the line, if that is not too long ago.
-    pub fn heard_at_us(&self, number: u32) -> Option<u64> {
-        self.times.iter().rev().find(|(heard, _)| *heard == number).map(|(_, at_us)| *at_us)
-    }
-
     /// How often a reset on read has happened.
     pub fn resets(&self) -> u16 {
         self.resets
@@ -128,10 +119,6 @@ impl Device {
         let silence_us = self.heard_us.map_or(u64::MAX, |heard_us| now_us.saturating_sub(heard_us));
         self.heard_us = Some(now_us);
         self.heard += 1;
-        if self.times.len() == REMEMBERED {
-            self.times.pop_front();
-        }
-        self.times.push_back((self.heard, now_us));
         self.sleeps_after_us.is_none_or(|sleeps_after_us| silence_us < sleeps_after_us)
     }
 
@@ -285,7 +272,7 @@ mod tests {
             assert!(device.hear(u64::from(number) * 10));
             assert_eq!(device.answer(&[4, 0, 0, 0, 2]), [4, 4, 0, 0, 0, number]);
         }
-        assert_eq!((device.heard(), device.heard_at_us(2)), (3, Some(20)));
+        assert_eq!(device.heard(), 3);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A station behind a TCP port: a Modbus TCP device, or a serial server that passes bytes through.
 //!
-//! One connection at a time, and the newest wins, as with the small serial servers of wind farms. What the line sends
-//! after a connection has gone, the next one hears: that is how those servers behave, too.
+//! One connection at a time, and the newest wins. What a line says while nobody is connected is lost, or, behind a server
+//! that buffers, is what the next connection hears first.
 
 use super::Station;
 use super::serial::{carry, lock};
@@ -22,10 +22,21 @@ pub struct TcpPort<S> {
 impl<S: Station + Send + 'static> TcpPort<S> {
     /// Serves a station at a free port on loopback.
     pub fn start(station: S) -> anyhow::Result<Self> {
+        Self::serve(station, false)
+    }
+
+    /// The same behind a server that keeps for the next connection what the last one did not hear.
+    pub fn start_buffering(station: S) -> anyhow::Result<Self> {
+        Self::serve(station, true)
+    }
+
+    fn serve(station: S, buffers: bool) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = Self { station: Arc::new(Mutex::new(station)), started: clock::now(), addr: listener.local_addr()? };
         let (station, started) = (port.station.clone(), port.started);
-        std::thread::Builder::new().name("tcp-line".into()).spawn(move || accept(&listener, &station, started))?;
+        std::thread::Builder::new()
+            .name("tcp-line".into())
+            .spawn(move || accept(&listener, &station, started, buffers))?;
         Ok(port)
     }
 
@@ -45,11 +56,19 @@ impl<S: Station + Send + 'static> TcpPort<S> {
     }
 }
 
-fn accept<S: Station + Send + 'static>(listener: &TcpListener, station: &Arc<Mutex<S>>, started: Instant) {
+fn accept<S: Station + Send + 'static>(
+    listener: &TcpListener,
+    station: &Arc<Mutex<S>>,
+    started: Instant,
+    buffers: bool,
+) {
     let mut current: Arc<AtomicBool> = Arc::default();
     for stream in listener.incoming() {
         current.store(true, Ordering::Relaxed);
         current = Arc::default();
+        if !buffers {
+            lock(station).poll_output(started.elapsed().as_micros() as u64);
+        }
         let (station, over) = (station.clone(), current.clone());
         let served = stream.and_then(|stream| {
             stream.set_nodelay(true)?;

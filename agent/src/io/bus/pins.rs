@@ -29,10 +29,11 @@ pub(super) use with_pins::run;
 mod with_pins {
     use super::super::backoff::Backoff;
     use super::{BeaconTimer, Wiring};
-    use crate::config::{BeaconOutput, Bus, Device, Source};
+    use crate::config::{BeaconOutput, Bus, Source};
     use crate::hal::ads1115::Rate;
+    use crate::hal::pulses::Count;
     use crate::io::hal::{Beacon, I2cBus, Pulses};
-    use crate::watch::{Answer, Ask, Query};
+    use crate::watch::{Answer, Query};
     use std::collections::BTreeMap;
     use std::io;
     use std::path::Path;
@@ -76,9 +77,16 @@ mod with_pins {
     }
 
     async fn pins(mut wiring: Wiring, chip: &Path) {
-        let mut lines = BTreeMap::new();
-        for device in wiring.config.devices.iter().filter(|device| device.bus == wiring.index) {
-            lines.extend(pulse_lines(device, chip));
+        let devices = wiring.config.devices.iter().filter(|device| device.bus == wiring.index);
+        let lines = devices.flat_map(|device| &device.channels).filter_map(|channel| match channel.source {
+            Source::Pulses { line, debounce_us, .. } => Some((line, PulseLine { debounce_us, open: None })),
+            _ => None,
+        });
+        let mut lines: BTreeMap<u32, PulseLine> = lines.collect();
+        let mut backoff = Backoff::new(wiring.clock);
+        for line in lines.keys().copied().collect::<Vec<_>>() {
+            // At once, so that the first reading has something to tell.
+            take(&mut lines, line, chip, &mut backoff, &wiring).ok();
         }
         let output = wiring.beacon.take();
         let mut lamp = output.as_ref().map(|(_, output)| Lamp { chip, output: *output, open: None });
@@ -92,8 +100,11 @@ mod with_pins {
                 },
                 ask = wiring.asks.recv() => {
                     let Some(ask) = ask else { return };
-                    let result = take(&lines, &ask);
-                    if !wiring.answer(&ask, result).await {
+                    let result = match ask.query {
+                        Query::Pulses { line } => take(&mut lines, line, chip, &mut backoff, &wiring),
+                        _ => Err(NoData::Protocol),
+                    };
+                    if !wiring.answer(&ask, result.map(Answer::Pulses)).await {
                         return;
                     }
                 }
@@ -101,29 +112,34 @@ mod with_pins {
         }
     }
 
-    /// The device's pulse lines, by number; of one that cannot be had, why.
-    fn pulse_lines(device: &Device, chip: &Path) -> Vec<(u32, Result<Pulses, String>)> {
-        let line = |source: &Source| match source {
-            Source::Pulses { line, debounce_us, .. } => {
-                let pulses = Pulses::open(chip, *line, *debounce_us).map_err(|error| error.to_string());
-                if let Err(error) = &pulses {
-                    tracing::error!(chip = %chip.display(), line, error, "cannot count pulses");
-                }
-                Some((*line, pulses))
-            }
-            _ => None,
-        };
-        device.channels.iter().filter_map(|channel| line(&channel.source)).collect()
+    /// A pulse input, opened when it can be had and again after it was lost.
+    struct PulseLine {
+        debounce_us: u64,
+        open: Option<Pulses>,
     }
 
-    fn take(lines: &BTreeMap<u32, Result<Pulses, String>>, ask: &Ask) -> Result<Answer, NoData> {
-        match &ask.query {
-            Query::Pulses { line } => match lines.get(line) {
-                Some(Ok(pulses)) => pulses.take().map(Answer::Pulses),
-                _ => Err(NoData::Disconnected),
-            },
-            _ => Err(NoData::Protocol),
+    fn take(
+        lines: &mut BTreeMap<u32, PulseLine>,
+        number: u32,
+        chip: &Path,
+        backoff: &mut Backoff,
+        wiring: &Wiring,
+    ) -> Result<Count, NoData> {
+        let line = lines.get_mut(&number).ok_or(NoData::Protocol)?;
+        if line.open.is_none() && backoff.retry_at <= wiring.clock.now().mono {
+            line.open = match Pulses::open(chip, number, line.debounce_us) {
+                Ok(pulses) => {
+                    backoff.opened(wiring.bus());
+                    Some(pulses)
+                }
+                Err(error) => backoff.failed(wiring.bus(), &error),
+            };
         }
+        let taken = line.open.as_ref().ok_or(NoData::Disconnected)?.take();
+        if taken.is_err() {
+            line.open = None;
+        }
+        taken
     }
 
     /// The pin of the beacon, opened when it is first set and again after it has failed.

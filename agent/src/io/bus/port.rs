@@ -1,5 +1,8 @@
 //! What carries the bytes of a line: a TCP connection or a serial port; and the cleaning of a line before a request.
 
+#[cfg(test)]
+mod tests;
+
 use crate::config::{Link, Parity};
 use std::io;
 use std::pin::Pin;

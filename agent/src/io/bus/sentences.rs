@@ -1,10 +1,13 @@
 //! A line on which devices send lines of text, by themselves or when they are polled.
 
+#[cfg(test)]
+mod tests;
+
 use super::Wiring;
 use super::backoff::Backoff;
 use super::port::Port;
 use crate::config::{Bus, How, Link};
-use crate::watch::sentence::{Format, Framer};
+use crate::watch::sentence::{self, Fault, Format, Framer};
 use crate::watch::{Answer, Ask, Input, Query};
 use std::io;
 use std::time::Duration;
@@ -38,7 +41,6 @@ pub(super) async fn run(mut wiring: Wiring) {
             }
             continue;
         };
-        told_down = false;
         line.framer = Framer::new(line.format);
         if !line.listening(&wiring, true).await {
             return;
@@ -51,6 +53,7 @@ pub(super) async fn run(mut wiring: Wiring) {
                 if !line.listening(&wiring, false).await {
                     return;
                 }
+                told_down = true;
                 backoff.failed::<()>(&bus, &error);
             }
         }
@@ -136,7 +139,7 @@ impl Line {
     }
 
     /// Sends the poll and takes the next line for its answer, unless that is the poll itself, which two-wire RS-485
-    /// may send back. The outer error is the line's.
+    /// may send back, or a line of a kind that nobody reads. The outer error is the line's.
     async fn poll(&mut self, port: &mut Port, ask: &Ask) -> io::Result<Result<Answer, NoData>> {
         let Query::Poll(poll) = &ask.query else { return Ok(Err(NoData::Protocol)) };
         std::future::poll_fn(|cx| std::task::Poll::Ready(port.discard(cx))).await?;
@@ -156,6 +159,7 @@ impl Line {
             for byte in &chunk[..count] {
                 if let Some(line) = self.framer.push(*byte)
                     && line != poll.trim_ascii_end()
+                    && sentence::parse(self.format, line) != Err(Fault::Other)
                 {
                     // What follows in the chunk was not asked for.
                     return Ok(line.to_vec());

@@ -4,6 +4,7 @@
 use super::Wiring;
 use crate::config::{Bus, Config, Framing, Function, Link, Parity};
 use crate::io::clock::Clock;
+use crate::time::Mono;
 use crate::watch::{Answer, Ask, Input, Query};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -319,4 +320,63 @@ async fn an_endpoint_that_refuses_is_disconnected_until_it_is_back() {
         }
     };
     timeout(DEADLINE, back).await.expect("the pause between attempts is bounded");
+}
+
+/// A slave behind a device server: RTU frames over TCP, each connection on the same line behind it, where answers that
+/// were late for one come out at the next.
+async fn rtu_over_tcp_slave(manners: Manners) -> Bus {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (line, _) = tokio::sync::broadcast::channel::<Vec<u8>>(16);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (mut requests, mut answers) = stream.into_split();
+            let (manners, line) = (manners.clone(), line.clone());
+            let mut heard = line.subscribe();
+            tokio::spawn(async move {
+                while let Ok(frame) = heard.recv().await {
+                    if answers.write_all(&frame).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            tokio::spawn(async move {
+                let mut request = [0u8; 8];
+                while requests.read_exact(&mut request).await.is_ok() {
+                    let manner = manners(u16::from_be_bytes([request[2], request[3]]));
+                    let (unit, pdu) = reply(manner, request[0], &request[1..]);
+                    let mut frame = [&[unit], &pdu[..]].concat();
+                    frame.extend(crc16(&frame).to_le_bytes());
+                    if let Manner::Answer(delay_ms) = manner {
+                        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+                    }
+                    line.send(frame).ok();
+                }
+            });
+        }
+    });
+    let link = Link::Tcp { host: "127.0.0.1".to_owned(), port };
+    Bus::Modbus { link, framing: Framing::Rtu, gap_ms: 0 }
+}
+
+#[tokio::test]
+async fn behind_a_device_server_a_late_answer_is_never_another_registers_value() {
+    late_answers_are_nobodys(Asker::new(rtu_over_tcp_slave(late_from_500()).await)).await;
+}
+
+#[tokio::test]
+async fn behind_a_device_server_no_delay_mixes_up_answers() {
+    any_delay_gives_the_value_or_none(Asker::new(rtu_over_tcp_slave(erratic()).await)).await;
+}
+
+#[tokio::test]
+async fn requests_keep_the_least_silence_that_the_bus_wants() {
+    let (bus, _) = tcp_slave(by_address()).await;
+    let Bus::Modbus { link, framing, .. } = bus else { panic!("{bus}") };
+    let mut asker = Asker::new(Bus::Modbus { link, framing, gap_ms: 150 });
+    let clock = Clock::start();
+    for _ in 0..4 {
+        assert_eq!(asker.ask(70, 1).await, Ok(vec![1070]));
+    }
+    assert!(clock.now().mono >= Mono(450), "three silences between four requests");
 }

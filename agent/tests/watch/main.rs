@@ -1,0 +1,7 @@
+//! WATCH under virtual time: what it asks and hears, and what rows come of it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod asked;
+mod heard;
+mod limits;
+mod world;
