@@ -66,25 +66,29 @@ fn the_example_in_deploy_is_valid_and_means_what_it_says() {
     assert_eq!((&config.mqtt.tls, &config.mqtt.login), (&None, &None));
     assert_eq!(config.mqtt.ack, AckMode::Sink);
     assert_eq!((config.spool.commit_every_ms, config.spool.max_bytes), (1000, 1 << 30));
-    let [anemometer, controller] = &config.devices[..] else { panic!("two devices") };
-    assert_eq!((anemometer.timeout_ms, anemometer.late_ms), (300, 300));
-    let wind = &anemometer.channels[0];
-    assert!(wind.detect, "wind speeds are judged by default");
-    assert_eq!(wind.channel.quantity, Quantity::WindSpeed);
-    assert_eq!(register(wind).kind, Kind::I16);
-    assert_eq!(wind.scaling.scale, Scale::Decimal(-1));
-    assert_eq!(wind.scaling.range, Some((0.0, 75.0)));
-    assert_eq!(register(wind).sentinels, [Sentinel::Bits(0xd8f1)], "-9999 as a register");
+    assert_eq!(config.beacon.map(|beacon| beacon.output), Some(BeaconOutput::Coil { slave: 1, coil: 0 }));
+    let [anemometer, controller, ultrasonic, analog, cup] = &config.devices[..] else { panic!("five devices") };
     assert!(matches!(
         config.buses[anemometer.bus],
         Bus::Modbus { link: Link::Serial { baud: 19_200, parity: Parity::Even, stop_bits: 1, .. }, .. }
     ));
-    let power = &controller.channels[0];
-    assert!(!power.detect);
+    assert_eq!((controller.timeout_ms, controller.late_ms), (500, 500));
+    let [power, oil, brake] = &controller.channels[..] else { panic!("three channels") };
+    assert!(!power.detect, "only wind speeds are judged by default");
     assert_eq!((register(power).function, register(power).order), (Function::Holding, Order::Cdab));
+    assert_eq!((oil.scaling.scale, oil.scaling.offset, oil.every), (Scale::Decimal(-1), -40.0, 60));
+    assert_eq!(register(oil).sentinels, [Sentinel::Bits(65535)]);
+    assert_eq!(register(brake).bits, Some((4, 4)));
+    assert_eq!(controller.texts[0].name, "serial number");
+    assert!(ultrasonic.channels[0].detect && !ultrasonic.is_asked());
+    assert_eq!(ultrasonic.channels[0].channel.quantity, Quantity::WindSpeed);
+    assert!(matches!(analog.channels[0].source, Source::Analog(_)));
+    assert!(matches!(cup.channels[0].source, Source::Pulses { line: 17, .. }));
     let manifest = config.manifest();
     assert_eq!(manifest[1].link, "modbus tcp 10.0.0.7:502 slave 1");
     assert!(manifest[0].link.ends_with("19200 8E1 slave 1"), "{}", manifest[0].link);
+    assert!(manifest[2].link.starts_with("nmea /dev/serial/by-id/"), "{}", manifest[2].link);
+    assert_eq!(manifest[3].link, "i2c /dev/i2c-1 address 0x48");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The buses against slaves that are late, rude, wrong or gone. Each register holds 1000 plus its address, so that an
 //! answer to another question is known for what it is.
 
+mod beacon;
+
 use super::Wiring;
 use crate::config::{Bus, Config, Framing, Function, Link, Parity};
 use crate::io::clock::Clock;
