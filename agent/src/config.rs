@@ -4,6 +4,7 @@
 //! show (duplicate names, lines that contradict each other, limits of the wire). It reports every fault it finds, each
 //! with its file, line and column. What comes out is valid: no code after it checks again.
 
+mod buses;
 mod channel;
 mod check;
 mod device;

@@ -3,7 +3,7 @@
 use super::faults::Faults;
 use super::problem::ConfigError;
 use super::raw::{RawAck, RawConfig, RawMqtt, RawSpool};
-use super::{AckMode, Config, Mqtt, Spool, Tls, devices};
+use super::{AckMode, Config, Mqtt, Spool, Tls, buses, devices};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -28,8 +28,8 @@ pub(super) fn check(raw: RawConfig, text: &str, file: &str) -> Result<Config, Co
         }
         command.into_inner()
     });
-    let (mut buses, devices) = devices::devices(raw.device, &raw.agent, raw.location.as_ref(), &mut faults);
-    let beacon = raw.alert.beacon.and_then(|beacon| devices::beacon(beacon, &mut buses, &mut faults));
+    let (mut lines, devices) = devices::devices(raw.device, &raw.agent, raw.location.as_ref(), &mut faults);
+    let beacon = raw.alert.beacon.and_then(|beacon| buses::beacon(beacon, &mut lines, &mut faults));
     let problems = faults.in_order();
     if !problems.is_empty() {
         return Err(ConfigError { problems });
@@ -43,7 +43,7 @@ pub(super) fn check(raw: RawConfig, text: &str, file: &str) -> Result<Config, Co
         detect,
         alert_command,
         beacon,
-        buses,
+        buses: lines,
         devices,
     })
 }
