@@ -57,7 +57,8 @@ struct Span {
 }
 
 /// The fewest requests that read the registers of all channels within the limits, and for each channel its place in
-/// their answers. A channel is a register and at every how many intervals it is read.
+/// their answers. A channel is a register and at every how many intervals it is read. Requests that change what they
+/// read come last.
 pub fn plan(channels: &[(&Register, u32)], limits: &Limits) -> (Vec<Request>, Vec<Place>) {
     let mut spans: Vec<Span> =
         channels.iter().enumerate().flat_map(|(index, channel)| spans(index, *channel)).collect();
@@ -88,7 +89,19 @@ pub fn plan(channels: &[(&Register, u32)], limits: &Limits) -> (Vec<Request>, Ve
             false => (place.request, place.word) = (request, word),
         }
     }
-    (requests, places)
+    resets_last(requests, places)
+}
+
+/// Puts requests that change what they read behind the others: extremes are to be read before what resets them.
+fn resets_last(requests: Vec<Request>, mut places: Vec<Place>) -> (Vec<Request>, Vec<Place>) {
+    let mut order: Vec<usize> = (0..requests.len()).collect();
+    order.sort_by_key(|&index| requests[index].resets);
+    let moved = |old: usize| order.iter().position(|&index| index == old).unwrap_or(old);
+    for place in &mut places {
+        place.request = moved(place.request);
+        place.exponent = place.exponent.map(|(request, word)| (moved(request), word));
+    }
+    (order.iter().map(|&index| requests[index]).collect(), places)
 }
 
 fn spans(channel: usize, (register, every): (&Register, u32)) -> impl Iterator<Item = Span> {

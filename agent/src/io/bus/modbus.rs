@@ -1,8 +1,9 @@
 //! A bus with Modbus slaves on it, asked one request after another.
 //!
 //! The client library takes a late answer for the answer to the next request, and then is off by one for good. So a
-//! connection on which anything but an answer or an exception happened is never used again: it is dropped; a line that
-//! slaves share then rests until the slave has surely finished talking; what has come in is thrown away; and the next
+//! connection on which anything but an answer or an exception happened is never used again. A line that slaves share
+//! then rests until the slave has surely finished talking, and only then is the connection closed: a device server
+//! would keep what the line still says, and give it to the next one. What has come in is thrown away, and the next
 //! request gets a fresh connection.
 
 use super::backoff::Backoff;
@@ -29,7 +30,7 @@ pub(super) async fn run(mut wiring: Wiring) {
     let bus = wiring.bus().clone();
     let Bus::Modbus { link, framing, gap_ms } = &bus else { return };
     let backoff = Backoff::new(wiring.clock);
-    let mut line = Line { bus: &bus, link, framing: *framing, connection: None, backoff };
+    let mut line = Line { bus: &bus, link, framing: *framing, connection: None, spent: None, backoff };
     let beacon = match wiring.beacon.take() {
         Some((wanted, BeaconOutput::Coil { slave, coil })) => Some((wanted, slave, coil)),
         _ => None,
@@ -55,7 +56,7 @@ pub(super) async fn run(mut wiring: Wiring) {
                     return;
                 }
                 if rest {
-                    tokio::time::sleep(Duration::from_millis(ask.late_ms.into())).await;
+                    line.rest(ask.late_ms).await;
                 }
             }
         }
@@ -101,7 +102,7 @@ pub(in crate::io) async fn ask_once(connection: &mut Connection, ask: &Ask) -> R
 }
 
 /// One request and its answer.
-async fn call(
+pub(in crate::io) async fn call(
     connection: &mut Connection,
     slave: u8,
     request: Request<'_>,
@@ -138,6 +139,8 @@ struct Line<'a> {
     link: &'a Link,
     framing: Framing,
     connection: Option<Connection>,
+    /// A connection that must not be used again, open until the line has rested.
+    spent: Option<Connection>,
     backoff: Backoff,
 }
 
@@ -172,9 +175,15 @@ impl Line<'_> {
         };
         self.keep(connection, result.as_ref().err());
         if self.must_rest(result.as_ref().err()) {
-            tokio::time::sleep(Duration::from_millis(COIL_TIMEOUT_MS.into())).await;
+            self.rest(COIL_TIMEOUT_MS).await;
         }
         result
+    }
+
+    /// Lets the line rest until nobody talks on it any more.
+    async fn rest(&mut self, late_ms: u32) {
+        tokio::time::sleep(Duration::from_millis(late_ms.into())).await;
+        self.spent = None;
     }
 
     /// The connection, a fresh one if need be, after the silence that its line wants.
@@ -197,6 +206,8 @@ impl Line<'_> {
     fn keep(&mut self, connection: Connection, failure: Option<&NoData>) {
         if matches!(failure, None | Some(NoData::Exception(_))) {
             self.connection = Some(connection);
+        } else if self.must_rest(failure) {
+            self.spent = Some(connection);
         }
     }
 

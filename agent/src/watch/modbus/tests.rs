@@ -183,6 +183,14 @@ fn what_reading_changes_is_never_read_along() {
     let (requests, _) = plan(&[(&now, 1), (&average, 60), (&maximum, 1)], &gaps);
     let changing: Vec<_> = requests.iter().map(|request| (request.start, request.count, request.resets)).collect();
     assert_eq!(changing, [(0, 1, false), (2, 1, false), (1, 1, true)], "0 and 2 are not joined over it");
+    let alone = Limits { one_by_one: true, ..WHOLE };
+    let (requests, places) = planned(&[now.clone(), average.clone(), maximum.clone()], &alone);
+    assert_eq!(
+        requests.iter().map(|request| request.start).collect::<Vec<_>>(),
+        [0, 2, 1],
+        "the maximum before what resets it"
+    );
+    assert_eq!(places[1].request, 2);
     let (requests, _) = planned(&[now, average, maximum], &gaps);
     assert_eq!(asked(&requests), [(Function::Input, 0, 3)], "at one rate it is read with its neighbours, once");
     assert!(requests[0].resets);
