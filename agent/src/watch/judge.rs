@@ -192,8 +192,9 @@ impl Judge {
         };
         // What was not to be expected is neither speech nor silence.
         let expected = |reading: &Reading| !reading.is_err_and(NoData::is_no_fault);
-        let device_speaks = readings.iter().any(Reading::is_ok);
-        if !readings.iter().any(expected) {
+        // A device that leaves a value out has answered.
+        let device_speaks = readings.iter().any(|reading| matches!(reading, Ok(_) | Err(NoData::Empty)));
+        if !device_speaks && !readings.iter().any(expected) {
             return;
         }
         let silent = self.silence.observe(stamp.mono, device_speaks);

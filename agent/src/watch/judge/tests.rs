@@ -169,6 +169,26 @@ fn a_dead_channel_is_told_and_silences_no_other() {
 }
 
 #[test]
+fn what_was_not_to_be_expected_is_neither_speech_nor_silence() {
+    let mut judge = judge_of(&[(Quantity::WindSpeed, false), (Quantity::Temperature, false)], DetectConfig::default());
+    let mut told = vec![];
+    // Read every ten seconds; from the second minute on it fails whenever it is due.
+    for second in 0..180u64 {
+        let slow = match second % 10 {
+            0 if second < 60 => wind(20.0),
+            0 => Err(NoData::Timeout),
+            _ => Err(NoData::NotDue),
+        };
+        let calm = if second < 120 { wind(8.0 + (second % 7) as f64 * 0.1) } else { Err(NoData::Empty) };
+        let judged = judge.judge(at(second), &[calm, slow]);
+        told.extend(judged.alerts.into_iter().map(|alert| (second, alert.kind, alert.phase, alert.evidence)));
+    }
+    let evidence = "no value in 5 polls over 40 s; last: timeout".to_owned();
+    assert_eq!(told[0], (100, AlertKind::NoData, AlertPhase::Open, evidence), "five times that it was due");
+    assert_eq!(told.len(), 1, "a device that leaves a value out has answered: {told:?}");
+}
+
+#[test]
 fn failed_reads_are_no_values_to_the_forest() {
     let (mut with, mut breeze) = warm(5);
     let mut without = with.clone();
