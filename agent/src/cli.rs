@@ -1,12 +1,14 @@
 //! The command line.
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
-use windward_agent::config::Config;
+use windward_agent::config::{Bus, Config, Link, Parity, profile};
 use windward_agent::io::{self, Options};
+use windward_agent::probe;
 
 /// Windward's edge agent: reads a turbine's sensors, judges every reading on the spot, keeps it on disk and forwards it.
 #[derive(Debug, Parser)]
@@ -35,6 +37,107 @@ enum Command {
         #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/agent.toml")]
         config: PathBuf,
     },
+    /// Find out what hangs on a line, how it is set and how it is read; ends with a table for the configuration.
+    ///
+    /// A probe only reads: function codes 1 to 4 and 0x2B, and never a register whose reading resets it.
+    ///
+    /// `probe serial /dev/ttyUSB0` listens for a device that speaks by itself (NMEA, Gill, Vaisala), then tries baud,
+    /// parity and slave addresses for Modbus. `probe tcp 10.0.0.7` asks the units behind an address. Whoever answers is
+    /// asked who it is, searched for a SunSpec map, and compared with all profiles. If none fits, its registers are
+    /// watched for a few seconds, and what moves like a measurement is listed with type, word order and sureness.
+    ///
+    /// `probe --watch --config FILE` shows the live values of all devices of a configuration instead. No agent may run
+    /// on the same line meanwhile. Ends with status 1 when nothing was found.
+    #[command(arg_required_else_help = true)]
+    Probe(Probe),
+    /// List the device profiles, or explain one: wiring, settings, channels, traps, and the manual's pages.
+    Profiles {
+        /// Name of a profile.
+        name: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Probe {
+    #[command(subcommand)]
+    line: Option<ProbeLine>,
+    /// Show live values, each with its quality and the age of the last good one: of what was found, or of --config.
+    #[arg(long, global = true)]
+    watch: bool,
+    /// End --watch after so many seconds; without it Ctrl-C does.
+    #[arg(long = "for", value_name = "SECONDS", global = true, requires = "watch")]
+    for_s: Option<u64>,
+    /// With --watch: show all devices of this configuration file, and look for none.
+    #[arg(long, short, value_name = "FILE", requires = "watch")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ProbeLine {
+    /// A serial port: listen first, then sweep baud, parity and slave addresses.
+    ///
+    /// Without options the settings that sensors are delivered with are tried first (9600 8N1, 19200 8E1, 4800 8N1, ...),
+    /// with slaves 1 to 16 and those of known devices: 75 seconds if nobody answers. All 247 addresses:
+    /// `--slaves 1-247`, better with the baud that the label says.
+    Serial {
+        /// The port, for example /dev/ttyUSB0; best a link in /dev/serial/by-id, which a replugged adapter keeps.
+        port: PathBuf,
+        /// Rates to try, separated by commas: --baud 9600,19200.
+        #[arg(long, value_delimiter = ',', value_name = "BAUD")]
+        baud: Vec<u32>,
+        /// Parities to try, separated by commas: even, odd, none.
+        #[arg(long, value_delimiter = ',', value_name = "PARITY", value_parser = parity)]
+        parity: Vec<Parity>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Modbus TCP: which units answer behind one or more addresses.
+    Tcp {
+        /// Host names or addresses, separated by commas.
+        #[arg(value_delimiter = ',', required = true, value_name = "HOST")]
+        hosts: Vec<String>,
+        /// TCP port.
+        #[arg(long, default_value_t = 502)]
+        port: u16,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Slave addresses (unit identifiers) to ask: 1-32, or 0,1,255.
+    #[arg(long, value_name = "LIST", value_parser = slaves)]
+    slaves: Option<Slaves>,
+    /// How long a slave has to answer, ms. Give a slow device 1000, a gateway 3000.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(10..=60_000))]
+    timeout_ms: Option<u32>,
+    /// With --watch: look for nothing, and show the device as this profile reads it.
+    #[arg(long, value_name = "NAME", requires = "watch")]
+    profile: Option<String>,
+}
+
+impl Common {
+    fn slaves(&self) -> Vec<u8> {
+        self.slaves.as_ref().map_or_else(Vec::new, |slaves| slaves.0.clone())
+    }
+}
+
+/// A list, which is one argument.
+#[derive(Clone, Debug)]
+struct Slaves(Vec<u8>);
+
+fn slaves(text: &str) -> Result<Slaves, String> {
+    probe::sweep::parse_slaves(text).map(Slaves)
+}
+
+fn parity(text: &str) -> Result<Parity, String> {
+    match text.to_lowercase().as_str() {
+        "even" | "e" => Ok(Parity::Even),
+        "odd" | "o" => Ok(Parity::Odd),
+        "none" | "n" => Ok(Parity::None),
+        _ => Err("even, odd or none".into()),
+    }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -44,7 +147,97 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let well = io::check::check(&read(&config)?, &mut std::io::stdout()).await?;
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Probe(wanted) => tokio::select! {
+            done = run_probe(wanted) => done,
+            end = tokio::signal::ctrl_c() => {
+                end?;
+                // The progress bar, or half a table, may stand on the line.
+                eprintln!();
+                // As a shell reports a program that Ctrl-C ended.
+                Ok(ExitCode::from(130))
+            }
+        },
+        Command::Profiles { name } => profiles(name.as_deref()),
     }
+}
+
+async fn run_probe(wanted: Probe) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout();
+    let tables = match (wanted.line, &wanted.config) {
+        (Some(_), Some(_)) => anyhow::bail!("--config names the lines already: give no port or host beside it"),
+        (None, None) => anyhow::bail!("what is to be probed? `probe serial PORT`, `probe tcp HOST`, or --config FILE"),
+        (None, Some(path)) => {
+            io::probe::show(read(path)?, wanted.for_s, out.is_terminal(), &mut out).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        (Some(ProbeLine::Serial { port, baud, parity, common }), None) => match &common.profile {
+            Some(name) => {
+                let given = (baud.first().copied(), parity.first().copied());
+                vec![table_of(name, &common, |usual| serial_link(&port, given, usual))?]
+            }
+            None => {
+                let (slaves, timeout_ms) = (common.slaves(), common.timeout_ms);
+                let wanted = io::probe::Serial { port, bauds: baud, parities: parity, slaves, timeout_ms };
+                io::probe::serial(&wanted, &mut out).await?
+            }
+        },
+        (Some(ProbeLine::Tcp { hosts, port, common }), None) => match &common.profile {
+            Some(name) => vec![table_of(name, &common, |_| Link::Tcp { host: hosts[0].clone(), port })?],
+            None => {
+                let (slaves, timeout_ms) = (common.slaves(), common.timeout_ms);
+                io::probe::tcp(&io::probe::Tcp { hosts, port, slaves, timeout_ms }, &mut out).await?
+            }
+        },
+    };
+    if tables.is_empty() {
+        return Ok(ExitCode::FAILURE);
+    }
+    if wanted.watch {
+        let config = probe::config_of(&tables.join("\n"))?;
+        io::probe::show(config, wanted.for_s, out.is_terminal(), &mut out).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The table of a device that follows the profile, on the line that `link` makes of the one it is delivered for.
+fn table_of(name: &str, common: &Common, link: impl Fn(&Link) -> Link) -> anyhow::Result<String> {
+    let known = probe::known().into_iter().find(|known| known.name == name).ok_or_else(|| no_profile(name))?;
+    let usual = match &known.bus {
+        Bus::Modbus { link, .. } | Bus::Sentences { link, .. } => link,
+        _ => anyhow::bail!("{name} hangs on the gateway's own pins, on no line"),
+    };
+    let slave = common.slaves().first().copied();
+    probe::table::of_known(&known, &link(usual), slave).with_context(|| format!("{name} hangs on no line"))
+}
+
+/// A serial line with what was given, and the rest as the profile's device is delivered.
+fn serial_link(port: &Path, (baud, parity): (Option<u32>, Option<Parity>), usual: &Link) -> Link {
+    let (usual_baud, usual_parity, stop_bits) = match usual {
+        Link::Serial { baud, parity, stop_bits, .. } => (*baud, *parity, *stop_bits),
+        Link::Tcp { .. } => (19_200, Parity::Even, 1),
+    };
+    let (baud, parity) = (baud.unwrap_or(usual_baud), parity.unwrap_or(usual_parity));
+    Link::Serial { port: port.to_owned(), baud, parity, stop_bits }
+}
+
+fn profiles(name: Option<&str>) -> anyhow::Result<ExitCode> {
+    let Some(name) = name else {
+        for name in profile::names() {
+            let title = profile::find(name).map(|profile| profile.title).unwrap_or_default();
+            println!("{name:<30} {title}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let profile = profile::find(name).ok_or_else(|| no_profile(name))?;
+    print!("{}", profile.explain(name));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a configuration with this profile would be told.
+fn no_profile(name: &str) -> anyhow::Error {
+    let refused = probe::config_of(&format!("[[device]]\nprofile = {name:?}\n")).err();
+    let message = refused.and_then(|error| error.problems.into_iter().next()).map(|problem| problem.message);
+    anyhow::anyhow!(message.unwrap_or_else(|| format!("there is no profile {name:?}")))
 }
 
 async fn run_agent(config: Config) -> anyhow::Result<ExitCode> {

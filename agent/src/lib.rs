@@ -11,5 +11,6 @@ pub mod hal;
 pub mod handover;
 #[cfg(feature = "shell")]
 pub mod io;
+pub mod probe;
 pub mod time;
 pub mod watch;

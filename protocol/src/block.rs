@@ -185,6 +185,11 @@ impl Block {
         core::iter::once(self.first_ms).chain(rest).collect()
     }
 
+    /// The same rows, `by_ms` later; earlier when it is negative. Never longer than [`BlockBuilder`] allows for.
+    pub fn shift(&mut self, by_ms: i64) {
+        self.first_ms = self.first_ms.wrapping_add(by_ms);
+    }
+
     /// The rows, decoded.
     pub fn rows(&self) -> Vec<Row> {
         let width = self.columns.len();

@@ -82,6 +82,23 @@ proptest! {
     }
 
     #[test]
+    fn a_shifted_block_still_fits_and_only_its_times_have_moved(
+        rows in prop::collection::vec(row(2), 1..200),
+        by_ms in any::<i64>(),
+    ) {
+        let channels = channels(2);
+        let mut builder = BlockBuilder::new(&agent(), "anemometer", "Turbine 7, nacelle", &channels, false);
+        let taken = rows.iter().take_while(|row| builder.push(row).is_ok()).count();
+        let mut block = builder.finish().unwrap();
+        block.shift(by_ms);
+        let bytes = envelope(Record::Block(block)).encode().expect("a shifted block fits an envelope");
+        let Record::Block(block) = Envelope::decode(&bytes).unwrap().record else { panic!("no block") };
+        let later = |row: &Row| Row { time_ms: row.time_ms.wrapping_add(by_ms), ..row.clone() };
+        let expected: Vec<Row> = rows[..taken].iter().map(later).collect();
+        prop_assert_eq!(block.rows(), expected);
+    }
+
+    #[test]
     fn a_flipped_bit_is_refused(seq in any::<u64>(), bit in any::<prop::sample::Index>()) {
         let gap = Record::Gap(Gap { lane: Lane::Readings, from: seq, to: seq, reason: GapReason::PowerCut });
         let mut bytes = envelope(gap).encode().unwrap();

@@ -2,8 +2,10 @@
 //! The way from the disk to the sink is in `send`.
 
 use super::blocks::OpenBlocks;
+use super::eras::Eras;
 use super::journal::{Found, LaneFound, Numbered};
 use super::lanes::LaneQueue;
+use super::send::FREE_EVERY_MS;
 use super::side::SideRecord;
 use super::uplink::{Due, Uplink};
 use super::{Counters, Input, Kept, Output, Settings};
@@ -20,8 +22,6 @@ const FULL_COMMIT_BYTES: usize = 1024 * 1024;
 const MAX_PENDING_ALERTS: usize = 10_000;
 /// Longest evidence of an alert that is sent, bytes; an envelope must fit one value of the spool.
 const MAX_EVIDENCE: usize = 1_500;
-/// How often the ack watermark is made durable. A crash in between sends again what the sink then absorbs (S2).
-const FREE_EVERY_MS: u64 = 5_000;
 /// Pauses before a failed commit is tried again.
 const RETRY_FIRST_MS: u64 = 1_000;
 const RETRY_MAX_MS: u64 = 30_000;
@@ -61,12 +61,15 @@ pub struct Forward {
     commit_at: Option<Mono>,
     /// Number of the side file that rows go to now, and whether it has been begun.
     log: (u64, bool),
-    /// A row could not be written to the side file since the last commit began.
+    /// A row or the eras could not be written since the last commit began.
     log_failed: bool,
     pub(super) alerts: LaneQueue,
     pub(super) readings: LaneQueue,
-    freed: [Seq; 2],
-    free_at: Mono,
+    pub(super) eras: Eras,
+    pub(super) freed: [Seq; 2],
+    pub(super) free_at: Mono,
+    /// Number of the last gap record.
+    pub(super) last_gap: Seq,
     pub(super) uplink: Uplink,
     pub(super) health_at: Mono,
     pub(super) state_seq: Seq,
@@ -100,8 +103,10 @@ impl Forward {
             log_failed: false,
             alerts: lane(Lane::Alerts, &found.alerts),
             readings: lane(Lane::Readings, &found.readings),
+            eras: Eras::new(found, now.mono),
             freed: [found.alerts.acked, found.readings.acked],
             free_at: now.mono + FREE_EVERY_MS,
+            last_gap: 0,
             uplink: Uplink::new(now.mono, settings.seed),
             health_at: now.mono,
             state_seq: 1,
@@ -139,6 +144,12 @@ impl Forward {
                 self.committed(alerts, readings, readings_bytes, now);
             }
             Input::CommitFailed { alerts, readings, error } => self.commit_failed(alerts, readings, error, now),
+            Input::ErasKept => self.eras.kept(),
+            Input::ErasFailed(error) => {
+                self.eras.failed(now.mono);
+                self.log_failed = true;
+                self.spool_fails(error, now);
+            }
             Input::SpoolFailed(error) => {
                 self.log_failed = true;
                 self.spool_fails(error, now);
@@ -200,6 +211,7 @@ impl Forward {
             self.uplink.has_room(Lane::State).then_some((self.health_at, "publish health")),
             self.stop_at.filter(|_| !matches!(self.disk, Disk::Committing { .. })).map(|at| (at, "stop")),
             (self.freed != self.acked_marks()).then_some((self.free_at, "free what is acked")),
+            self.eras.deadline(),
             resend(&self.alerts),
             resend(&self.readings),
             reread(&self.alerts),
@@ -227,6 +239,8 @@ impl Forward {
 
     /// After every input and timeout: what can be done now is put out.
     fn advance(&mut self, now: Stamp) {
+        let eras = self.eras.advance(now, self.readings.next);
+        self.outputs.extend(eras.map(Output::KeepEras));
         self.commit_if_due(now);
         self.send_what_fits(now);
         let drained = !self.is_dirty() && self.alerts.waiting() + self.readings.waiting() == 0;
@@ -261,7 +275,11 @@ impl Forward {
         }
         let first = row.readings.first().and_then(|reading| reading.ok()).map(|value| value.as_f64());
         let kept = Some(Kept { device, time_ms: row.time_ms, first });
+        let next = self.readings.next;
         let (bytes, closed) = self.open.add(device, synced, row, &mut self.readings.next);
+        if !synced && self.readings.next > next {
+            self.eras.opened(next, now.mono);
+        }
         self.outputs.push_back(Output::Log { file, bytes, kept });
         self.counters.rows_kept += 1;
         if let Some((seq, block)) = closed {
@@ -377,19 +395,5 @@ impl Forward {
             Lane::Readings => &mut self.readings,
             Lane::State => unreachable!("the state lane is not kept"),
         }
-    }
-
-    fn acked_marks(&self) -> [Seq; 2] {
-        [self.alerts.acked(), self.readings.acked()]
-    }
-
-    fn free(&mut self, now: Stamp) {
-        self.free_at = now.mono + FREE_EVERY_MS;
-        for (lane, (through, freed)) in Lane::DURABLE.into_iter().zip(self.acked_marks().into_iter().zip(self.freed)) {
-            if through > freed {
-                self.outputs.push_back(Output::Free { lane, through });
-            }
-        }
-        self.freed = self.acked_marks();
     }
 }

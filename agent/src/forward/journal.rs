@@ -1,5 +1,6 @@
 //! The disk as FORWARD sees it. Two implementations: sled's (`io/journal_sled.rs`) and [`MemoryJournal`].
 
+use crate::time::Timeline;
 use std::collections::BTreeMap;
 use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
 
@@ -25,6 +26,9 @@ pub trait Journal {
     /// Makes it durable that everything up to and including `through` is acked, then gives its space back (A2, A3).
     fn free(&mut self, lane: Lane, through: Seq) -> Result<(), JournalError>;
 
+    /// Makes these few bytes durable in place of those kept before; what was kept before survives a failure.
+    fn keep_eras(&mut self, eras: &[u8]) -> Result<(), JournalError>;
+
     /// Bytes that the readings take on disk.
     fn readings_bytes(&self) -> u64;
 
@@ -44,6 +48,11 @@ pub struct Found {
     pub readings: LaneFound,
     /// Contents of the side files, oldest first.
     pub side_files: Vec<Vec<u8>>,
+    /// What [`Journal::keep_eras`] has kept; empty when there is nothing.
+    pub eras: Vec<u8>,
+    /// What this boot's time is estimated on while the clock is not set. The journal does not know it: whoever opens
+    /// the journal says so here.
+    pub timeline: Timeline,
     /// What was damaged and set aside, in words for the log; empty when nothing was.
     pub damage: Vec<String>,
 }
@@ -93,6 +102,7 @@ impl LaneFound {
 pub struct MemoryJournal {
     lanes: [BTreeMap<Seq, Vec<u8>>; 2],
     acked: [Seq; 2],
+    eras: Vec<u8>,
 }
 
 impl MemoryJournal {
@@ -117,7 +127,7 @@ impl MemoryJournal {
             let last = self.lanes[index].keys().next_back().copied().unwrap_or(0);
             LaneFound { acked: self.acked[index], present, high_water: last.max(self.acked[index]) }
         };
-        Found { epoch, alerts: lane(0), readings: lane(1), ..Found::default() }
+        Found { epoch, alerts: lane(0), readings: lane(1), eras: self.eras.clone(), ..Found::default() }
     }
 }
 
@@ -143,6 +153,11 @@ impl Journal for MemoryJournal {
         let index = Self::index(lane);
         self.acked[index] = self.acked[index].max(through);
         self.lanes[index] = self.lanes[index].split_off(&(through + 1));
+        Ok(())
+    }
+
+    fn keep_eras(&mut self, eras: &[u8]) -> Result<(), JournalError> {
+        self.eras = eras.to_vec();
         Ok(())
     }
 

@@ -11,6 +11,7 @@
 
 use super::journal::Numbered;
 use crate::time::Mono;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{Lane, Seq, SeqRange, SeqSet};
@@ -147,8 +148,9 @@ impl LaneQueue {
         self.read_again_at
     }
 
-    /// The next batch, if there is one and the window has room. It counts as sent.
-    pub(super) fn batch(&mut self, now: Mono) -> Option<Batch> {
+    /// The next batch, if there is one and the window has room. It counts as sent. `as_sent` gives what is sent for an
+    /// envelope, always the same bytes for the same number, or `None` while it must wait; what is behind waits with it.
+    pub(super) fn batch(&mut self, now: Mono, as_sent: impl Fn(Seq, &[u8]) -> Option<Cow<'_, [u8]>>) -> Option<Batch> {
         if !self.room() {
             return None;
         }
@@ -156,7 +158,11 @@ impl LaneQueue {
         let (mut builder, mut range) = (BatchBuilder::new(), None::<SeqRange>);
         while let Some((seq, value)) = self.cache.front() {
             // A range in an ack or a resend is without holes, so a batch is too.
-            if self.done.contains(*seq) || !builder.push(value) {
+            if self.done.contains(*seq) {
+                break;
+            }
+            let Some(sent) = as_sent(*seq, value) else { break };
+            if !builder.push(&sent) {
                 break;
             }
             assert!(*seq <= self.durable, "A1: {} {seq} is not durable", self.lane);

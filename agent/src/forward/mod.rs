@@ -3,12 +3,14 @@
 //! Rows fill open blocks (`blocks`) and stand at once in the side file (`side`). Every `commit_every_ms` the blocks
 //! are closed and made durable together; alerts are made durable at once (`core`). What is durable waits in its lane
 //! (`lanes`) until the uplink (`uplink`) has room, alerts first, and leaves the disk when the sink has acked it (`send`).
+//! Readings taken before the clock was set wait for that, and leave with their true times (`eras`).
 //!
 //! One commit is under way at a time. Its values travel to the disk and come back with the answer, so nothing is held
 //! twice and a failed commit is tried again with what it held.
 
 mod blocks;
 mod core;
+mod eras;
 pub mod journal;
 mod lanes;
 mod recover;
@@ -62,6 +64,10 @@ pub enum Input {
     Read { lane: Lane, values: Vec<Numbered> },
     /// The journal could not be read.
     ReadFailed { lane: Lane, error: String },
+    /// What `KeepEras` gave is durable.
+    ErasKept,
+    /// The disk refused what `KeepEras` gave.
+    ErasFailed(String),
     /// The oldest readings made room (A4).
     Dropped(SeqRange),
     /// The broker took the connection.
@@ -86,6 +92,8 @@ pub enum Output {
     RemoveLogs { through: u64 },
     /// Append these to the journal and make them durable; answer with `Committed` or `CommitFailed`.
     Commit { alerts: Vec<Numbered>, readings: Vec<Numbered> },
+    /// Make these bytes durable before any later commit; answer with `ErasKept` or `ErasFailed`.
+    KeepEras(Vec<u8>),
     /// Read from the journal; answer with `Read` or `ReadFailed`.
     Read { lane: Lane, from: Seq, max_bytes: usize },
     /// Everything up to here is acked; give its space back.

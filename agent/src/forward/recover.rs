@@ -1,11 +1,12 @@
 //! What a killed process left in its side files becomes blocks again, before anything else happens.
 
 use super::journal::{Found, Journal, JournalError, Numbered};
-use super::side;
+use super::{eras, side};
 use windward_protocol::{AgentId, Envelope, Lane, Record, Seq, SeqRange};
 
 /// Commits the rows that stand only in side files, each block under the number it had, and adds them to `found`.
-/// Gives the number of rows saved. Afterwards the side files are superfluous.
+/// Gives the number of rows saved. Afterwards the side files are superfluous, and what is known about times that were
+/// estimated is closed: no row of this run can fall under what an earlier one has decided.
 pub fn recover(agent: &AgentId, found: &mut Found, journal: &mut impl Journal) -> Result<usize, JournalError> {
     let lane = &found.readings;
     let wanted = |seq: Seq| seq > lane.acked && !lane.present.contains(seq);
@@ -22,6 +23,11 @@ pub fn recover(agent: &AgentId, found: &mut Found, journal: &mut impl Journal) -
     for (seq, _) in values {
         found.readings.present.insert(SeqRange { first: seq, last: seq });
         found.readings.high_water = found.readings.high_water.max(seq);
+    }
+    let settled = eras::settled(found);
+    if settled != found.eras {
+        journal.keep_eras(&settled)?;
+        found.eras = settled;
     }
     Ok(rows)
 }

@@ -4,8 +4,10 @@ use super::core::Forward;
 use super::{Output, lanes::LaneQueue};
 use crate::time::Stamp;
 use windward_protocol::batch::BatchBuilder;
-use windward_protocol::{Ack, DeviceManifest, Health, Hello, Lane, LaneHealth, Record, SeqRange};
+use windward_protocol::{Ack, DeviceManifest, Health, Hello, Lane, LaneHealth, Record, Seq, SeqRange};
 
+/// How often the ack watermark is made durable. A crash in between sends again what the sink then absorbs (S2).
+pub(super) const FREE_EVERY_MS: u64 = 5_000;
 /// How often the health record is published.
 const HEALTH_EVERY_MS: u64 = 30_000;
 
@@ -23,6 +25,7 @@ impl Forward {
     pub(super) fn connected(&mut self, now: Stamp) {
         tracing::info!(waiting = self.counters().waiting, "connected to the broker");
         self.uplink.connected(now.mono);
+        self.eras.connected(now.mono);
         self.health_at = now.mono;
     }
 
@@ -58,6 +61,25 @@ impl Forward {
         }
     }
 
+    pub(super) fn acked_marks(&self) -> [Seq; 2] {
+        [self.alerts.acked(), self.readings.acked()]
+    }
+
+    /// Has the disk told what is acked, so that it gives the space back.
+    pub(super) fn free(&mut self, now: Stamp) {
+        self.free_at = now.mono + FREE_EVERY_MS;
+        if self.alerts.durable < self.last_gap {
+            // A4: were the numbers of a gap freed before the disk holds its record, a crash would hide the loss.
+            return;
+        }
+        for (lane, (through, freed)) in Lane::DURABLE.into_iter().zip(self.acked_marks().into_iter().zip(self.freed)) {
+            if through > freed {
+                self.outputs.push_back(Output::Free { lane, through });
+            }
+        }
+        self.freed = self.acked_marks();
+    }
+
     pub(super) fn resend_silent(&mut self, now: Stamp) {
         if !self.uplink.is_up() {
             return;
@@ -82,7 +104,11 @@ impl Forward {
         }
         for lane in Lane::DURABLE {
             while self.uplink.has_room(lane) {
-                let Some(batch) = self.lane(lane).batch(now.mono) else { break };
+                let batch = match lane {
+                    Lane::Readings => self.readings.batch(now.mono, |seq, value| self.eras.as_sent(seq, value)),
+                    _ => self.lane(lane).batch(now.mono, |_, value| Some(value.into())),
+                };
+                let Some(batch) = batch else { break };
                 self.counters.sent += batch.range.last - batch.range.first + 1;
                 self.publish(lane, batch.range, batch.payload, now);
             }

@@ -64,6 +64,7 @@ impl Forward {
         }
         tracing::error!(%lane, from = range.first, to = range.last, ?reason, "lost");
         self.keep_record(Record::Gap(Gap { lane, from: range.first, to: range.last, reason }));
+        self.last_gap = self.alerts.next - 1;
         self.lane(lane).done(range, now.mono);
     }
 }

@@ -9,8 +9,8 @@ mod sentences;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub(super) use modbus::{ask_once, attach};
-pub(super) use port::open;
+pub(super) use modbus::{Connection, ask_once, attach, call, silence};
+pub(super) use port::{Port, open};
 
 use crate::config::{BeaconOutput, Bus, Config};
 use crate::io::clock::Clock;

@@ -145,7 +145,12 @@ fn gentle(config: &Config, lines: &[Option<String>]) -> (Config, Vec<(usize, Vec
         let left: Vec<usize> = (0..device.channels.len()).filter(|&at| !changes(&device.channels[at])).collect();
         if !left.is_empty() {
             let channels = left.iter().map(|&at| device.channels[at].clone()).collect();
-            gentle.devices.push(Device { channels, ..device.clone() });
+            let mut device = Device { channels, ..device.clone() };
+            // What was left out must not be read along either.
+            if let How::Modbus { limits, .. } = &mut device.how {
+                limits.max_gap = 0;
+            }
+            gentle.devices.push(device);
             places.push((index, left));
         }
     }

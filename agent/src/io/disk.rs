@@ -1,5 +1,7 @@
 //! The thread that owns the journal: it may wait for the disk, nothing else may.
 
+use super::clock::Clock;
+use super::last_time::LastTime;
 use crate::forward::Input;
 use crate::forward::journal::{Journal, JournalError, Numbered};
 use tokio::sync::mpsc;
@@ -15,11 +17,15 @@ pub(super) enum Job {
     Read { lane: Lane, from: Seq, max_bytes: usize },
     Free { lane: Lane, through: Seq },
     DropOldest,
+    KeepEras(Vec<u8>),
 }
 
-/// Starts the thread. It ends when the sender of jobs is dropped, with all jobs done.
+/// Starts the thread. It ends when the sender of jobs is dropped, with all jobs done. Beside its jobs it writes down
+/// what time it is, every now and then and at the end.
 pub(super) fn start(
     mut journal: impl Journal + Send + 'static,
+    mut last_time: LastTime,
+    clock: Clock,
     answers: mpsc::Sender<Input>,
 ) -> std::io::Result<(mpsc::Sender<Job>, std::thread::JoinHandle<()>)> {
     let (jobs, mut incoming) = mpsc::channel(JOBS);
@@ -29,7 +35,9 @@ pub(super) fn start(
                 // Nobody listens any more when the agent is going down; the jobs left are done all the same.
                 drop(answers.blocking_send(answer));
             }
+            last_time.renew_if_due(clock.now());
         }
+        last_time.renew(clock.now());
     };
     let thread = std::thread::Builder::new().name("disk".into()).spawn(work)?;
     Ok((jobs, thread))
@@ -47,6 +55,10 @@ fn carry_out(journal: &mut impl Journal, job: Job) -> Option<Input> {
             Err(JournalError(error)) => Input::ReadFailed { lane, error },
         }),
         Job::Free { lane, through } => journal.free(lane, through).err().and_then(failed),
+        Job::KeepEras(eras) => Some(match journal.keep_eras(&eras) {
+            Ok(()) => Input::ErasKept,
+            Err(JournalError(error)) => Input::ErasFailed(error),
+        }),
         Job::DropOldest => match journal.drop_oldest_readings() {
             Ok(range) => range.map(Input::Dropped),
             Err(error) => failed(error),

@@ -133,6 +133,7 @@ impl Shell {
             Output::Read { lane, from, max_bytes } => Job::Read { lane, from, max_bytes },
             Output::Free { lane, through } => Job::Free { lane, through },
             Output::DropOldest => Job::DropOldest,
+            Output::KeepEras(eras) => Job::KeepEras(eras),
             Output::Connect { .. } | Output::Disconnect { .. } | Output::Publish { .. } | Output::Finished => {
                 unreachable!("the loop carries these out")
             }

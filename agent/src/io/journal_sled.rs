@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! <data>/spool/mark                          epoch, and for each lane: acked, reserved
+//!              eras                          which readings wait for the clock, or have been shifted (`keep_eras`)
+//!              time                          the last known time (see `last_time`)
 //!              open-<n>.log                  side files (see `side_files`)
 //!              alerts/<first seq>/           generations: one sled directory each, append only,
 //!              readings/<first seq>/         big-endian sequence -> frame (see `frame`)
@@ -13,15 +15,17 @@
 //! its own with a deadline.
 
 use super::frame;
+use super::small_file::{self, sync_dir};
 use crate::forward::journal::{Found, Journal, JournalError, LaneFound, Numbered};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
 
+const MARK: &str = "mark";
+const ERAS: &str = "eras";
 /// Bytes of values after which a new generation is begun.
 const GENERATION_BYTES: u64 = 64 * 1024 * 1024;
 /// sled's page cache for each open generation, bytes. Values are read once or never.
@@ -73,25 +77,27 @@ impl SledJournal {
             fs::create_dir_all(&lane_dir).map_err(|error| io_error("create", &lane_dir, &error))?;
         }
         let mut damage = Vec::new();
-        let mark = read_mark(dir)?;
+        // What a mark that is damaged should name is set aside under a new epoch.
+        let mark: Option<Mark> =
+            small_file::read(dir, MARK).map_err(|error| io_error("read", &dir.join(MARK), &error))?;
+        let eras = small_file::read(dir, ERAS).map_err(|error| io_error("read", &dir.join(ERAS), &error))?;
         let mut open_lane = |lane| LaneLog::open(dir, lane, mark.as_ref(), label, &mut damage);
         let (alert_log, alerts) = open_lane(Lane::Alerts)?;
         let (reading_log, readings) = open_lane(Lane::Readings)?;
         let mark = mark.unwrap_or(Mark { epoch: new_epoch, acked: [0; 2], reserved: [0; 2] });
-        let found = Found { epoch: mark.epoch, alerts, readings, side_files: Vec::new(), damage };
+        let found =
+            Found { epoch: mark.epoch, alerts, readings, eras: eras.unwrap_or_default(), damage, ..Found::default() };
         let journal = Self { dir: dir.to_path_buf(), mark, lanes: [alert_log, reading_log] };
         journal.write_mark()?;
         Ok((journal, found))
     }
 
     fn write_mark(&self) -> Result<(), JournalError> {
-        let error = |error: std::io::Error| io_error("write", &self.dir.join("mark"), &error);
-        let next = self.dir.join("mark.next");
-        let mut file = File::create(&next).map_err(error)?;
-        file.write_all(&frame::seal(&self.mark)).map_err(error)?;
-        file.sync_all().map_err(error)?;
-        fs::rename(&next, self.dir.join("mark")).map_err(error)?;
-        sync_dir(&self.dir).map_err(error)
+        self.replace(MARK, &self.mark)
+    }
+
+    fn replace<T: Serialize>(&self, name: &str, value: &T) -> Result<(), JournalError> {
+        small_file::replace(&self.dir, name, value).map_err(|error| io_error("write", &self.dir.join(name), &error))
     }
 }
 
@@ -126,6 +132,10 @@ impl Journal for SledJournal {
         // The mark first: a generation must not be gone while the mark still asks for it.
         self.write_mark()?;
         self.lanes[index].remove_through(through)
+    }
+
+    fn keep_eras(&mut self, eras: &[u8]) -> Result<(), JournalError> {
+        self.replace(ERAS, &eras)
     }
 
     fn readings_bytes(&self) -> u64 {
@@ -383,15 +393,6 @@ fn quarantine(spool: &Path, path: &Path, lane: Lane, label: &str) -> Result<Path
     Ok(aside)
 }
 
-/// The mark, or `None` when there is none or it is damaged: what it names is then set aside under a new epoch.
-fn read_mark(dir: &Path) -> Result<Option<Mark>, JournalError> {
-    match fs::read(dir.join("mark")) {
-        Ok(bytes) => Ok(frame::unseal(&bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_error("read", &dir.join("mark"), &error)),
-    }
-}
-
 /// Place of a durable lane in the arrays.
 fn index(lane: Lane) -> usize {
     usize::from(lane == Lane::Readings)
@@ -400,10 +401,6 @@ fn index(lane: Lane) -> usize {
 fn sequence(key: &[u8]) -> Result<Seq, JournalError> {
     let bytes = key.try_into().map_err(|_| JournalError(format!("a key of {} bytes", key.len())))?;
     Ok(Seq::from_be_bytes(bytes))
-}
-
-fn sync_dir(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 fn sled_error(error: sled::Error) -> JournalError {

@@ -10,9 +10,12 @@ mod frame;
 #[cfg(feature = "hal")]
 pub mod hal;
 mod journal_sled;
+mod last_time;
 mod live;
 mod mqtt;
+pub mod probe;
 mod side_files;
+mod small_file;
 mod tls;
 mod watch;
 
@@ -24,8 +27,9 @@ use crate::watch::Watch;
 use crate::watch::beacon::Beacon;
 use alerts::LocalAlarm;
 use anyhow::Context as _;
-use clock::Clock;
+use clock::{Clock, World};
 use journal_sled::SledJournal;
+use last_time::LastTime;
 use side_files::SideFiles;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -91,19 +95,22 @@ impl Running {
 
 /// Starts an agent: opens its spool, saves what a killed process has left, then reads and forwards.
 pub async fn start(config: Config, options: Options) -> anyhow::Result<Running> {
-    let clock = Clock::start();
+    start_in(World::read(), config, options).await
+}
+
+async fn start_in(world: World, config: Config, options: Options) -> anyhow::Result<Running> {
     let config = Arc::new(config);
-    let (spool, seed) = (config.data.join("spool"), random());
-    let (agent, label) = (config.agent.clone(), Iso8601(clock.now().wall.0).to_string().replace(':', ""));
-    let opened = tokio::task::spawn_blocking(move || open_spool(&spool, &agent, &label)).await?;
-    let (journal, side_files, found) = opened.with_context(|| format!("the spool in {}", config.data.display()))?;
+    let (spool, agent, seed) = (config.data.join("spool"), config.agent.clone(), random());
+    let opened = tokio::task::spawn_blocking(move || open_spool(&spool, &agent, world)).await?;
+    let Spool { journal, side_files, found, last_time, clock } =
+        opened.with_context(|| format!("the spool in {}", config.data.display()))?;
 
     let (on_alert, beacon) = alarms(&config, options.on_alert);
     let (to_forward, from_watch) = mpsc::channel::<Handover>(HANDOVERS);
     let (answers, from_disk) = mpsc::channel(ANSWERS);
     let (counters, counted) = signal::channel(Counters::default());
     let (stop, stopped) = signal::channel(false);
-    let (jobs, disk) = disk::start(journal, answers)?;
+    let (jobs, disk) = disk::start(journal, last_time, clock, answers)?;
     let shell = forward::Shell {
         agent: config.agent.clone(),
         mqtt: config.mqtt.clone(),
@@ -159,10 +166,22 @@ fn settings(config: &Config, seed: u64) -> Settings {
     }
 }
 
-fn open_spool(dir: &Path, agent: &AgentId, label: &str) -> anyhow::Result<(SledJournal, SideFiles, Found)> {
+/// What was opened.
+struct Spool {
+    journal: SledJournal,
+    side_files: SideFiles,
+    found: Found,
+    last_time: LastTime,
+    clock: Clock,
+}
+
+fn open_spool(dir: &Path, agent: &AgentId, world: World) -> anyhow::Result<Spool> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     sync_names_of(dir).with_context(|| format!("cannot sync the directories above {}", dir.display()))?;
-    let (mut journal, mut found) = SledJournal::open(dir, random(), label)?;
+    let (last_time, clock) = LastTime::open(dir, world);
+    let label = Iso8601(clock.now().wall.0).to_string().replace(':', "");
+    let (mut journal, mut found) = SledJournal::open(dir, random(), &label)?;
+    found.timeline = clock.timeline();
     for damage in &found.damage {
         tracing::error!(damage, "the spool was damaged");
     }
@@ -174,7 +193,7 @@ fn open_spool(dir: &Path, agent: &AgentId, label: &str) -> anyhow::Result<(SledJ
         rows_saved = saved,
         "spool open"
     );
-    Ok((journal, SideFiles::start(dir)?, found))
+    Ok(Spool { journal, side_files: SideFiles::start(dir)?, found, last_time, clock })
 }
 
 /// Makes it durable that `dir` and the data directory above it exist: a synced file is lost with a name that is not.
@@ -187,3 +206,6 @@ fn sync_names_of(dir: &Path) -> std::io::Result<()> {
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
+
+#[cfg(test)]
+mod tests;

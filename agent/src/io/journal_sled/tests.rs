@@ -26,6 +26,7 @@ enum Step {
     Commit { alerts: u64, readings: u64 },
     Read { readings: bool, from: Seq, max_bytes: usize },
     Free { readings: bool, through: Seq },
+    KeepEras(Vec<u8>),
     Reopen,
 }
 
@@ -38,6 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
             max_bytes
         }),
         (any::<bool>(), 1..100u64).prop_map(|(readings, through)| Step::Free { readings, through }),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(Step::KeepEras),
         Just(Step::Reopen),
     ]
 }
@@ -74,6 +76,10 @@ proptest! {
                     let through = through.min(next[usize::from(readings)] - 1);
                     disk.free(lane(readings), through).unwrap();
                     memory.free(lane(readings), through).unwrap();
+                }
+                Step::KeepEras(eras) => {
+                    disk.keep_eras(&eras).unwrap();
+                    memory.keep_eras(&eras).unwrap();
                 }
                 Step::Reopen => {
                     drop(disk);
@@ -167,6 +173,19 @@ fn a_lost_mark_begins_a_new_epoch_and_keeps_the_old_spool_aside() {
     let (_, found) = SledJournal::open(dir.path(), 8, "test").unwrap();
     assert_eq!((found.epoch, found.readings.high_water), (8, 0));
     assert!(found.damage[0].contains("mark"), "{:?}", found.damage);
+}
+
+#[test]
+fn a_damaged_file_of_eras_is_no_eras_and_nothing_worse() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.commit(&[], &values(Lane::Readings, 1..=10)).unwrap();
+    journal.keep_eras(b"something").unwrap();
+    drop(journal);
+    assert_eq!(open(dir.path()).1.eras, b"something");
+    fs::write(dir.path().join("eras"), b"nonsense").unwrap();
+    let (_, found) = open(dir.path());
+    assert_eq!((found.eras, found.damage, found.readings.high_water), (Vec::new(), Vec::new(), 10));
 }
 
 #[test]
