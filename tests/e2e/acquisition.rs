@@ -1,5 +1,12 @@
 //! Acquisition: what the agent makes of every type, order, table and fault, on lines of ours and of others.
 
+mod beacon;
+mod busy;
+mod delays;
+mod farm;
+mod habits;
+mod talkers;
+
 use crate::system::{Program, SOON, agent_toml, seed, sink_toml};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -190,26 +197,39 @@ enum Behind {
     Port,
     Server,
     BufferingServer,
+    /// It is a Modbus TCP device itself.
+    Tcp,
 }
 
-/// The near end of a bad line.
+/// The near end of a line.
 enum Port {
     Serial(SerialPort<Line>),
     Server(TcpPort<Line>),
+    Tcp(TcpPort<Line>),
 }
 
 impl Port {
+    /// `path` is where a port of this machine gets its link.
+    fn new(line: Line, behind: Behind, path: &Path) -> Result<Self> {
+        Ok(match behind {
+            Behind::Port => Port::Serial(SerialPort::plug(line, path, Some(BAUD))?),
+            Behind::Server => Port::Server(TcpPort::start(line)?),
+            Behind::BufferingServer => Port::Server(TcpPort::start_buffering(line)?),
+            Behind::Tcp => Port::Tcp(TcpPort::start(line)?),
+        })
+    }
+
     fn station(&self) -> MutexGuard<'_, Line> {
         match self {
             Port::Serial(port) => port.station(),
-            Port::Server(port) => port.station(),
+            Port::Server(port) | Port::Tcp(port) => port.station(),
         }
     }
 
     fn now_us(&self) -> u64 {
         match self {
             Port::Serial(port) => port.now_us(),
-            Port::Server(port) => port.now_us(),
+            Port::Server(port) | Port::Tcp(port) => port.now_us(),
         }
     }
 
@@ -218,6 +238,7 @@ impl Port {
         match self {
             Port::Serial(port) => rtu_toml(port.path()),
             Port::Server(port) => over_toml(Over::RtuTcp(port.port())),
+            Port::Tcp(port) => over_toml(Over::Tcp(port.port())),
         }
     }
 }
@@ -235,11 +256,7 @@ async fn bad_line(wire: Wire, behind: Behind) -> Result<()> {
         device
     });
     let line = Line::new(wire, slaves, seed());
-    let mut port = match behind {
-        Behind::Port => Port::Serial(SerialPort::plug(line, &dir.path().join("line"), Some(BAUD))?),
-        Behind::Server => Port::Server(TcpPort::start(line)?),
-        Behind::BufferingServer => Port::Server(TcpPort::start_buffering(line)?),
-    };
+    let mut port = Port::new(line, behind, &dir.path().join("line"))?;
     let began_ms = clock::wall_ms() - (port.now_us() / 1_000) as i64;
     let file = dir.path().join("farm.db");
     let sink = sink_toml(broker.port(), &format!("sqlite = {file:?}"), "", free_port()?);

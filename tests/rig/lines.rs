@@ -33,6 +33,10 @@ pub trait Station {
     fn poll_timeout(&self) -> Option<u64>;
     /// The bytes that the near end has heard by now.
     fn poll_output(&mut self, now_us: u64) -> Vec<u8>;
+    /// The near end was away, and has come again: what was said by now nobody has heard.
+    fn come_again(&mut self, now_us: u64) {
+        self.poll_output(now_us);
+    }
 }
 
 /// Bytes on the wire, each at its time and with who sends it.
@@ -122,7 +126,7 @@ pub struct Asked {
 }
 
 /// Requests that are remembered, the last ones.
-const REMEMBERED: usize = 4_096;
+const REMEMBERED: usize = 32_768;
 
 /// A line with its slaves.
 #[derive(Debug)]
@@ -228,6 +232,14 @@ impl Station for Line {
 
     fn poll_output(&mut self, now_us: u64) -> Vec<u8> {
         self.waiting.take(now_us)
+    }
+
+    fn come_again(&mut self, now_us: u64) {
+        match self.wire.framing {
+            Framing::Rtu => drop(self.waiting.take(now_us)),
+            // An answer over Modbus TCP goes to the connection that has asked, or to nobody.
+            Framing::Tcp => self.waiting = Waiting::default(),
+        }
     }
 }
 

@@ -14,16 +14,16 @@ pub(super) use port::{Port, open};
 
 use crate::config::{BeaconOutput, Bus, Config};
 use crate::io::clock::Clock;
+use crate::time::Mono;
 use crate::watch::{Answer, Ask, Input};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use windward_protocol::NoData;
 
 /// Time after which the beacon is set again although nothing has changed: a relay may have lost its power meanwhile.
-const BEACON_EVERY: Duration = Duration::from_secs(30);
+const BEACON_EVERY_MS: u64 = 30_000;
 /// Time after which a beacon that could not be set is tried again.
-const BEACON_RETRY: Duration = Duration::from_secs(1);
+const BEACON_RETRY_MS: u64 = 1_000;
 
 /// A bus, and what joins it to the rest of the agent.
 pub(super) struct Wiring {
@@ -61,12 +61,16 @@ pub(super) async fn run(wiring: Wiring) {
 /// The state the beacon is to have, as it changes; it is due at first, after a change, after a failure and now and then.
 struct BeaconTimer {
     wanted: Option<watch::Receiver<bool>>,
-    pause: Duration,
+    clock: Clock,
+    /// When it is to be set even though nothing has changed. A moment, not a pause: each ask of its line begins the
+    /// waiting anew.
+    due_at: Mono,
+    failed: bool,
 }
 
 impl BeaconTimer {
-    fn new(wanted: Option<watch::Receiver<bool>>) -> Self {
-        Self { wanted, pause: Duration::ZERO }
+    fn new(wanted: Option<watch::Receiver<bool>>, clock: Clock) -> Self {
+        Self { wanted, clock, due_at: Mono(0), failed: false }
     }
 
     /// Waits until the beacon is to be set, and gives how; for ever where there is none.
@@ -74,7 +78,7 @@ impl BeaconTimer {
         let Some(wanted) = &mut self.wanted else { return std::future::pending().await };
         let gone = tokio::select! {
             changed = wanted.changed() => changed.is_err(),
-            () = tokio::time::sleep(self.pause) => false,
+            () = tokio::time::sleep(self.clock.until(self.due_at)) => false,
         };
         if gone {
             return std::future::pending().await;
@@ -84,15 +88,13 @@ impl BeaconTimer {
 
     /// Notes how setting it went.
     fn set<E: std::fmt::Display>(&mut self, bus: &Bus, on: bool, result: Result<(), E>) {
-        let failed_before = self.pause == BEACON_RETRY;
-        match result {
-            Ok(()) => self.pause = BEACON_EVERY,
-            Err(error) => {
-                self.pause = BEACON_RETRY;
-                if !failed_before {
-                    tracing::error!(%bus, on, %error, "the beacon cannot be set; trying again every second");
-                }
-            }
+        let failed_before = self.failed;
+        self.failed = result.is_err();
+        self.due_at = self.clock.now().mono + if self.failed { BEACON_RETRY_MS } else { BEACON_EVERY_MS };
+        if let Err(error) = result
+            && !failed_before
+        {
+            tracing::error!(%bus, on, %error, "the beacon cannot be set; trying again every second");
         }
     }
 }

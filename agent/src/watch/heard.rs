@@ -25,8 +25,8 @@ pub(super) struct Heard {
     pending: Option<Pending>,
     /// When the device has been silent for too long, or the next row of its silence is due.
     silent_at: Mono,
-    /// Why nothing sound has come since the last row.
-    reason: NoData,
+    /// Whether the line is gone.
+    down: bool,
 }
 
 /// A row under way.
@@ -49,7 +49,7 @@ impl Heard {
             last_spoken: vec![Mono(0); device.channels.len()],
             pending: None,
             silent_at: Mono(0),
-            reason: NoData::Timeout,
+            down: false,
             device: device.clone(),
         })
     }
@@ -74,8 +74,9 @@ impl Heard {
             Ok(_another_device) => return [None, None],
             Err(fault) => {
                 if let Some(reason) = fault.no_data() {
+                    // The row that says so is no silence.
                     self.pending(now).fault = Some(reason);
-                    self.reason = reason;
+                    self.silent_at = now.mono + u64::from(self.device.timeout_ms);
                 }
                 return [None, None];
             }
@@ -89,7 +90,6 @@ impl Heard {
         if spoken.iter().all(Option::is_none) {
             return [None, None];
         }
-        self.reason = NoData::Timeout;
         self.silent_at = now.mono + u64::from(self.device.timeout_ms);
         let again = self.pending.as_ref().is_some_and(|row| {
             row.readings.iter().zip(&spoken).any(|(known, spoken)| known.is_some() && spoken.is_some())
@@ -108,13 +108,9 @@ impl Heard {
 
     /// The line is open, or is gone; that nothing can be heard is said at once.
     pub(super) fn listening(&mut self, open: bool, now: Stamp) {
-        match open {
-            true if self.reason == NoData::Disconnected => self.reason = NoData::Timeout,
-            true => {}
-            false => {
-                self.reason = NoData::Disconnected;
-                self.silent_at = self.silent_at.min(now.mono);
-            }
+        self.down = !open;
+        if self.down {
+            self.silent_at = self.silent_at.min(now.mono);
         }
     }
 
@@ -128,10 +124,8 @@ impl Heard {
         let interval_ms = u64::from(self.device.interval_ms);
         let passed = (now.mono - self.silent_at) / interval_ms + 1;
         self.silent_at = self.silent_at + passed * interval_ms;
-        let silence = vec![Err(self.reason); self.device.channels.len()];
-        if self.reason != NoData::Disconnected {
-            self.reason = NoData::Timeout;
-        }
+        let reason = if self.down { NoData::Disconnected } else { NoData::Timeout };
+        let silence = vec![Err(reason); self.device.channels.len()];
         [row, Some((now, silence))]
     }
 

@@ -4,13 +4,14 @@
 //! |---|---|---|
 //! | input, holding | 0, 1 | number of the request that is answered, from 1, for each slave: u32, high word first |
 //! | input, holding | 2 to 511 | [`expected`]: slave, table and address, unless a test has set them |
+//! | input, holding | beyond | what a test has set, and [`ResetOnRead`] |
 //! | coils, discrete inputs | 0 to 511 | [`expected_bit`], or what was written |
 
 use super::manner::{Conduct, Manner};
 use crate::random::Random;
 use std::collections::BTreeMap;
 
-/// Addresses of each table.
+/// Addresses of each table that exist whatever is set.
 pub const ADDRESSES: u16 = 512;
 /// Highest slave whose registers differ from all others'.
 pub const MAX_SLAVE: u8 = 63;
@@ -64,6 +65,9 @@ pub struct Device {
     pub conduct: Conduct,
     /// Registers with an effect.
     pub reset_on_read: Option<ResetOnRead>,
+    /// Whether odd registers from 3 on hold the lower half of the request's number: then every pair tells not only its
+    /// question but also when that was asked.
+    pub dated: bool,
     /// Vendor, product and revision; without them the function is refused.
     pub identity: Option<[String; 3]>,
     set: BTreeMap<(Table, u16), u16>,
@@ -81,6 +85,7 @@ impl Device {
             sleeps_after_us: None,
             conduct: Conduct::Always(Manner::Prompt),
             reset_on_read: None,
+            dated: false,
             identity: Some(["Windward".into(), "simulated device".into(), "1.0".into()]),
             set: BTreeMap::new(),
             resets: 0,
@@ -96,7 +101,7 @@ impl Device {
 
     /// Sets a register (or, not 0, a coil or discrete input).
     pub fn set(&mut self, table: Table, address: u16, value: u16) {
-        self.set.insert((table, address % ADDRESSES), value);
+        self.set.insert((table, address), value);
     }
 
     /// A coil as it was last written.
@@ -141,17 +146,21 @@ impl Device {
         if !(1..=most).contains(&count) {
             return refused(3);
         }
-        if u32::from(first) + u32::from(count) > u32::from(ADDRESSES) {
+        let Some(addresses) = first.checked_add(count).map(|end| first..end) else { return refused(2) };
+        if !addresses.clone().all(|address| self.has(table, address)) {
             return refused(2);
         }
-        let addresses = first..first + count;
         let bytes: Vec<u8> = match table {
-            Table::Coils | Table::Discrete => pack(addresses.map(|address| self.bit(table, address))),
+            Table::Coils | Table::Discrete => pack(addresses.clone().map(|address| self.bit(table, address))),
             _ => addresses.clone().flat_map(|address| self.register(table, address).to_be_bytes()).collect(),
         };
-        self.resets +=
-            u16::from(self.reset_on_read.is_some_and(|reset| (first..first + count).contains(&reset.trigger)));
+        self.resets += u16::from(self.reset_on_read.is_some_and(|reset| addresses.contains(&reset.trigger)));
         [&[function, bytes.len() as u8], &bytes[..]].concat()
+    }
+
+    fn has(&self, table: Table, address: u16) -> bool {
+        let resets = |reset: ResetOnRead| address == reset.trigger || (reset.first..=reset.last).contains(&address);
+        address < ADDRESSES || self.set.contains_key(&(table, address)) || self.reset_on_read.is_some_and(resets)
     }
 
     fn register(&self, table: Table, address: u16) -> u16 {
@@ -161,6 +170,7 @@ impl Device {
             _ if resets => self.resets,
             (0, None) => (self.heard >> 16) as u16,
             (1, None) => self.heard as u16,
+            _ if self.dated && address % 2 == 1 => self.heard as u16,
             _ => expected(self.address, table, address),
         }
     }
@@ -282,6 +292,29 @@ mod tests {
         let read = |device: &mut Device, address| device.answer(&[4, 0, address, 0, 1])[3];
         assert_eq!([read(&mut device, 4), read(&mut device, 3), read(&mut device, 4)], [0, 3, 1]);
         assert_eq!(device.resets(), 1);
+    }
+
+    #[test]
+    fn registers_far_away_exist_where_something_stands() {
+        let mut device = Device::new(1);
+        device.set(Table::Input, 30_001, 85);
+        device.reset_on_read = Some(ResetOnRead { trigger: 30_002, first: 30_003, last: 30_004 });
+        let [a, b] = 30_001u16.to_be_bytes();
+        assert_eq!(device.answer(&[4, a, b, 0, 1]), [4, 2, 0, 85]);
+        assert_eq!(device.answer(&[4, a, b, 0, 5]), [0x84, 2]);
+        assert_eq!(device.answer(&[4, a, b, 0, 4])[6..], [0, 0, 0, 0]);
+        assert_eq!(device.answer(&[4, a, b, 0, 4])[6..], [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_dated_pair_tells_its_question_and_its_number() {
+        let mut device = Device::new(1);
+        device.dated = true;
+        let [a, b] = expected(1, Table::Input, 40).to_be_bytes();
+        for number in 1..=3 {
+            device.hear(0);
+            assert_eq!(device.answer(&[4, 0, 40, 0, 2]), [4, 4, a, b, 0, number]);
+        }
     }
 
     #[test]

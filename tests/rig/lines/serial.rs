@@ -89,9 +89,10 @@ impl<S: Station + Send + 'static> SerialPort<S> {
         thread.join().map_err(|_| anyhow::anyhow!("the simulated line has panicked"))
     }
 
-    /// Puts the plug in again: another terminal at the same path.
+    /// Puts the plug in again: another terminal at the same path. What was said meanwhile nobody has heard.
     pub fn replug(&mut self) -> anyhow::Result<()> {
         self.unplug()?;
+        self.station().come_again(self.now_us());
         let pty = Pty::open()?;
         let flags = fcntl_getfl(&pty.device)?;
         // Nobody may listen: then what is said is lost, as on a wire.
@@ -129,10 +130,14 @@ pub(super) fn carry<S: Station>(
     garbled: impl Fn() -> bool,
 ) -> Result<(), Errno> {
     let mut buffer = [0; 512];
-    while !over.load(Ordering::Relaxed) {
+    loop {
         let now_us = started.elapsed().as_micros() as u64;
         let (mut heard, next_us) = {
             let mut station = lock(station);
+            // With the station in hand: what belongs to the next one must not be taken any more.
+            if over.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             (station.poll_output(now_us), station.poll_timeout())
         };
         if !heard.is_empty() {
@@ -150,13 +155,16 @@ pub(super) fn carry<S: Station>(
             Ok(0) => return Ok(()),
             Ok(read) => {
                 garble(&mut buffer[..read], &garbled);
-                lock(station).handle(&buffer[..read], started.elapsed().as_micros() as u64);
+                let mut station = lock(station);
+                if over.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                station.handle(&buffer[..read], started.elapsed().as_micros() as u64);
             }
             Err(Errno::AGAIN) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(())
 }
 
 fn readable(file: impl AsFd, wait: Duration) -> Result<bool, Errno> {

@@ -1,7 +1,8 @@
 //! A station behind a TCP port: a Modbus TCP device, or a serial server that passes bytes through.
 //!
 //! One connection at a time, and the newest wins. What a line says while nobody is connected is lost, or, behind a server
-//! that buffers, is what the next connection hears first.
+//! that buffers, is what the next connection hears first. What a Modbus TCP device still has to say to an earlier
+//! connection is lost too.
 
 use super::Station;
 use super::serial::{carry, lock};
@@ -64,10 +65,13 @@ fn accept<S: Station + Send + 'static>(
 ) {
     let mut current: Arc<AtomicBool> = Arc::default();
     for stream in listener.incoming() {
-        current.store(true, Ordering::Relaxed);
-        current = Arc::default();
-        if !buffers {
-            lock(station).poll_output(started.elapsed().as_micros() as u64);
+        {
+            let mut station = lock(station);
+            current.store(true, Ordering::Relaxed);
+            current = Arc::default();
+            if !buffers {
+                station.come_again(started.elapsed().as_micros() as u64);
+            }
         }
         let (station, over) = (station.clone(), current.clone());
         let served = stream.and_then(|stream| {

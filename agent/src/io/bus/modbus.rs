@@ -36,7 +36,7 @@ pub(super) async fn run(mut wiring: Wiring) {
         _ => None,
     };
     let (slave, coil) = beacon.as_ref().map_or((0, 0), |(_, slave, coil)| (*slave, *coil));
-    let mut timer = BeaconTimer::new(beacon.map(|(wanted, _, _)| wanted));
+    let mut timer = BeaconTimer::new(beacon.map(|(wanted, _, _)| wanted), wiring.clock);
     let mut free_at = Mono(0);
     loop {
         // The alarm first (invariant A7).

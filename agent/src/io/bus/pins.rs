@@ -5,7 +5,7 @@ use super::{BeaconTimer, Wiring};
 /// Without the feature there are no pins: every ask is told so.
 #[cfg(not(feature = "hal"))]
 pub(super) async fn run(mut wiring: Wiring) {
-    let mut beacon = BeaconTimer::new(wiring.beacon.take().map(|(wanted, _)| wanted));
+    let mut beacon = BeaconTimer::new(wiring.beacon.take().map(|(wanted, _)| wanted), wiring.clock);
     tracing::error!(bus = %wiring.bus(), "this agent was built without the feature `hal`");
     loop {
         tokio::select! {
@@ -90,7 +90,7 @@ mod with_pins {
         }
         let output = wiring.beacon.take();
         let mut lamp = output.as_ref().map(|(_, output)| Lamp { chip, output: *output, open: None });
-        let mut timer = BeaconTimer::new(output.map(|(wanted, _)| wanted));
+        let mut timer = BeaconTimer::new(output.map(|(wanted, _)| wanted), wiring.clock);
         loop {
             tokio::select! {
                 biased;
