@@ -9,7 +9,7 @@ mod tests;
 use crate::config::{Bus, Config, Device, DeviceChannel, Function, How, Link, Mqtt, Source, Text};
 use crate::io::bus;
 use crate::io::clock::Clock;
-use crate::io::live::{Live, Told};
+use crate::io::live::{Live, Told, harmless, is_changed_by_reading};
 use crate::time::Mono;
 use crate::watch::{Ask, Query, Watch, modbus};
 use std::io::{self, Write};
@@ -94,7 +94,7 @@ async fn read(config: &Config, lines: &[Option<String>]) -> Vec<Found> {
         };
         found.push(Found { readings: vec![None; device.channels.len()], texts });
     }
-    let (gentle, places) = gentle(config, lines);
+    let (gentle, places) = harmless(config, |device| lines[device.bus].is_none());
     if gentle.devices.is_empty() {
         return found;
     }
@@ -135,33 +135,6 @@ fn longest_ms(device: &Device) -> u64 {
     interval_ms + requests * (timeout_ms + u64::from(device.late_ms)) * (u64::from(device.retries) + 2) + PATIENCE_MS
 }
 
-/// The configuration without what cannot or must not be read, and where its devices and channels stand in the whole.
-fn gentle(config: &Config, lines: &[Option<String>]) -> (Config, Vec<(usize, Vec<usize>)>) {
-    let mut gentle = config.clone();
-    gentle.beacon = None;
-    gentle.devices.clear();
-    let mut places = Vec::new();
-    for (index, device) in config.devices.iter().enumerate().filter(|(_, device)| lines[device.bus].is_none()) {
-        let left: Vec<usize> = (0..device.channels.len()).filter(|&at| !changes(&device.channels[at])).collect();
-        if !left.is_empty() {
-            let channels = left.iter().map(|&at| device.channels[at].clone()).collect();
-            let mut device = Device { channels, ..device.clone() };
-            // What was left out must not be read along either.
-            if let How::Modbus { limits, .. } = &mut device.how {
-                limits.max_gap = 0;
-            }
-            gentle.devices.push(device);
-            places.push((index, left));
-        }
-    }
-    (gentle, places)
-}
-
-/// Whether reading the channel changes it.
-fn changes(channel: &DeviceChannel) -> bool {
-    matches!(&channel.source, Source::Register(register) if register.reset_on_read)
-}
-
 /// What a Modbus device says of itself, as far as it does.
 async fn read_texts(device: &Device, bus: &Bus) -> Vec<(String, String)> {
     let mut texts = Vec::new();
@@ -199,13 +172,13 @@ fn write_device(
     for (channel, reading) in device.channels.iter().zip(&found.readings) {
         let (value, quality) = match reading {
             _ if line.is_some() => ("-".to_owned(), NoData::Disconnected.to_string()),
-            None if changes(channel) => ("-".to_owned(), "not read: reading resets it".to_owned()),
+            None if is_changed_by_reading(channel) => ("-".to_owned(), "not read: reading resets it".to_owned()),
             None => ("-".to_owned(), "nothing came".to_owned()),
             Some(Ok(value)) => (value.as_f64().to_string(), "good".to_owned()),
             Some(Err(reason)) => ("-".to_owned(), reason.to_string()),
         };
         well &= match reading {
-            None => line.is_none() && changes(channel),
+            None => line.is_none() && is_changed_by_reading(channel),
             Some(reading) => !reading.is_err_and(|reason| !reason.is_no_fault()),
         };
         if let Some(Err(reason)) = reading {

@@ -1,6 +1,6 @@
 //! WATCH and its buses, running: rows and alerts as they come.
 
-use crate::config::Config;
+use crate::config::{Config, Device, DeviceChannel, How, Source};
 use crate::io::bus::{self, Wiring};
 use crate::io::clock::Clock;
 use crate::watch::{Ask, Input, Output, Watch};
@@ -96,5 +96,55 @@ impl Live {
         let Ask { device, round, request, .. } = refused;
         let answer = Input::Answer { device, round, request, result: Err(NoData::Timeout) };
         self.watch.handle(answer, self.clock.now());
+    }
+}
+
+/// The wanted devices without channels that reading changes, and without a beacon: what may be read while nobody waits
+/// for it. For each device its place in the configuration, and those of its channels.
+pub(super) fn harmless(config: &Config, wanted: impl Fn(&Device) -> bool) -> (Config, Vec<(usize, Vec<usize>)>) {
+    let (mut left, mut places) = (config.clone(), Vec::new());
+    left.beacon = None;
+    left.devices.clear();
+    for (index, device) in config.devices.iter().enumerate().filter(|(_, device)| wanted(device)) {
+        let keep: Vec<usize> =
+            (0..device.channels.len()).filter(|&at| !is_changed_by_reading(&device.channels[at])).collect();
+        if keep.is_empty() {
+            continue;
+        }
+        let channels = keep.iter().map(|&at| device.channels[at].clone()).collect();
+        let mut device = Device { channels, ..device.clone() };
+        // What was left out must not be read along either.
+        if let How::Modbus { limits, .. } = &mut device.how {
+            limits.max_gap = 0;
+        }
+        left.devices.push(device);
+        places.push((index, keep));
+    }
+    (left, places)
+}
+
+/// Whether reading the channel changes it.
+pub(super) fn is_changed_by_reading(channel: &DeviceChannel) -> bool {
+    matches!(&channel.source, Source::Register(register) if register.reset_on_read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::{config_of, registers};
+    use crate::watch::modbus::plan;
+
+    #[test]
+    fn what_reading_resets_is_neither_read_nor_read_along() {
+        let table = "[[device]]\nprofile = \"lambrecht-pro-speed\"\nmodbus_rtu = { port = \"/dev/a\" }\nmax_gap = 8\n";
+        let config = config_of(table).unwrap();
+        let all = config.devices[0].channels.len();
+        let (harmless, places) = harmless(&config, |_| true);
+        let device = &harmless.devices[0];
+        assert_eq!((device.channels.len(), places[0].1.len()), (all - 1, all - 1));
+        let How::Modbus { limits, .. } = &device.how else { panic!("a slave") };
+        let registers: Vec<_> = registers(device).map(|(_, register)| (register, 1)).collect();
+        let (requests, _) = plan(&registers, limits);
+        assert!(requests.iter().all(|request| !(request.start..request.start + request.count).contains(&30_002)));
     }
 }

@@ -1,9 +1,8 @@
 //! Live values: what each channel says now, whether that is good, and how old its last good value is.
 
-use crate::config::{Config, Device, How};
+use crate::config::{Config, Device};
 use crate::io::clock::Clock;
-use crate::io::live::{Live, Told};
-use crate::probe::registers;
+use crate::io::live::{Live, Told, harmless};
 use crate::time::Mono;
 use crate::watch::Watch;
 use std::io::{self, Write};
@@ -27,10 +26,10 @@ struct Shown {
     last_good: Option<Mono>,
 }
 
-/// Shows the values of all devices, but those that reading resets, until `for_s` seconds are over. `in_place`: a table that is drawn anew, as on a
-/// terminal; else one line a reading.
+/// Shows the values of all devices, but those that reading resets, until `for_s` seconds are over. `in_place`: a table
+/// that is drawn anew, as on a terminal; else one line a reading.
 pub async fn show(config: Config, for_s: Option<u64>, in_place: bool, out: &mut (dyn Write + Send)) -> io::Result<()> {
-    let (clock, config) = (Clock::start(), Arc::new(harmless(config)));
+    let (clock, config) = (Clock::start(), Arc::new(harmless(&config, |_| true).0));
     let widths = if in_place { NARROW } else { WIDE };
     let mut shown: Vec<Vec<Shown>> = config.devices.iter().map(channels).collect();
     let mut live = Live::start(&config, Watch::new(&config, 0), None, clock);
@@ -62,29 +61,6 @@ pub async fn show(config: Config, for_s: Option<u64>, in_place: bool, out: &mut 
     }
     live.stop().await;
     Ok(())
-}
-
-/// The configuration without channels that reading changes, and without a beacon.
-fn harmless(mut config: Config) -> Config {
-    config.beacon = None;
-    for device in &mut config.devices {
-        let resets: Vec<usize> =
-            registers(device).filter(|(_, register)| register.reset_on_read).map(|(index, _)| index).collect();
-        if resets.is_empty() {
-            continue;
-        }
-        let mut index = 0;
-        device.channels.retain(|_| {
-            index += 1;
-            !resets.contains(&(index - 1))
-        });
-        // Nor may they be read along, now that no channel names them.
-        if let How::Modbus { limits, .. } = &mut device.how {
-            limits.max_gap = 0;
-        }
-    }
-    config.devices.retain(|device| !device.channels.is_empty());
-    config
 }
 
 fn channels(device: &Device) -> Vec<Shown> {
@@ -147,25 +123,4 @@ fn line([of_device, of_channel]: [usize; 2], [device, channel, value, unit, qual
 /// At most three decimals.
 fn number(value: f64) -> String {
     ((value * 1_000.0).round() / 1_000.0).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::probe::config_of;
-    use crate::watch::modbus::plan;
-
-    #[test]
-    fn what_reading_resets_is_neither_shown_nor_read_along() {
-        let table = "[[device]]\nprofile = \"lambrecht-pro-speed\"\nmodbus_rtu = { port = \"/dev/a\" }\nmax_gap = 8\n";
-        let config = config_of(table).unwrap();
-        let all = config.devices[0].channels.len();
-        let harmless = harmless(config);
-        let device = &harmless.devices[0];
-        assert_eq!(device.channels.len(), all - 1);
-        let How::Modbus { limits, .. } = &device.how else { panic!("a slave") };
-        let registers: Vec<_> = registers(device).map(|(_, register)| (register, 1)).collect();
-        let (requests, _) = plan(&registers, limits);
-        assert!(requests.iter().all(|request| !(request.start..request.start + request.count).contains(&30_002)));
-    }
 }
