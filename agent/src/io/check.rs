@@ -11,6 +11,7 @@ use crate::io::bus;
 use crate::io::clock::Clock;
 use crate::io::live::{Live, Told, harmless, is_changed_by_reading};
 use crate::time::Mono;
+use crate::watch::load::{Load, load};
 use crate::watch::{Ask, Query, Watch, modbus};
 use std::io::{self, Write};
 use std::path::Path;
@@ -37,6 +38,12 @@ pub async fn check(config: &Config, out: &mut (dyn Write + Send)) -> io::Result<
     let found = read(config, &lines).await;
     for (device, found) in config.devices.iter().zip(&found) {
         well &= write_device(device, &config.buses[device.bus], found, &lines[device.bus], out)?;
+    }
+    for (index, bus) in config.buses.iter().enumerate() {
+        if let Some(load) = load(config, index) {
+            well &= load.busy <= 1.0;
+            writeln!(out, "{:<20} {bus}: {}", "line", say_load(&load))?;
+        }
     }
     for (what, result) in
         [("broker", broker(&config.mqtt).await), ("files", files(config)), ("data", data(&config.data))]
@@ -197,6 +204,21 @@ fn write_device(
         writeln!(out, "  {}: {remark}", device.name)?;
     }
     Ok(well)
+}
+
+fn say_load(load: &Load) -> String {
+    let Load { busy, spare_ms, vain_ms } = load;
+    let percent = busy * 100.0;
+    if *busy > 1.0 {
+        return format!("{percent:.0} % busy: more than it can carry; read less often, or at a higher baud");
+    }
+    let mut said = format!("{percent:.0} % busy");
+    if f64::from(*vain_ms) > *spare_ms {
+        said += &format!(
+            "; a device that does not answer costs the others {vain_ms} ms (timeout_ms + late_ms) of {spare_ms:.0} to spare"
+        );
+    }
+    said
 }
 
 /// What a failed reading most likely means to the one who wired the device.

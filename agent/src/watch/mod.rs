@@ -15,6 +15,7 @@ mod detect;
 mod health;
 mod heard;
 pub mod judge;
+pub mod load;
 pub mod modbus;
 mod round;
 pub mod schedule;

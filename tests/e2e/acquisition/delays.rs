@@ -22,12 +22,12 @@ const SLAVES: u8 = 2;
 const TIMEOUT_MS: u64 = 20;
 /// Answers come 30 ms after the question at the latest, with what the wire takes 33: what is left until the line is used
 /// again is for a machine that is busy, whose simulated slaves answer later than they mean to.
-const LATE_MS: u64 = 60;
+const LATE_MS: u64 = 150;
 /// Each is asked for alone, and all answers have the same length: nothing in the frame tells one from the other.
 const REGISTERS: [u16; 8] = [2, 40, 80, 120, 160, 200, 240, 280];
 /// Reads where nobody says how many.
 const READS: u32 = 100_000;
-const PATIENCE: Duration = Duration::from_secs(400);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// What became of the reads.
 #[derive(Debug, Default)]

@@ -58,6 +58,7 @@ async fn each_fault_is_said_in_words_that_help_and_stops_no_other_check() {
         "115200 8N1 within 200 ms: wrong baud, parity, id or wiring?",
         "d2: cannot open /dev/no-such-port: No such file or directory",
         &format!("broker               cannot connect to 127.0.0.1:{port}: Connection refused"),
+        "line                 modbus rtu /dev/no-such-port 19200 8E1: 3 % busy",
         "cannot write to /proc/no-such-directory",
     ] {
         assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
