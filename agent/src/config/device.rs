@@ -42,6 +42,17 @@ impl Device {
         self.channels.iter().map(|channel| channel.channel.clone()).collect()
     }
 
+    /// The registers of its channels, each with at every how many intervals it is read. Of a Modbus device, one a channel.
+    pub fn registers(&self) -> Vec<(&Register, u32)> {
+        fn register(channel: &Channel) -> Option<(&Register, u32)> {
+            match &channel.source {
+                Source::Register(register) => Some((register, channel.every)),
+                _ => None,
+            }
+        }
+        self.channels.iter().filter_map(register).collect()
+    }
+
     /// Whether it is read when it is asked, rather than speaking by itself.
     pub fn is_asked(&self) -> bool {
         !matches!(self.how, How::Sentences { poll: None, .. })

@@ -185,15 +185,7 @@ fn requests(device: &Device) -> (Vec<Request>, Vec<modbus::Place>) {
     };
     match &device.how {
         How::Modbus { slave, limits, .. } => {
-            let registers: Vec<_> = device
-                .channels
-                .iter()
-                .filter_map(|channel| match &channel.source {
-                    Source::Register(register) => Some((register, channel.every)),
-                    _ => None,
-                })
-                .collect();
-            let (planned, places) = modbus::plan(&registers, limits);
+            let (planned, places) = modbus::plan(&device.registers(), limits);
             let of_plan = |planned: modbus::Request| {
                 let modbus::Request { function, start, count, every, resets } = planned;
                 request(Query::Registers { slave: *slave, function, start, count }, every, resets)

@@ -1,7 +1,7 @@
 //! How much of a serial line's time its devices take, by arithmetic: what the wire cannot carry nobody can poll.
 
 use super::modbus;
-use crate::config::{Bus, Config, Device, How, Link, Source};
+use crate::config::{Bus, Config, Device, How, Link};
 
 /// Bits of a character: start, eight, parity or second stop, stop.
 const BITS: f64 = 11.0;
@@ -36,14 +36,6 @@ pub fn load(config: &Config, bus: usize) -> Option<Load> {
 /// The share of the line's time that a device takes.
 fn share(device: &Device, char_ms: f64, gap_ms: f64) -> f64 {
     let How::Modbus { limits, .. } = &device.how else { return 0.0 };
-    let registers: Vec<_> = device
-        .channels
-        .iter()
-        .filter_map(|channel| match &channel.source {
-            Source::Register(register) => Some((register, channel.every)),
-            _ => None,
-        })
-        .collect();
     let cost = |request: &modbus::Request| {
         let data = match request.function.is_bits() {
             true => f64::from(request.count.div_ceil(8)),
@@ -52,7 +44,7 @@ fn share(device: &Device, char_ms: f64, gap_ms: f64) -> f64 {
         let wire_ms = (REQUEST_CHARS + ANSWER_CHARS + data + 2.0 * SILENCE_CHARS) * char_ms;
         (wire_ms + gap_ms) / (f64::from(device.interval_ms) * f64::from(request.every))
     };
-    modbus::plan(&registers, limits).0.iter().map(cost).sum()
+    modbus::plan(&device.registers(), limits).0.iter().map(cost).sum()
 }
 
 #[cfg(test)]
