@@ -169,10 +169,10 @@ impl Line<'_> {
     async fn write_coil(&mut self, slave: u8, coil: u16, on: bool) -> Result<(), NoData> {
         let mut connection = self.connect(COIL_TIMEOUT_MS).await?;
         let result = call(&mut connection, slave, Request::WriteSingleCoil(coil, on), COIL_TIMEOUT_MS).await;
-        let result = match result? {
+        let result = result.and_then(|response| match response {
             Response::WriteSingleCoil(address, state) if (address, state) == (coil, on) => Ok(()),
             _ => Err(NoData::Protocol),
-        };
+        });
         self.keep(connection, result.as_ref().err());
         if self.must_rest(result.as_ref().err()) {
             self.rest(COIL_TIMEOUT_MS).await;
