@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use windward_protocol::{
-    AgentId, Alert, AlertPhase, Block, Envelope, Epoch, Gap, GapReason, Health, Hello, Iso8601, Lane, Record, Seq,
-    Stats,
+    AgentId, Alert, AlertPhase, Block, Envelope, Epoch, Gap, GapReason, Health, Hello, Iso8601, Lane, Quantity, Record,
+    Seq, Stats,
 };
 
 /// Sequences in one item of the ledger.
 pub const LEDGER_BUCKET: u64 = 1024;
+
+/// Least mean wind speed at which turbulence intensity is told, m/s: below, it is noise over next to nothing.
+const TURBULENT_FROM_MPS: f64 = 1.0;
 
 /// Most bytes of a refused message that are kept.
 pub const MAX_POISON_BYTES: usize = 128 * 1024;
@@ -142,17 +145,34 @@ pub struct AlertRow {
     pub notified_ms: Option<i64>,
 }
 
-/// Statistics of one channel over one window.
+/// Statistics of one channel over one window. Of two rows of one window, the one with the greater (n, due, mean) stays:
+/// an agent that was started within it tells it twice, each time what it has seen itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatsRow {
     /// `<agent>/<device>/<channel>`.
     pub partition: String,
     /// Start of the window.
     pub sort: String,
-    /// What was measured.
-    pub stats: Stats,
-    /// Standard deviation over mean, where the mean is not zero.
+    /// Unit of the figures.
+    pub unit: String,
+    /// Length of the window, ms.
+    pub window_ms: u32,
+    /// Readings with a value.
+    pub n: u32,
+    /// Readings that were due.
+    pub due: u32,
+    /// Mean; as all figures, only where it says something.
+    pub mean: Option<f64>,
+    /// Least value.
+    pub min: Option<f64>,
+    /// Greatest value.
+    pub max: Option<f64>,
+    /// Standard deviation of the population.
+    pub std: Option<f64>,
+    /// Turbulence intensity: standard deviation over mean of a wind speed whose mean is at least 1 m/s.
     pub turbulence: Option<f64>,
+    /// Greatest 3-second mean.
+    pub gust_3s: Option<f64>,
 }
 
 /// What changes in an agent's row.
@@ -363,11 +383,23 @@ fn alert_step(farm: &str, envelope: &Envelope, alert: &Alert) -> AlertStep {
 }
 
 fn stats_row(agent: &AgentId, stats: &Stats) -> StatsRow {
+    let quantity = stats.channel.quantity;
+    let figure = |value| finite(value).filter(|_| stats.n > 0);
+    let end = |value| figure(value).filter(|_| quantity != Quantity::WindDirection);
+    let is_turbulent = quantity == Quantity::WindSpeed && stats.mean >= TURBULENT_FROM_MPS;
     StatsRow {
         partition: format!("{agent}/{}/{}", stats.device, stats.channel.name),
         sort: sortable_time(stats.start_ms),
-        stats: stats.clone(),
-        turbulence: finite(stats.std / stats.mean),
+        unit: stats.channel.unit.clone(),
+        window_ms: stats.window_ms,
+        n: stats.n,
+        due: stats.due,
+        mean: figure(stats.mean),
+        min: end(stats.min),
+        max: end(stats.max),
+        std: figure(stats.std),
+        turbulence: figure(stats.std / stats.mean).filter(|_| is_turbulent),
+        gust_3s: stats.gust_3s.and_then(figure),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows to answers: what the tables hold, as JSON for pages and people.
 
-use crate::place::{AgentRow, AlertRow, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, two_decimals};
+use crate::place::{AgentRow, AlertRow, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, StatsRow, two_decimals};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use windward_protocol::{Channel, Envelope, Iso8601, NoData, Record, SeqRange, SeqSet, parse_iso8601};
@@ -72,6 +72,16 @@ pub fn readings(blocks: &[Vec<u8>], from_ms: i64, to_ms: i64) -> Json {
     json!({
         "location": location, "channels": channels,
         "rows": rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
+    })
+}
+
+/// Statistics of one window; `availability` is the share of what was due that came.
+pub fn stats(row: &StatsRow) -> Json {
+    let availability = (row.due > 0).then(|| f64::from(row.n) / f64::from(row.due));
+    json!({
+        "start": row.sort, "start_ms": parse_iso8601(&row.sort), "window_ms": row.window_ms, "unit": row.unit,
+        "n": row.n, "due": row.due, "availability": availability, "mean": row.mean, "min": row.min, "max": row.max,
+        "std": row.std, "turbulence": row.turbulence, "gust_3s": row.gust_3s,
     })
 }
 

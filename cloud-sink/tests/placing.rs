@@ -3,11 +3,11 @@
 
 mod farm;
 
-use farm::{FARM, Place, T0, commit, deliveries, health};
+use farm::{FARM, Place, T0, commit, deliveries, delivery, envelope, health, stats};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use windward_protocol::Iso8601;
+use windward_protocol::{Iso8601, Lane, Quantity, Record, Stats};
 use windward_sink::io::store::{Span, Store};
 use windward_sink::notify::Policy;
 use windward_sink::place::AlertRow;
@@ -21,10 +21,12 @@ async fn dump(store: &Store) -> Json {
     let alerts = store.alerts(FARM, None, 100).await.unwrap();
     let gaps = query::gaps(&store.ledger().await.unwrap(), true, &store.gaps().await.unwrap());
     let poison = store.poison(100).await.unwrap();
+    let stats = store.stats("t1/anemometer/wind_speed", i64::MIN, i64::MAX, 100).await.unwrap();
     json!({
         "agents": agents.iter().map(|row| query::agent(row, T0)).collect::<Vec<_>>(),
         "alerts": alerts.iter().map(|row| query::alert(row, &query::starts(&agents))).collect::<Vec<_>>(),
         "readings": query::readings(&store.readings(&span).await.unwrap().blocks, i64::MIN, i64::MAX),
+        "stats": stats.iter().map(query::stats).collect::<Vec<_>>(),
         "gaps": gaps,
         "poison": poison.iter().map(query::poison).collect::<Vec<_>>(),
     })
@@ -58,6 +60,10 @@ async fn everything_is_placed_once(place: Place) {
     assert_eq!(rows["agents"][0]["version"], "0.1.1", "the latest start stays");
     assert_eq!(rows["agents"][0]["devices"][0]["interval_ms"], 1000);
     assert_eq!(rows["poison"].as_array().unwrap().len(), 1);
+    let stats = &rows["stats"][0];
+    assert_eq!((&stats["start_ms"], &stats["availability"]), (&json!(T0), &json!(1.0)));
+    assert_eq!((&stats["mean"], &stats["turbulence"]), (&json!(8.0), &json!(0.125)));
+
     let gaps: Vec<_> = rows["gaps"]
         .as_array()
         .unwrap()
@@ -112,6 +118,57 @@ async fn a_last_will_takes_an_agent_offline_and_keeps_its_health(place: Place) {
     commit(&place.store, Policy::default(), &[health(true, T0 + 900_000)], T0 + 300).await;
     assert_eq!(agent().await.seen_ms, Some(T0 + 300), "nobody is seen in the future");
     assert_eq!(place.store.ledger().await.unwrap(), [], "the state lane is not counted");
+}
+
+/// An agent that was started within a window says of it twice what it has seen.
+async fn of_one_window_the_statistics_that_saw_more_stay(place: Place) {
+    let said = |seq, n| delivery(Lane::Readings, &[envelope(Lane::Readings, seq, Record::Stats(stats(n)))]);
+    let [few, many] = [said(1, 90), said(2, 400)];
+    for group in [vec![few.clone()], vec![many.clone()], vec![few.clone()], vec![few, many]] {
+        commit(&place.store, Policy::default(), &group, T0).await;
+    }
+    let row = &dump(&place.store).await["stats"][0];
+    assert_eq!((&row["n"], &row["due"], &row["gust_3s"]), (&json!(400), &json!(600), &json!(12.5)));
+}
+
+async fn only_figures_that_say_something_are_stored(place: Place) {
+    type Case = (&'static str, Stats, [Json; 4]);
+    let of = |quantity, mean, n| {
+        let mut stats = Stats { mean, ..stats(n) };
+        stats.channel.quantity = quantity;
+        stats
+    };
+    let cases: [Case; 5] = [
+        ("wind", of(Quantity::WindSpeed, 8.0, 600), [json!(8.0), json!(4.0), json!(1.0), json!(0.125)]),
+        ("a calm", of(Quantity::WindSpeed, 0.5, 600), [json!(0.5), json!(4.0), json!(1.0), Json::Null]),
+        ("no reading", of(Quantity::WindSpeed, 0.0, 0), [Json::Null, Json::Null, Json::Null, Json::Null]),
+        ("direction", of(Quantity::WindDirection, 350.0, 600), [json!(350.0), Json::Null, json!(1.0), Json::Null]),
+        ("oil", of(Quantity::Temperature, 60.0, 600), [json!(60.0), json!(4.0), json!(1.0), Json::Null]),
+    ];
+    for (index, (case, stats, expected)) in (0..).zip(cases) {
+        let partition = format!("t1/anemometer/c{index}");
+        let mut stats = stats;
+        stats.channel.name = format!("c{index}");
+        let said = delivery(Lane::Readings, &[envelope(Lane::Readings, index + 1, Record::Stats(stats))]);
+        commit(&place.store, Policy::default(), &[said], T0).await;
+        let row = query::stats(&place.store.stats(&partition, T0, T0, 1).await.unwrap()[0]);
+        assert_eq!(["mean", "min", "std", "turbulence"].map(|name| row[name].clone()), expected, "{case}");
+        assert_eq!(place.store.stats(&partition, T0 + 1, i64::MAX, 1).await.unwrap(), [], "after it");
+    }
+}
+
+#[tokio::test]
+async fn sqlite_statistics() {
+    of_one_window_the_statistics_that_saw_more_stay(Place::sqlite().await).await;
+    only_figures_that_say_something_are_stored(Place::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn dynamodb_statistics_or_skipped_without_endpoint() {
+    if let (Some(more), Some(some)) = (Place::dynamodb("more").await, Place::dynamodb("some").await) {
+        of_one_window_the_statistics_that_saw_more_stay(more).await;
+        only_figures_that_say_something_are_stored(some).await;
+    }
 }
 
 #[tokio::test]

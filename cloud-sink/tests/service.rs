@@ -212,11 +212,14 @@ async fn shown(http: SocketAddr) {
     assert!(alert["notified_ms"].is_i64());
     let path = "/api/v1/readings?agent=t1&device=anemometer&from=2026-11-20T13:54:05Z&to=1795182847000";
     assert_eq!(json(http, path).await["rows"].as_array().unwrap().len(), 3);
+    let path = "/api/v1/stats?agent=t1&device=anemometer&channel=wind_speed";
+    assert_eq!(json(http, path).await["windows"][0]["gust_3s"], 12.5);
     assert_eq!(json(http, "/api/v1/gaps").await["gaps"][0]["reason"], "power cut");
     assert_eq!(json(http, "/api/v1/poison").await["poison"].as_array().unwrap().len(), 1);
     for (path, reason) in [
         ("/api/v1/readings?agent=t1", "missing field `device`"),
         ("/api/v1/readings?agent=t1&device=d&from=noon", "from: \\\"noon\\\" is neither"),
+        ("/api/v1/stats?agent=t1&device=d&channel=c&from=2&to=1", "from is later than to"),
         ("/api/v1/alerts?limit=5000", "limit is 5000, must be 1 to 1000"),
         ("/api/v1/alerts?limt=5", "unknown field `limt`"),
     ] {

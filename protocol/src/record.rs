@@ -151,6 +151,22 @@ pub enum AlertKind {
     Spool,
     /// Readings were lost; a gap record says which.
     Loss,
+    /// The signal is gone: the sensor reports its zero, below all that the channel held.
+    Dropout,
+    /// A change that no wind makes: a fault of the sensor or its line.
+    Spike,
+    /// The value shakes more than it does.
+    Noise,
+    /// Two sensors that measure the same have left each other.
+    Offset,
+    /// An anemometer reads less and less than its neighbour: ice, or a bearing.
+    Iced,
+    /// A gust beyond what the turbine was built for.
+    Gust,
+    /// The 10-minute mean is beyond cut-out.
+    HighWind,
+    /// Turbulence beyond the turbine's class.
+    Turbulence,
 }
 
 impl AlertKind {
@@ -162,6 +178,14 @@ impl AlertKind {
             AlertKind::NoData => "no-data",
             AlertKind::Spool => "spool",
             AlertKind::Loss => "loss",
+            AlertKind::Dropout => "dropout",
+            AlertKind::Spike => "spike",
+            AlertKind::Noise => "noise",
+            AlertKind::Offset => "offset",
+            AlertKind::Iced => "iced",
+            AlertKind::Gust => "gust",
+            AlertKind::HighWind => "high-wind",
+            AlertKind::Turbulence => "turbulence",
         }
     }
 }
@@ -236,19 +260,19 @@ pub struct Stats {
     pub start_ms: i64,
     /// Length of the window, ms.
     pub window_ms: u32,
-    /// Readings with a value.
+    /// Readings with a value. Without any, the figures below are 0 and say nothing.
     pub n: u32,
-    /// Readings that were due.
+    /// Readings that were due in the whole window, seen or not: `n / due` is the availability.
     pub due: u32,
-    /// Mean.
+    /// Mean. Of a wind direction: direction of the mean of unit vectors, 0 to below 360 degrees.
     pub mean: f64,
-    /// Least value.
+    /// Least value. Of a wind direction 0, for a circle has no ends.
     pub min: f64,
-    /// Greatest value.
+    /// Greatest value. Of a wind direction 0.
     pub max: f64,
-    /// Standard deviation of the population.
+    /// Standard deviation of the population. Of a wind direction as Yamartino (1984) has it, degrees.
     pub std: f64,
-    /// Greatest 3-second mean, where readings are frequent enough.
+    /// Greatest mean over 3 seconds on end, of a wind speed that is read at least once a second.
     pub gust_3s: Option<f64>,
 }
 

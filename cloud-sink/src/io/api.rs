@@ -49,6 +49,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared, mut stop: watch
         .route("/api/v1/agents", get(agents))
         .route("/api/v1/alerts", get(alerts))
         .route("/api/v1/readings", get(readings))
+        .route("/api/v1/stats", get(stats))
         .route("/api/v1/gaps", get(gaps))
         .route("/api/v1/poison", get(poison))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing at this address".into()) })
@@ -106,15 +107,6 @@ struct Listing {
     limit: Option<u32>,
 }
 
-impl Listing {
-    fn limit(&self) -> Result<u32, Refusal> {
-        match self.limit.unwrap_or(100) {
-            limit @ 1..=MAX_LIMIT => Ok(limit),
-            limit => Err(Refusal::bad(format!("limit is {limit}, must be 1 to {MAX_LIMIT}"))),
-        }
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Readings {
@@ -124,6 +116,37 @@ struct Readings {
     to: Option<String>,
     limit: Option<u64>,
     after: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stats {
+    agent: String,
+    device: String,
+    channel: String,
+    from: Option<String>,
+    to: Option<String>,
+    limit: Option<u32>,
+}
+
+/// The span of time that is asked for, both ends included, ms.
+fn span(from: &Option<String>, to: &Option<String>) -> Result<(i64, i64), Refusal> {
+    let time = |given: &Option<String>, name: &str, otherwise: i64| match given {
+        Some(text) => query::parse_time(text).map_err(|reason| Refusal::bad(format!("{name}: {reason}"))),
+        None => Ok(otherwise),
+    };
+    let (from_ms, to_ms) = (time(from, "from", i64::MIN)?, time(to, "to", i64::MAX)?);
+    if from_ms > to_ms {
+        return Err(Refusal::bad("from is later than to"));
+    }
+    Ok((from_ms, to_ms))
+}
+
+fn limit(asked: Option<u32>) -> Result<u32, Refusal> {
+    match asked.unwrap_or(100) {
+        limit @ 1..=MAX_LIMIT => Ok(limit),
+        limit => Err(Refusal::bad(format!("limit is {limit}, must be 1 to {MAX_LIMIT}"))),
+    }
 }
 
 async fn healthz(State(shared): State<Shared>) -> Result<Response, Refusal> {
@@ -150,7 +173,7 @@ async fn agents(State(shared): State<Shared>, asked: Asked<Nothing>) -> Answer {
 
 async fn alerts(State(shared): State<Shared>, asked: Asked<Listing>) -> Answer {
     let Query(asked) = asked?;
-    let rows = shared.store.alerts(&shared.farm, asked.agent.as_deref(), asked.limit()?).await?;
+    let rows = shared.store.alerts(&shared.farm, asked.agent.as_deref(), limit(asked.limit)?).await?;
     let agents = shared.store.agents().await?;
     let starts = query::starts(&agents);
     Ok(axum::Json(json!({ "alerts": rows.iter().map(|row| query::alert(row, &starts)).collect::<Vec<_>>() })))
@@ -158,18 +181,11 @@ async fn alerts(State(shared): State<Shared>, asked: Asked<Listing>) -> Answer {
 
 async fn readings(State(shared): State<Shared>, asked: Asked<Readings>) -> Answer {
     let Query(asked) = asked?;
-    let time = |given: &Option<String>, name: &str, otherwise: i64| match given {
-        Some(text) => query::parse_time(text).map_err(|reason| Refusal::bad(format!("{name}: {reason}"))),
-        None => Ok(otherwise),
-    };
     let limit = asked.limit.unwrap_or(1_000);
     if !(1..=MAX_ROWS).contains(&limit) {
         return Err(Refusal::bad(format!("limit is {limit}, must be 1 to {MAX_ROWS}")));
     }
-    let (from_ms, to_ms) = (time(&asked.from, "from", i64::MIN)?, time(&asked.to, "to", i64::MAX)?);
-    if from_ms > to_ms {
-        return Err(Refusal::bad("from is later than to"));
-    }
+    let (from_ms, to_ms) = span(&asked.from, &asked.to)?;
     let span =
         Span { partition: format!("{}/{}", asked.agent, asked.device), from_ms, to_ms, after: asked.after, limit };
     let page = shared.store.readings(&span).await?;
@@ -178,6 +194,15 @@ async fn readings(State(shared): State<Shared>, asked: Asked<Readings>) -> Answe
     answer["device"] = json!(asked.device);
     answer["next"] = json!(page.next);
     Ok(axum::Json(answer))
+}
+
+async fn stats(State(shared): State<Shared>, asked: Asked<Stats>) -> Answer {
+    let Query(Stats { agent, device, channel, from, to, limit: asked }) = asked?;
+    let (from_ms, to_ms) = span(&from, &to)?;
+    let partition = format!("{agent}/{device}/{channel}");
+    let rows = shared.store.stats(&partition, from_ms, to_ms, limit(asked)?).await?;
+    let windows: Vec<Json> = rows.iter().map(query::stats).collect();
+    Ok(axum::Json(json!({ "agent": agent, "device": device, "channel": channel, "windows": windows })))
 }
 
 async fn gaps(State(shared): State<Shared>, asked: Asked<Nothing>) -> Answer {
@@ -189,7 +214,7 @@ async fn gaps(State(shared): State<Shared>, asked: Asked<Nothing>) -> Answer {
 
 async fn poison(State(shared): State<Shared>, asked: Asked<Listing>) -> Answer {
     let Query(asked) = asked?;
-    let rows = shared.store.poison(asked.limit()?).await?;
+    let rows = shared.store.poison(limit(asked.limit)?).await?;
     let wanted = rows.iter().filter(|row| asked.agent.as_ref().is_none_or(|agent| *agent == row.partition));
     Ok(axum::Json(json!({ "poison": wanted.map(query::poison).collect::<Vec<_>>() })))
 }

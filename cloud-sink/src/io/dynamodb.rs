@@ -10,7 +10,9 @@ use super::aws;
 use super::store::{Claim, MAX_LEDGER_ROWS, Page, Span};
 use crate::config;
 use crate::notify::Notice;
-use crate::place::{AgentChange, AgentRow, AlertRow, AlertStep, GapRow, LedgerRow, PoisonRow, Rows, sortable_time};
+use crate::place::{
+    AgentChange, AgentRow, AlertRow, AlertStep, GapRow, LedgerRow, PoisonRow, Rows, StatsRow, sortable_time,
+};
 use crate::query::LOOK_BACK_MS;
 use anyhow::{Result, anyhow, bail};
 use aws_sdk_dynamodb::Client;
@@ -18,7 +20,8 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ReturnValue, WriteRequest};
 use items::{
-    Item, alert_row, finite, get_bytes, get_i64, get_text, key, number, numbers, readings_item, stats_item, text,
+    Item, alert_row, finite, get_bytes, get_i64, get_text, key, number, numbers, readings_item, stats_item, stats_row,
+    text,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -197,6 +200,28 @@ impl DynamoDb {
         Ok(page)
     }
 
+    pub(super) async fn stats(&self, partition: &str, from_ms: i64, to_ms: i64, limit: u32) -> Result<Vec<StatsRow>> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(self.table("stats"))
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", text(partition))
+            .expression_attribute_values(":from", text(sortable_time(from_ms)))
+            .expression_attribute_values(":to", text(sortable_time(to_ms)))
+            .limit(limit as i32)
+            .into_paginator()
+            .items()
+            .send();
+        let mut rows = Vec::new();
+        while rows.len() < limit as usize
+            && let Some(item) = pages.next().await
+        {
+            rows.push(stats_row(&item.map_err(|error| anyhow!("{}", aws::explain(&error)))?));
+        }
+        Ok(rows)
+    }
+
     pub(super) async fn ledger(&self) -> Result<Vec<LedgerRow>> {
         let row = |item: &Item| {
             Some(LedgerRow {
@@ -239,7 +264,8 @@ impl DynamoDb {
         Ok(rows)
     }
 
-    /// Readings, statistics and gaps: whole items that are the same however often they are put.
+    /// Readings and gaps: whole items that are the same however often they are put. And statistics, each on its own, for
+    /// a batch knows no conditions.
     async fn put_all(&self, rows: &Rows) -> Result<()> {
         // One batch may name a key only once.
         let mut items: BTreeMap<(String, String, String), Item> = BTreeMap::new();
@@ -250,9 +276,6 @@ impl DynamoDb {
         for row in &rows.readings {
             add("readings", &row.partition, &row.sort, readings_item(row));
         }
-        for row in &rows.stats {
-            add("stats", &row.partition, &row.sort, stats_item(row));
-        }
         for row in &rows.gaps {
             let sort = format!("{:020}-{:020}", row.from, row.to);
             let item = Item::from([("reason".into(), text(&row.reason))]);
@@ -261,12 +284,12 @@ impl DynamoDb {
         let items: Vec<_> = items.into_iter().map(|((table, ..), item)| (table, item)).collect();
         let mut calls: JoinSet<Result<()>> = JoinSet::new();
         for batch in items.chunks(BATCH) {
-            if calls.len() == CALLS
-                && let Some(done) = calls.join_next().await
-            {
-                done??;
-            }
+            room_for_a_call(&mut calls).await?;
             calls.spawn(put_batch(self.client.clone(), batch.to_vec()));
+        }
+        for row in &rows.stats {
+            room_for_a_call(&mut calls).await?;
+            calls.spawn(merge_stats(self.client.clone(), self.table("stats"), row.clone()));
         }
         while let Some(done) = calls.join_next().await {
             done??;
@@ -409,6 +432,41 @@ impl DynamoDb {
 
     fn table(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
+    }
+}
+
+async fn room_for_a_call(calls: &mut JoinSet<Result<()>>) -> Result<()> {
+    if calls.len() == CALLS
+        && let Some(done) = calls.join_next().await
+    {
+        done??;
+    }
+    Ok(())
+}
+
+/// Of two rows of one window, the one with the greater (n, due, mean) stays.
+async fn merge_stats(client: Client, table: String, row: StatsRow) -> Result<()> {
+    let mut item = stats_item(&row);
+    item.extend(key(&row.partition, &row.sort));
+    let put = client
+        .put_item()
+        .table_name(&table)
+        .set_item(Some(item))
+        .condition_expression(
+            "attribute_not_exists(#n) OR #n < :n OR (#n = :n AND (#due < :due OR (#due = :due AND #mean < :mean)))",
+        )
+        .expression_attribute_names("#n", "n")
+        .expression_attribute_names("#due", "due")
+        .expression_attribute_names("#mean", "mean")
+        .expression_attribute_values(":n", number(row.n.into()))
+        .expression_attribute_values(":due", number(row.due.into()))
+        .expression_attribute_values(":mean", row.mean.and_then(finite).unwrap_or(number(0)))
+        .send()
+        .await;
+    match put.map_err(|error| error.into_service_error()) {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_conditional_check_failed_exception() => Ok(()),
+        Err(error) => bail!("{table}: {}", aws::explain(&error)),
     }
 }
 

@@ -60,7 +60,7 @@ impl Sqlite {
                 merge_alert(tx, step)?;
             }
             for row in &rows.stats {
-                insert_stats(tx, row)?;
+                merge_stats(tx, row)?;
             }
             for change in &rows.agents {
                 change_agent(tx, change)?;
@@ -192,6 +192,33 @@ impl Sqlite {
                 }
             }
             Ok(page)
+        })
+        .await
+    }
+
+    pub(super) async fn stats(&self, partition: &str, from_ms: i64, to_ms: i64, limit: u32) -> Result<Vec<StatsRow>> {
+        let partition = partition.to_string();
+        self.read(move |db| {
+            let mut statement =
+                db.prepare("SELECT * FROM stats WHERE partition = ? AND sort BETWEEN ? AND ? ORDER BY sort LIMIT ?")?;
+            let span = params![partition, sortable_time(from_ms), sortable_time(to_ms), limit];
+            let rows = statement.query_map(span, |row| {
+                Ok(StatsRow {
+                    partition: row.get("partition")?,
+                    sort: row.get("sort")?,
+                    unit: row.get("unit")?,
+                    window_ms: row.get("window_ms")?,
+                    n: row.get("n")?,
+                    due: row.get("due")?,
+                    mean: row.get("mean")?,
+                    min: row.get("min")?,
+                    max: row.get("max")?,
+                    std: row.get("std")?,
+                    turbulence: row.get("turbulence")?,
+                    gust_3s: row.get("gust_3s")?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
     }
@@ -342,23 +369,26 @@ fn merge_alert(tx: &Transaction<'_>, step: &AlertStep) -> Result<()> {
     Ok(())
 }
 
-fn insert_stats(tx: &Transaction<'_>, row: &StatsRow) -> Result<()> {
-    let stats = &row.stats;
+fn merge_stats(tx: &Transaction<'_>, row: &StatsRow) -> Result<()> {
     tx.execute(
-        "INSERT OR REPLACE INTO stats VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO stats VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET unit = excluded.unit, window_ms = excluded.window_ms, n = excluded.n,
+             due = excluded.due, mean = excluded.mean, min = excluded.min, max = excluded.max, std = excluded.std,
+             turbulence = excluded.turbulence, gust_3s = excluded.gust_3s
+         WHERE (excluded.n, excluded.due, coalesce(excluded.mean, 0)) > (n, due, coalesce(mean, 0))",
         params![
             row.partition,
             row.sort,
-            stats.channel.unit,
-            stats.window_ms,
-            stats.n,
-            stats.due,
-            stats.mean,
-            stats.min,
-            stats.max,
-            stats.std,
+            row.unit,
+            row.window_ms,
+            row.n,
+            row.due,
+            row.mean,
+            row.min,
+            row.max,
+            row.std,
             row.turbulence,
-            stats.gust_3s
+            row.gust_3s
         ],
     )?;
     Ok(())

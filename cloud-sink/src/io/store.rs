@@ -5,7 +5,7 @@ use super::dynamodb::DynamoDb;
 use super::sqlite::Sqlite;
 use crate::config;
 use crate::notify::Notice;
-use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows};
+use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows, StatsRow};
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -130,6 +130,16 @@ impl Store {
             Store::Sqlite(sqlite) => sqlite.readings(span).await,
             #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.readings(span).await,
+        }
+    }
+
+    /// Statistics of one channel, `<agent>/<device>/<channel>`: of the windows that begin in this span, both ends
+    /// included, the earliest first.
+    pub async fn stats(&self, partition: &str, from_ms: i64, to_ms: i64, limit: u32) -> Result<Vec<StatsRow>> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.stats(partition, from_ms, to_ms, limit).await,
+            #[cfg(feature = "aws")]
+            Store::DynamoDb(dynamodb) => dynamodb.stats(partition, from_ms, to_ms, limit).await,
         }
     }
 

@@ -84,6 +84,23 @@ pub(crate) fn delivery(lane: Lane, envelopes: &[Vec<u8>]) -> Delivery {
     Delivery { topic: topic::of_lane(&agent(), lane), payload: batch.finish() }
 }
 
+/// Ten minutes of wind, of which `n` readings came.
+pub(crate) fn stats(n: u32) -> Stats {
+    Stats {
+        device: "anemometer".into(),
+        channel: channels().remove(0),
+        start_ms: T0,
+        window_ms: 600_000,
+        n,
+        due: 600,
+        mean: 8.0,
+        min: 4.0,
+        max: 13.0,
+        std: 1.0,
+        gust_3s: (n > 100).then_some(12.5),
+    }
+}
+
 pub(crate) fn open_alert(id: u64, seq: u64) -> Delivery {
     let record = Record::Alert(alert(id, AlertPhase::Open, T0 + 20_000 + id as i64));
     delivery(Lane::Alerts, &[envelope(Lane::Alerts, seq, record)])
@@ -121,19 +138,7 @@ pub(crate) fn deliveries() -> Vec<Delivery> {
         let hello = Hello { version: version.into(), farm: FARM.into(), at_ms, devices: vec![device] };
         alerts(seq, Record::Hello(hello))
     };
-    let stats = Record::Stats(Stats {
-        device: "anemometer".into(),
-        channel: channels().remove(0),
-        start_ms: T0,
-        window_ms: 600_000,
-        n: 600,
-        due: 600,
-        mean: 8.0,
-        min: 4.0,
-        max: 13.0,
-        std: 1.0,
-        gust_3s: Some(12.5),
-    });
+    let stats = Record::Stats(stats(600));
     let gap = Record::Gap(Gap { lane: Lane::Readings, from: 3, to: 5, reason: GapReason::PowerCut });
     let first = [envelope(Lane::Readings, 1, block(T0, 80)), envelope(Lane::Readings, 2, block(T0 + 10_000, 95))];
     vec![

@@ -82,24 +82,43 @@ pub(super) fn readings_item(row: &ReadingsRow) -> Item {
 
 /// The item of statistics.
 pub(super) fn stats_item(row: &StatsRow) -> Item {
-    let stats = &row.stats;
     let mut item = Item::from([
-        ("unit".into(), text(&stats.channel.unit)),
-        ("window_ms".into(), number(i64::from(stats.window_ms))),
-        ("n".into(), number(i64::from(stats.n))),
-        ("due".into(), number(i64::from(stats.due))),
+        ("unit".into(), text(&row.unit)),
+        ("window_ms".into(), number(i64::from(row.window_ms))),
+        ("n".into(), number(i64::from(row.n))),
+        ("due".into(), number(i64::from(row.due))),
     ]);
     for (name, value) in [
-        ("mean", Some(stats.mean)),
-        ("min", Some(stats.min)),
-        ("max", Some(stats.max)),
-        ("std", Some(stats.std)),
+        ("mean", row.mean),
+        ("min", row.min),
+        ("max", row.max),
+        ("std", row.std),
         ("turbulence", row.turbulence),
-        ("gust_3s", stats.gust_3s),
+        ("gust_3s", row.gust_3s),
     ] {
         item.extend(value.and_then(finite).map(|value| (name.to_string(), value)));
     }
     item
+}
+
+/// A row of statistics.
+pub(super) fn stats_row(item: &Item) -> StatsRow {
+    let text = |name| get_text(item, name).unwrap_or_default();
+    let count = |name| get_i64(item, name).and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
+    StatsRow {
+        partition: text("pk"),
+        sort: text("sk"),
+        unit: text("unit"),
+        window_ms: count("window_ms"),
+        n: count("n"),
+        due: count("due"),
+        mean: get_number(item, "mean"),
+        min: get_number(item, "min"),
+        max: get_number(item, "max"),
+        std: get_number(item, "std"),
+        turbulence: get_number(item, "turbulence"),
+        gust_3s: get_number(item, "gust_3s"),
+    }
 }
 
 /// An alert's row.
