@@ -8,6 +8,11 @@ impl Random {
         Random(seed)
     }
 
+    /// What [`new`](Random::new) goes on from.
+    pub(crate) fn state(&self) -> u64 {
+        self.0
+    }
+
     pub(crate) fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

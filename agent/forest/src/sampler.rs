@@ -1,99 +1,128 @@
 //! Which points a tree keeps: a reservoir in which recent points weigh more.
 //!
 //! Point number i has weight `e^(time_decay * i)`. Drawing without replacement by such weights is keeping the points of
-//! least key `ln(-ln u) - time_decay * i`, u uniform in (0, 1) (Efraimidis, Spirakis: "Weighted random sampling with
-//! a reservoir", 2006, in logarithms so that no weight overflows).
+//! least key `-ln(u) / weight`, u uniform in (0, 1) (Efraimidis, Spirakis: "Weighted random sampling with a reservoir",
+//! 2006). The weights would outgrow any number: from time to time all are divided by a power of two.
+//!
+//! Of a key the upper half of its `f32` is kept, which orders as the number does: the random factor spreads over many
+//! times what is cut off.
 
-use crate::log::ln;
+use crate::math::{exp, ln};
 use crate::random::Random;
-use crate::tree::{Node, Tree};
-use alloc::collections::BinaryHeap;
-use core::cmp::Ordering;
+use alloc::vec::Vec;
 
+/// A key, as the upper half of an `f32`.
+pub(crate) type Key = u16;
+
+/// Above every key but itself.
+pub(crate) const INFINITE: Key = 0x7f80;
+
+/// The weight of the next point; all trees share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Sampler {
-    /// The points kept, the next to go on top. At most `capacity`.
-    kept: BinaryHeap<Kept>,
-    capacity: usize,
-    time_decay: f64,
-    random: Random,
+pub(crate) struct Clock {
+    pub(crate) weight: f64,
+    step: f64,
 }
 
+/// Exponent of the power of two that divides the weight when it is reached.
+const REBASE: u16 = 32;
+
+impl Clock {
+    pub(crate) fn new(time_decay: f64) -> Self {
+        Clock { weight: 1.0, step: exp(time_decay) }
+    }
+
+    /// Goes on to the next point. Whether all keys must now be [rebased](Sampler::rebase).
+    pub(crate) fn tick(&mut self) -> bool {
+        self.weight *= self.step;
+        let rebase = self.weight >= (1u64 << REBASE) as f64;
+        if rebase {
+            self.weight /= (1u64 << REBASE) as f64;
+        }
+        rebase
+    }
+
+    /// The key of a new point below `worst`, or `None` if it is not below.
+    #[inline]
+    pub(crate) fn draw(&self, worst: Key, random: &mut Random) -> Option<Key> {
+        let bits = random.next_u64();
+        // -ln(1 - v) is above v: most points are refused without a logarithm.
+        let bound = value(worst) * self.weight;
+        if f64::from((bits >> 32) as u32) >= bound * (1u64 << 32) as f64 {
+            return None;
+        }
+        let v = ((bits >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
+        let key = ((-ln(1.0 - v) / self.weight) as f32).to_bits() >> 16;
+        ((key as Key) < worst).then_some(key as Key)
+    }
+}
+
+fn value(key: Key) -> f64 {
+    f64::from(f32::from_bits(u32::from(key) << 16))
+}
+
+/// The points one tree keeps, each by its leaf: a heap with the greatest key, the next to go, on top.
 #[derive(Clone, Debug)]
-struct Kept {
-    key: f64,
-    leaf: Node,
+pub(crate) struct Sampler {
+    pub(crate) keys: Vec<Key>,
+    pub(crate) leaves: Vec<u16>,
 }
 
 impl Sampler {
-    pub(crate) fn new(capacity: usize, time_decay: f64, seed: u64) -> Self {
-        let kept = BinaryHeap::with_capacity(capacity);
-        Sampler { kept, capacity, time_decay, random: Random::new(seed) }
+    pub(crate) fn new(capacity: usize) -> Self {
+        Sampler { keys: Vec::with_capacity(capacity), leaves: Vec::with_capacity(capacity) }
     }
 
-    /// Offers the `number`th point of the stream to `tree`, which takes it, perhaps in exchange for another, or not.
-    pub(crate) fn offer(&mut self, number: u64, point: &[f32], tree: &mut Tree) {
-        let key = ln(-ln(self.random.unit())) - self.time_decay * number as f64;
-        if self.kept.len() == self.capacity {
-            match self.kept.peek() {
-                Some(worst) if key < worst.key => tree.remove(worst.leaf),
-                _ => return,
-            }
-            self.kept.pop();
+    /// Number of points kept.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The greatest key; of an empty sample none is greater.
+    #[inline]
+    pub(crate) fn worst(&self) -> Key {
+        self.keys.first().copied().unwrap_or(INFINITE)
+    }
+
+    pub(crate) fn push(&mut self, key: Key, leaf: u16) {
+        let mut at = self.keys.len();
+        self.keys.push(key);
+        self.leaves.push(leaf);
+        while at > 0 && self.keys[(at - 1) / 2] < key {
+            self.keys[at] = self.keys[(at - 1) / 2];
+            self.leaves[at] = self.leaves[(at - 1) / 2];
+            at = (at - 1) / 2;
         }
-        let leaf = tree.insert(point);
-        self.kept.push(Kept { key, leaf });
-    }
-}
-
-impl Ord for Kept {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key.total_cmp(&other.key)
-    }
-}
-
-impl PartialOrd for Kept {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Kept {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Kept {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sample_without_decay_is_uniform_over_the_stream() {
-        let mean = mean_number_kept(0.0);
-        assert!((mean - 5_000.0).abs() < 150.0, "mean number {mean}");
+        self.keys[at] = key;
+        self.leaves[at] = leaf;
     }
 
-    #[test]
-    fn a_sample_with_decay_prefers_recent_points() {
-        // Kept with a chance falling by e every 1,000 points; of 256 kept none can hide that.
-        let mean = mean_number_kept(0.001);
-        assert!(mean > 8_500.0, "mean number {mean}");
-    }
-
-    /// Mean number of the points kept of 10,000, over 20 samplers.
-    fn mean_number_kept(time_decay: f64) -> f64 {
-        let means = (0..20).map(|seed| {
-            let (mut tree, mut sampler) = (Tree::new(1, seed), Sampler::new(256, time_decay, seed));
-            for number in 0..10_000 {
-                sampler.offer(number, &[number as f32], &mut tree);
+    /// Puts a point in the place of the one with the greatest key. There must be one.
+    pub(crate) fn replace_worst(&mut self, key: Key, leaf: u16) {
+        let mut at = 0;
+        loop {
+            let mut child = 2 * at + 1;
+            if child >= self.keys.len() {
+                break;
             }
-            assert_eq!((sampler.kept.len(), tree.mass()), (256, 256));
-            let numbers = sampler.kept.iter().map(|kept| f64::from(tree.low(kept.leaf)[0]));
-            numbers.sum::<f64>() / 256.0
-        });
-        means.sum::<f64>() / 20.0
+            if child + 1 < self.keys.len() && self.keys[child + 1] > self.keys[child] {
+                child += 1;
+            }
+            if self.keys[child] <= key {
+                break;
+            }
+            self.keys[at] = self.keys[child];
+            self.leaves[at] = self.leaves[child];
+            at = child;
+        }
+        self.keys[at] = key;
+        self.leaves[at] = leaf;
+    }
+
+    /// Follows a [`Clock`] whose weight was divided: exactly, for it was divided by a power of two.
+    pub(crate) fn rebase(&mut self) {
+        for key in &mut self.keys {
+            *key = (*key + (REBASE << 7)).min(INFINITE);
+        }
     }
 }

@@ -1,281 +1,375 @@
 //! One random cut tree.
 //!
-//! Nodes stand in one array and name each other by index; a removed node's place is used again. Every node has the box
-//! of the points below it, a leaf the box of its one point. A cut sends values up to and including it to the left.
+//! Branches and leaves stand in arrays of their own and name each other by [`Node`], a place in one of them. A place
+//! that falls free is used again; all are made when the tree is. A leaf is a place in the shared [`Store`](crate::store)
+//! and how often its point stands in the sample. A cut sends values up to and including it to the left.
 
-use crate::log2;
+mod boxes;
+
 use crate::random::Random;
+use crate::sampler::Sampler;
+use crate::span::{beyond, extent, outside};
+use alloc::vec;
 use alloc::vec::Vec;
+use boxes::{BOXLESS, COUNTED, Extent, small};
 
-/// Index of a node. A leaf keeps its index as long as it stands.
-pub(crate) type Node = u32;
+pub(crate) use boxes::start_hull;
 
-/// No node: above the root, below a leaf, in an empty tree.
-const NONE: Node = Node::MAX;
+/// A branch's place; with [`LEAF`] set, a leaf's.
+pub(crate) type Node = u16;
+
+pub(crate) const LEAF: Node = 0x8000;
+
+/// No node: above the root, in an empty tree.
+pub(crate) const NONE: Node = 0x7fff;
+
+/// Most points a tree can keep, so that their places are not [`NONE`].
+pub(crate) const MOST_POINTS: usize = 0x7ffe;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Branch {
+    pub(crate) cut: f32,
+    pub(crate) dimension: u16,
+    pub(crate) children: [Node; 2],
+    pub(crate) parent: Node,
+    extent: Extent,
+}
+
+impl Branch {
+    /// Leads every point back to itself.
+    pub(crate) const IDLE: Branch = Branch { cut: 0.0, dimension: 0, children: [0; 2], parent: NONE, extent: BOXLESS };
+
+    /// A branch whose children are not yet known.
+    pub(crate) fn new(cut: f32, dimension: u16, parent: Node) -> Self {
+        Branch { cut, dimension, children: [NONE; 2], parent, extent: BOXLESS }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaf {
+    /// Where its point begins in the store.
+    pub(crate) start: u32,
+    pub(crate) parent: Node,
+    /// How often the point stands in the sample; 0 in a free place.
+    pub(crate) mass: u16,
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     width: usize,
-    root: Node,
-    links: Vec<Links>,
-    /// For each node `width` low corners, then `width` high corners.
+    /// Leaves below a branch from which on it keeps its box.
+    small: u16,
+    pub(crate) root: Node,
+    pub(crate) branches: Vec<Branch>,
+    pub(crate) leaves: Vec<Leaf>,
+    /// In each place `width` low corners, `width` high corners and the sum of the sides.
     boxes: Vec<f32>,
-    free: Vec<Node>,
-    random: Random,
+    /// First of the free places, which name the next by their parent.
+    free_branch: Node,
+    free_leaf: Node,
+    free_boxes: Vec<u16>,
+    pub(crate) sampler: Sampler,
+    /// What a score in this tree is multiplied by: log2(points kept + 1).
+    pub(crate) scale: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Links {
-    parent: Node,
-    /// Both `NONE` in a leaf.
-    left: Node,
-    right: Node,
-    /// Points below; in a leaf, how often its point stands in the sample.
-    mass: u32,
-    cut: Cut,
+/// A branch or leaf as [`Tree::climb`] comes by it.
+pub(crate) struct Visit<'a> {
+    pub(crate) node: Node,
+    pub(crate) low: &'a [f32],
+    pub(crate) high: &'a [f32],
+    /// Sum of the box's sides.
+    pub(crate) extent: f32,
+    /// How far the point lies outside the box; never 0.
+    pub(crate) beyond: f32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Cut {
-    dimension: u32,
-    value: f32,
+impl<'a> Visit<'a> {
+    #[inline(always)]
+    pub(crate) fn of(node: Node, low: &'a [f32], high: &'a [f32], point: &[f32]) -> Self {
+        let width = low.len();
+        Visit { node, low, high, extent: extent(low, high, width), beyond: beyond(low, high, point, width) }
+    }
+}
+
+/// Where the cuts lead a point: a leaf's place without [`LEAF`], and how deep it stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) leaf: u16,
+    pub(crate) depth: u16,
+}
+
+/// A cut that sets a point apart from a node.
+struct Separation {
+    node: Node,
+    dimension: u16,
+    cut: f32,
+    /// Which child the point becomes: 0 on the left, 1 on the right.
+    side: usize,
 }
 
 impl Tree {
-    pub(crate) fn new(width: usize, seed: u64) -> Self {
-        let (links, boxes, free) = (Vec::new(), Vec::new(), Vec::new());
-        Tree { width, root: NONE, links, boxes, free, random: Random::new(seed) }
-    }
-
-    /// Points in the tree, repeats counted.
-    pub(crate) fn mass(&self) -> u32 {
-        if self.root == NONE { 0 } else { self.at(self.root).mass }
-    }
-
-    /// Score of `point`, as the AWS library defines it: from the leaf that the cuts lead to up to the root, the score
-    /// of standing apart at a node, weighed by the chance that a cut of that node's box would set the point apart.
-    /// The tree must not be empty.
-    pub(crate) fn score(&self, point: &[f32]) -> f64 {
-        let (mut node, mut depth) = (self.root, 0u32);
-        while !self.is_leaf(node) {
-            node = self.side_of(node, point);
-            depth += 1;
-        }
-        let (tree_mass, leaf_mass) = (f64::from(self.mass()), f64::from(self.at(node).mass));
-        let seen = self.low(node) == point;
-        let mut score = if seen {
-            // A point that fills much of the sample is usual however shallow it stands: at most halved.
-            (1.0 - leaf_mass / (2.0 * tree_mass)) / (f64::from(depth) + log2(leaf_mass + 1.0))
-        } else {
-            apart_at(depth)
-        };
-        while self.at(node).parent != NONE && !seen {
-            node = self.at(node).parent;
-            depth -= 1;
-            let chance = self.chance_apart(node, point);
-            // Inside this box is inside all boxes above.
-            if chance == 0.0 {
-                break;
-            }
-            score = (1.0 - chance) * score + chance * apart_at(depth);
-        }
-        score * log2(tree_mass + 1.0)
-    }
-
-    /// Adds `point` and returns its leaf (Guha et al., algorithm 2): going down, at every node a cut of the box that
-    /// holds node and point; the first that parts them becomes their parent.
-    pub(crate) fn insert(&mut self, point: &[f32]) -> Node {
-        if self.root == NONE {
-            self.root = self.new_leaf(point, NONE);
-            return self.root;
-        }
-        let mut node = self.root;
-        loop {
-            if self.is_leaf(node) && self.low(node) == point {
-                self.add_above(node, point);
-                return node;
-            }
-            let cut = self.random_cut(node, point);
-            let (dimension, value) = (cut.dimension as usize, cut.value);
-            if point[dimension] <= value && value < self.low(node)[dimension] {
-                let leaf = self.new_leaf(point, NONE);
-                return self.join(node, leaf, (leaf, node), cut);
-            }
-            if self.high(node)[dimension] <= value && value < point[dimension] {
-                let leaf = self.new_leaf(point, NONE);
-                return self.join(node, leaf, (node, leaf), cut);
-            }
-            // A leaf never comes here: each cut of the box of two points parts them.
-            node = self.side_of(node, point);
+    /// An empty tree for up to `capacity` points.
+    pub(crate) fn new(width: usize, capacity: usize) -> Self {
+        let small = small(width);
+        let boxes = capacity * 2 / small as usize + 4;
+        let free = |place: usize| if place + 1 < capacity { place as Node + 1 } else { NONE };
+        Tree {
+            width,
+            small,
+            root: NONE,
+            branches: (0..capacity)
+                .map(|place| Branch {
+                    cut: 0.0,
+                    dimension: 0,
+                    children: [NONE; 2],
+                    parent: free(place),
+                    extent: BOXLESS,
+                })
+                .collect(),
+            leaves: (0..capacity).map(|place| Leaf { start: 0, parent: free(place), mass: 0 }).collect(),
+            boxes: vec![0.0; boxes * (2 * width + 1)],
+            free_branch: 0,
+            free_leaf: 0,
+            free_boxes: (0..boxes as u16).rev().collect(),
+            sampler: Sampler::new(capacity),
+            scale: 0.0,
         }
     }
 
-    /// Takes one point of `leaf` away; the last one takes the leaf and its parent with it.
-    pub(crate) fn remove(&mut self, leaf: Node) {
-        let Links { parent, mass, .. } = self.at(leaf);
-        if mass > 1 {
-            let mut node = leaf;
-            while node != NONE {
-                self.links[node as usize].mass -= 1;
-                node = self.at(node).parent;
-            }
-            return;
+    /// The leaf the cuts lead `point` to, from `node` on.
+    pub(crate) fn descend(&self, mut node: Node, point: &[f32]) -> Option<u16> {
+        while node & LEAF == 0 && node != NONE {
+            node = self.next(node, point);
         }
-        self.free.push(leaf);
+        (node != NONE).then_some(node & !LEAF)
+    }
+
+    /// The child of `branch` to which its cut sends `point`.
+    #[inline(always)]
+    pub(crate) fn next(&self, branch: Node, point: &[f32]) -> Node {
+        let branch = &self.branches[branch as usize];
+        branch.children[usize::from(point[branch.dimension as usize] > branch.cut)]
+    }
+
+    /// Visits the leaf to which `point` leads and the branches above it, as long as the point lies outside their boxes;
+    /// inside one it is inside all above. Whether the leaf holds this very point: then nothing is visited.
+    ///
+    /// `hull` has room for two corners. A NaN in `point` is nowhere outside.
+    #[inline(always)]
+    pub(crate) fn climb<const W: usize>(
+        &self,
+        leaf: u16,
+        point: &[f32],
+        numbers: &[f32],
+        hull: &mut [f32],
+        mut visit: impl FnMut(Visit),
+    ) -> bool {
+        let width = self.width::<W>();
+        let (low, high) = hull[..2 * width].split_at_mut(width);
+        let Leaf { start, mut parent, .. } = self.leaves[leaf as usize];
+        let held = &numbers[start as usize..start as usize + width];
+        let apart = beyond(held, held, point, width);
+        if apart == 0.0 {
+            return true;
+        }
+        let mut node = leaf | LEAF;
+        visit(Visit { node, low: held, high: held, extent: 0.0, beyond: apart });
+        // Whether `low` and `high` are the box of `node`; kept up only as far as there are no boxes.
+        let mut current = true;
+        low.copy_from_slice(held);
+        high.copy_from_slice(held);
+        while parent != NONE {
+            let branch = &self.branches[parent as usize];
+            if let Some(kept) = self.kept_box::<W>(parent) {
+                let (kept_low, kept_high) = (&kept[..width], &kept[width..2 * width]);
+                let beyond = beyond(kept_low, kept_high, point, width);
+                if beyond == 0.0 {
+                    return false;
+                }
+                visit(Visit { node: parent, low: kept_low, high: kept_high, extent: kept[2 * width], beyond });
+                current = false;
+            } else {
+                if !current {
+                    start_hull(low, high);
+                    self.cover::<W>(node, numbers, low, high);
+                    current = true;
+                }
+                self.cover::<W>(self.sibling(node, parent), numbers, low, high);
+                let beyond = beyond(low, high, point, width);
+                if beyond == 0.0 {
+                    return false;
+                }
+                visit(Visit { node: parent, low, high, extent: extent(low, high, width), beyond });
+            }
+            node = parent;
+            parent = branch.parent;
+        }
+        false
+    }
+
+    /// Takes one point of `leaf` away; the last one takes the leaf and its parent with it. Then the node that has come
+    /// to stand in the parent's place is returned, or [`NONE`] for the last leaf.
+    pub(crate) fn remove<const W: usize>(&mut self, leaf: u16, numbers: &[f32], hull: &mut [f32]) -> Option<Node> {
+        let place = &mut self.leaves[leaf as usize];
+        place.mass -= 1;
+        if place.mass > 0 {
+            return None;
+        }
+        let (start, parent) = (place.start as usize, place.parent);
+        place.parent = self.free_leaf;
+        self.free_leaf = leaf;
         if parent == NONE {
             self.root = NONE;
-            return;
+            return Some(NONE);
         }
-        let Links { left, right, parent: above, .. } = self.at(parent);
-        let sibling = if left == leaf { right } else { left };
-        self.free.push(parent);
+        let above = self.branches[parent as usize].parent;
+        let sibling = self.sibling(leaf | LEAF, parent);
+        self.free_branch(parent);
         self.replace_child(above, parent, sibling);
-        let mut node = above;
-        while node != NONE {
-            self.links[node as usize].mass -= 1;
-            self.fit_box(node);
-            node = self.at(node).parent;
+        self.shrink::<W>(above, &numbers[start..start + self.width::<W>()], numbers, hull);
+        Some(sibling)
+    }
+
+    /// Adds `point`, which begins at `start` in the store and which the cuts lead to `leaf`. Its leaf, and whether that is
+    /// a new one, which holds `start`.
+    ///
+    /// This is algorithm 2 of Guha et al. from below: going down, at every node a cut of the box around node and point
+    /// is drawn, and the first that sets the point apart becomes their parent. The draws at different nodes do not
+    /// depend on one another, so that they may be made going up, where the last one to set apart wins; and
+    /// none will once the point is inside a box.
+    pub(crate) fn insert<const W: usize>(
+        &mut self,
+        leaf: u16,
+        start: u32,
+        numbers: &[f32],
+        hull: &mut [f32],
+        random: &mut Random,
+    ) -> (u16, bool) {
+        let point = &numbers[start as usize..start as usize + self.width::<W>()];
+        if self.root == NONE {
+            let leaf = self.new_leaf(start, NONE);
+            self.root = leaf | LEAF;
+            return (leaf, true);
         }
-    }
-
-    /// Low corner of a node's box; of a leaf, its point.
-    pub(crate) fn low(&self, node: Node) -> &[f32] {
-        let start = node as usize * 2 * self.width;
-        &self.boxes[start..start + self.width]
-    }
-
-    fn high(&self, node: Node) -> &[f32] {
-        let start = (node as usize * 2 + 1) * self.width;
-        &self.boxes[start..start + self.width]
-    }
-
-    fn at(&self, node: Node) -> Links {
-        self.links[node as usize]
-    }
-
-    fn is_leaf(&self, node: Node) -> bool {
-        self.at(node).left == NONE
-    }
-
-    /// The child on whose side of the cut `point` lies.
-    fn side_of(&self, branch: Node, point: &[f32]) -> Node {
-        let Links { left, right, cut, .. } = self.at(branch);
-        if point[cut.dimension as usize] <= cut.value { left } else { right }
-    }
-
-    /// Chance that a random cut of the box around `node` and `point` sets the point apart from the node.
-    fn chance_apart(&self, node: Node, point: &[f32]) -> f64 {
-        let (mut extent, mut beyond) = (0.0f64, 0.0f64);
-        for ((&low, &high), &value) in self.low(node).iter().zip(self.high(node)).zip(point) {
-            let (low, high, value) = (f64::from(low), f64::from(high), f64::from(value));
-            extent += high - low;
-            beyond += (low - value).max(0.0) + (value - high).max(0.0);
-        }
-        if beyond == 0.0 { 0.0 } else { beyond / (extent + beyond) }
-    }
-
-    /// A random cut of the box around `node` and `point`: a dimension by its extent, then a value from its low end up
-    /// to, but without, its high end. The box must have an extent.
-    fn random_cut(&mut self, node: Node, point: &[f32]) -> Cut {
-        let span = |tree: &Tree, i: usize| (tree.low(node)[i].min(point[i]), tree.high(node)[i].max(point[i]));
-        let extent = |(low, high): (f32, f32)| f64::from(high) - f64::from(low);
-        let total: f64 = (0..self.width).map(|i| extent(span(self, i))).sum();
-        let mut rest = self.random.unit() * total;
-        // Rounding may leave a rest behind the last dimension: then the last one that has an extent is cut at its low end.
-        let mut cut = Cut { dimension: 0, value: 0.0 };
-        for i in 0..self.width {
-            let (low, high) = span(self, i);
-            let length = extent((low, high));
-            if length == 0.0 {
-                continue;
+        let mut separation = None;
+        let known = self.climb::<W>(leaf, point, numbers, hull, |visit| {
+            let draw = random.unit() * (f64::from(visit.extent) + f64::from(visit.beyond));
+            if draw < f64::from(visit.beyond) || visit.node & LEAF != 0 {
+                separation = Some(separate(&visit, point, draw));
             }
-            let value = (f64::from(low) + rest) as f32;
-            cut = Cut { dimension: i as u32, value: if value < high { value.max(low) } else { low } };
-            if rest < length {
-                break;
+        });
+        match separation {
+            Some(separation) if !known => (self.join::<W>(separation, start, numbers, hull), true),
+            _ => {
+                self.leaves[leaf as usize].mass += 1;
+                (leaf, false)
             }
-            rest -= length;
         }
-        cut
     }
 
-    /// Puts a branch where `node` stands, over `node` and the new `leaf`, and returns the leaf.
-    fn join(&mut self, node: Node, leaf: Node, (left, right): (Node, Node), cut: Cut) -> Node {
-        let parent = self.at(node).parent;
-        let mass = self.at(node).mass;
-        let branch = self.new_node(Links { parent, left, right, mass, cut });
+    /// Says that the places from these on are free, in a tree that was filled in order.
+    pub(crate) fn free_from(&mut self, branch: usize, leaf: usize) {
+        let or_none = |place: usize| if place < self.leaves.len() { place as Node } else { NONE };
+        (self.free_branch, self.free_leaf) = (or_none(branch), or_none(leaf));
+    }
+
+    /// Heap memory in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.branches.capacity() * size_of::<Branch>()
+            + self.leaves.capacity() * size_of::<Leaf>()
+            + self.boxes.capacity() * 4
+            + 2 * self.free_boxes.capacity()
+            + 2 * (self.sampler.keys.capacity() + self.sampler.leaves.capacity())
+    }
+
+    /// Numbers in a point: `W`, by which the compiler lays out the arithmetic, or any if `W` is 0.
+    #[inline(always)]
+    fn width<const W: usize>(&self) -> usize {
+        if W == 0 { self.width } else { W }
+    }
+
+    /// Puts a branch where the separated node stands, over it and a new leaf with the point at `start`. The new leaf.
+    fn join<const W: usize>(&mut self, separation: Separation, start: u32, numbers: &[f32], hull: &mut [f32]) -> u16 {
+        let Separation { node, dimension, cut, side } = separation;
+        let parent = self.parent(node);
+        let branch = self.free_branch;
+        self.free_branch = self.branches[branch as usize].parent;
+        let leaf = self.new_leaf(start, branch);
+        let mut children = [node; 2];
+        children[side] = leaf | LEAF;
+        self.branches[branch as usize] = Branch { cut, dimension, children, parent, extent: COUNTED | 1 };
         self.replace_child(parent, node, branch);
-        self.links[node as usize].parent = branch;
-        self.links[leaf as usize].parent = branch;
-        self.fit_box(branch);
-        let point: Vec<f32> = self.low(leaf).to_vec();
-        self.add_above(branch, &point);
+        self.set_parent(node, branch);
+        self.grow::<W>(branch, &numbers[start as usize..start as usize + self.width::<W>()], numbers, hull);
         leaf
     }
 
-    /// Counts `point` in `node` and all above, and widens their boxes around it.
-    fn add_above(&mut self, mut node: Node, point: &[f32]) {
-        while node != NONE {
-            self.links[node as usize].mass += 1;
-            let start = node as usize * 2 * self.width;
-            let (low, high) = self.boxes[start..start + 2 * self.width].split_at_mut(self.width);
-            for ((low, high), &value) in low.iter_mut().zip(high).zip(point) {
-                *low = low.min(value);
-                *high = high.max(value);
-            }
-            node = self.at(node).parent;
-        }
+    fn free_branch(&mut self, branch: Node) {
+        self.free_box(branch);
+        self.branches[branch as usize].parent = self.free_branch;
+        self.free_branch = branch;
     }
 
-    /// Sets a branch's box to the hull of its children's.
-    fn fit_box(&mut self, branch: Node) {
-        let Links { left, right, .. } = self.at(branch);
-        let start = branch as usize * 2 * self.width;
-        for i in 0..self.width {
-            self.boxes[start + i] = self.low(left)[i].min(self.low(right)[i]);
-            self.boxes[start + self.width + i] = self.high(left)[i].max(self.high(right)[i]);
+    fn new_leaf(&mut self, start: u32, parent: Node) -> u16 {
+        let leaf = self.free_leaf;
+        self.free_leaf = self.leaves[leaf as usize].parent;
+        self.leaves[leaf as usize] = Leaf { start, parent, mass: 1 };
+        leaf
+    }
+
+    /// The other child of `parent`.
+    #[inline(always)]
+    pub(crate) fn sibling(&self, node: Node, parent: Node) -> Node {
+        let [left, right] = self.branches[parent as usize].children;
+        // In place of a choice that no processor can foresee.
+        left ^ right ^ node
+    }
+
+    pub(crate) fn parent(&self, node: Node) -> Node {
+        if node & LEAF != 0 { self.leaves[(node & !LEAF) as usize].parent } else { self.branches[node as usize].parent }
+    }
+
+    fn set_parent(&mut self, node: Node, parent: Node) {
+        if node & LEAF != 0 {
+            self.leaves[(node & !LEAF) as usize].parent = parent;
+        } else {
+            self.branches[node as usize].parent = parent;
         }
     }
 
     /// Hangs `new` where `old` hangs below `parent`.
     fn replace_child(&mut self, parent: Node, old: Node, new: Node) {
-        self.links[new as usize].parent = parent;
+        self.set_parent(new, parent);
         if parent == NONE {
             self.root = new;
             return;
         }
-        let links = &mut self.links[parent as usize];
-        if links.left == old {
-            links.left = new;
-        } else {
-            links.right = new;
-        }
-    }
-
-    fn new_leaf(&mut self, point: &[f32], parent: Node) -> Node {
-        let cut = Cut { dimension: 0, value: 0.0 };
-        let leaf = self.new_node(Links { parent, left: NONE, right: NONE, mass: 1, cut });
-        let start = leaf as usize * 2 * self.width;
-        self.boxes[start..start + self.width].copy_from_slice(point);
-        self.boxes[start + self.width..start + 2 * self.width].copy_from_slice(point);
-        leaf
-    }
-
-    /// A node in a free place, or a new one; its box is not yet set.
-    fn new_node(&mut self, links: Links) -> Node {
-        if let Some(node) = self.free.pop() {
-            self.links[node as usize] = links;
-            return node;
-        }
-        self.links.push(links);
-        self.boxes.resize(self.links.len() * 2 * self.width, 0.0);
-        (self.links.len() - 1) as Node
+        let children = &mut self.branches[parent as usize].children;
+        children[usize::from(children[0] != old)] = new;
     }
 }
 
-/// Score of standing apart at `depth`.
-fn apart_at(depth: u32) -> f64 {
-    1.0 / (f64::from(depth) + 1.0)
+/// The cut that `draw`, uniform below `visit.beyond`, picks among those that set the point apart.
+fn separate(visit: &Visit, point: &[f32], draw: f64) -> Separation {
+    let mut rest = draw;
+    let mut separation = Separation { node: visit.node, dimension: 0, cut: 0.0, side: 0 };
+    for (i, ((&low, &high), &value)) in visit.low.iter().zip(visit.high).zip(point).enumerate() {
+        let length = outside(low, high, value);
+        if length == 0.0 {
+            continue;
+        }
+        // The cut lies from one end up to, but without, the other, whatever was rounded.
+        let (from, to, side) = if value < low { (value, low, 0) } else { (high, value, 1) };
+        let cut = (f64::from(from) + rest) as f32;
+        let cut = if cut < to { cut } else { from };
+        separation = Separation { node: visit.node, dimension: i as u16, cut, side };
+        if rest < f64::from(length) {
+            break;
+        }
+        rest -= f64::from(length);
+    }
+    separation
 }
 
 #[cfg(test)]

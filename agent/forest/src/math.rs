@@ -1,4 +1,4 @@
-//! Logarithms. `core` has none, and those of `std` differ in the last bits from platform to platform.
+//! Logarithms and powers. `core` has none, and those of `std` differ in the last bits from platform to platform.
 
 use core::f64::consts::{LN_2, SQRT_2};
 
@@ -24,10 +24,15 @@ pub(crate) fn log2(x: f64) -> f64 {
     ln(x) / LN_2
 }
 
+/// `e^x` for x from 0 to 1.
+pub(crate) fn exp(x: f64) -> f64 {
+    (1..20).rev().fold(1.0, |sum, k| 1.0 + sum * x / f64::from(k))
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
-    use super::{ln, log2};
+    use super::{exp, ln, log2};
     use proptest::prelude::*;
 
     proptest! {
@@ -40,6 +45,13 @@ mod tests {
         #[test]
         fn stays_exact_near_one(x in 0.9f64..1.1) {
             prop_assert!((ln(x) - x.ln()).abs() <= 2.0 * f64::EPSILON * x.ln().abs());
+        }
+    }
+
+    #[test]
+    fn powers_of_e() {
+        for x in [0.0f64, 1e-9, 0.1 / 256.0, 0.5, 1.0] {
+            assert!((exp(x) - x.exp()).abs() <= 4.0 * f64::EPSILON * x.exp());
         }
     }
 

@@ -1,0 +1,219 @@
+//! The inputs that some point still needs, each kept once.
+//!
+//! A point is `shingle` successive inputs, so that neighbouring points overlap, and all trees share them. The inputs
+//! stand one after the other in the order of the stream, and a point is a place in that row. What no leaf holds any
+//! longer is squeezed out when the row is full; points keep their order then, and overlap as before.
+
+use alloc::vec::Vec;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    dimensions: usize,
+    shingle: usize,
+    numbers: Vec<f32>,
+    /// For each input, in how many trees a leaf holds the point that starts with it.
+    holders: Vec<u16>,
+    /// Inputs there is room for.
+    capacity: usize,
+    /// How many of the last inputs follow one another in the stream; counted up to `shingle`.
+    run: usize,
+}
+
+/// Which inputs of a store some point still needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Needed {
+    /// For every 64 inputs, which of them, and how many before them.
+    words: Vec<(u64, u32)>,
+    /// How many in all.
+    pub(crate) count: usize,
+}
+
+impl Needed {
+    pub(crate) fn with_capacity(inputs: usize) -> Self {
+        Needed { words: Vec::with_capacity(inputs.div_ceil(64)), count: 0 }
+    }
+
+    pub(crate) fn contains(&self, input: usize) -> bool {
+        self.words[input / 64].0 >> (input % 64) & 1 == 1
+    }
+
+    /// How many stand before this one.
+    pub(crate) fn rank(&self, input: usize) -> u32 {
+        let (bits, before) = self.words[input / 64];
+        before + (bits & ((1 << (input % 64)) - 1)).count_ones()
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.capacity() * size_of::<(u64, u32)>()
+    }
+}
+
+impl Store {
+    pub(crate) fn new(dimensions: usize, shingle: usize, capacity: usize) -> Self {
+        let capacity = capacity.max(4 * shingle);
+        Store {
+            dimensions,
+            shingle,
+            numbers: Vec::with_capacity(capacity * dimensions),
+            holders: Vec::with_capacity(capacity),
+            capacity,
+            run: 0,
+        }
+    }
+
+    /// All inputs; the point at `start` is the `shingle * dimensions` numbers from there.
+    pub(crate) fn numbers(&self) -> &[f32] {
+        &self.numbers
+    }
+
+    /// What stood last in a dimension of the input.
+    pub(crate) fn last(&self, dimension: usize) -> Option<f32> {
+        self.numbers.rchunks(self.dimensions).next().map(|input| input[dimension])
+    }
+
+    /// The last inputs of the stream without interruption, at most a shingle of them, oldest first.
+    pub(crate) fn recent(&self) -> &[f32] {
+        &self.numbers[self.numbers.len() - self.run * self.dimensions..]
+    }
+
+    /// Forgets that the next input follows the last.
+    pub(crate) fn interrupt(&mut self) {
+        self.run = 0;
+    }
+
+    /// Adds an input, for which there must be room. Where the point begins that it completes, if it completes one.
+    pub(crate) fn push(&mut self, input: &[f32]) -> Option<u32> {
+        self.numbers.extend_from_slice(input);
+        self.holders.push(0);
+        self.run = (self.run + 1).min(self.shingle);
+        (self.run == self.shingle).then(|| (self.numbers.len() - self.shingle * self.dimensions) as u32)
+    }
+
+    /// One more leaf, or one fewer, holds the point at `start`.
+    pub(crate) fn hold(&mut self, start: u32) {
+        self.holders[start as usize / self.dimensions] += 1;
+    }
+
+    pub(crate) fn release(&mut self, start: u32) {
+        self.holders[start as usize / self.dimensions] -= 1;
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.holders.len() == self.capacity
+    }
+
+    /// Makes room in an empty store for this many inputs and as many again as are usually free.
+    pub(crate) fn reserve(&mut self, inputs: usize) {
+        let needed = inputs + inputs / 4;
+        if needed > self.capacity {
+            self.capacity = needed;
+            self.numbers.reserve_exact(needed * self.dimensions);
+            self.holders.reserve_exact(needed);
+        }
+    }
+
+    /// Says how many of the last inputs follow one another.
+    pub(crate) fn set_run(&mut self, run: usize) {
+        self.run = run;
+    }
+
+    /// How many of the last inputs follow one another in the stream; at most a shingle.
+    pub(crate) fn run(&self) -> usize {
+        self.run
+    }
+
+    /// Finds what is still needed: the points that are held, and the last inputs.
+    pub(crate) fn find_needed(&self, needed: &mut Needed) {
+        needed.words.clear();
+        needed.count = 0;
+        // The very last input may be asked for even behind an interruption.
+        let recent = self.holders.len().saturating_sub(self.run.max(1));
+        // Inputs from here on that belong to a point that is held.
+        let mut held = 0;
+        for (word, holders) in self.holders.chunks(64).enumerate() {
+            let mut bits = 0u64;
+            for (bit, &holders) in holders.iter().enumerate() {
+                if holders > 0 {
+                    held = self.shingle;
+                }
+                if held > 0 || word * 64 + bit >= recent {
+                    bits |= 1 << bit;
+                }
+                held = held.saturating_sub(1);
+            }
+            needed.words.push((bits, needed.count as u32));
+            needed.count += bits.count_ones() as usize;
+        }
+    }
+
+    /// Leaves out what is not needed. The caller moves the leaves' starts, by [`Store::moved`].
+    pub(crate) fn squeeze(&mut self, needed: &Needed) {
+        let mut to = 0;
+        for from in (0..self.holders.len()).filter(|&input| needed.contains(input)) {
+            let numbers = from * self.dimensions..(from + 1) * self.dimensions;
+            self.numbers.copy_within(numbers, to * self.dimensions);
+            self.holders[to] = self.holders[from];
+            to += 1;
+        }
+        self.numbers.truncate(to * self.dimensions);
+        self.holders.truncate(to);
+        // Squeezing costs a pass over everything: an eighth free makes that rare enough.
+        if to > self.capacity - self.capacity / 8 {
+            self.capacity += self.capacity / 4;
+            self.numbers.reserve_exact(self.capacity * self.dimensions - self.numbers.len());
+            self.holders.reserve_exact(self.capacity - to);
+        }
+    }
+
+    /// Where the point at `start` begins after squeezing.
+    pub(crate) fn moved(&self, start: u32, needed: &Needed) -> u32 {
+        needed.rank(start as usize / self.dimensions) * self.dimensions as u32
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn bytes(&self) -> usize {
+        self.numbers.capacity() * size_of::<f32>() + self.holders.capacity() * size_of::<u16>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn squeezing_keeps_every_point_that_is_held_and_the_last_inputs(
+            holds in prop::collection::vec(prop::bool::weighted(0.1), 20..200),
+            interrupted in 0usize..20,
+        ) {
+            let mut store = Store::new(2, 3, 10);
+            let mut held = Vec::new();
+            let mut needed = Needed::default();
+            for (at, &hold) in holds.iter().enumerate() {
+                if at == interrupted {
+                    store.interrupt();
+                }
+                if store.is_full() {
+                    store.find_needed(&mut needed);
+                    for (start, _) in &mut held {
+                        *start = store.moved(*start, &needed);
+                    }
+                    let recent = store.recent().to_vec();
+                    store.squeeze(&needed);
+                    prop_assert_eq!(store.recent(), &recent[..]);
+                    prop_assert!(!store.is_full());
+                }
+                if let Some(start) = store.push(&[at as f32, -(at as f32)]).filter(|_| hold) {
+                    store.hold(start);
+                    held.push((start, at));
+                }
+                for &(start, last) in &held {
+                    let firsts = [0, 2, 4].map(|i| store.numbers()[start as usize + i]);
+                    prop_assert_eq!(firsts, [last as f32 - 2.0, last as f32 - 1.0, last as f32]);
+                }
+            }
+        }
+    }
+}
