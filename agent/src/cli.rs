@@ -55,6 +55,41 @@ enum Command {
         /// Name of a profile.
         name: Option<String>,
     },
+    /// Judge history: what would the agent have said of these readings?
+    ///
+    /// Reads a table with a header `timestamp,value[,value2..]`, each column but `timestamp` and `label` a channel, and runs
+    /// it through the judge that runs live. Times are ISO 8601 (UTC unless they say otherwise), or seconds or milliseconds
+    /// since 1970. An empty cell is a reading that failed; so is nan.
+    ///
+    /// Writes a table `timestamp,score,alert` with a row for each row of the input: `score` is the greatest score of the
+    /// row's channels, `alert` is 1 where an alert opened, else 0. Prints the alerts and how many a month they are.
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+struct Replay {
+    /// The table to replay.
+    #[arg(value_name = "IN.csv", required_unless_present = "dir", conflicts_with = "dir")]
+    input: Option<PathBuf>,
+    /// Replay every *.csv below this folder, on all cores. Ends with status 1 when one of them failed.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Where the output goes; with --dir a folder, in which the files get the same relative paths.
+    #[arg(long, short, value_name = "OUT.csv")]
+    out: PathBuf,
+    /// The configuration file that says what the columns are (a device's channels of the same names) and how they are
+    /// judged. Without it each column is a quantity of which nothing is known.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// With --config: which device the columns are, when several fit.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    device: Option<String>,
+    /// Draw signal, score and alerts into this SVG file.
+    #[arg(long, value_name = "OUT.svg", conflicts_with = "dir")]
+    plot: Option<PathBuf>,
+    /// Print the figures alone: no alerts, and no progress.
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +193,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         },
         Command::Profiles { name } => profiles(name.as_deref()),
+        Command::Replay(wanted) => replay(wanted),
     }
 }
 
@@ -238,6 +274,21 @@ fn no_profile(name: &str) -> anyhow::Error {
     let refused = probe::config_of(&format!("[[device]]\nprofile = {name:?}\n")).err();
     let message = refused.and_then(|error| error.problems.into_iter().next()).map(|problem| problem.message);
     anyhow::anyhow!(message.unwrap_or_else(|| format!("there is no profile {name:?}")))
+}
+
+fn replay(wanted: Replay) -> anyhow::Result<ExitCode> {
+    let config = wanted.config.as_deref().map(read).transpose()?;
+    let options = io::replay::Options { config, device: wanted.device, quiet: wanted.quiet };
+    let mut out = std::io::stdout().lock();
+    let well = match (&wanted.input, &wanted.dir) {
+        (Some(input), _) => {
+            io::replay::file(input, &wanted.out, wanted.plot.as_deref(), &options, &mut out)?;
+            true
+        }
+        (None, Some(dir)) => io::replay::tree(dir, &wanted.out, &options, &mut out)?,
+        (None, None) => anyhow::bail!("what is to be replayed? `replay IN.csv` or `replay --dir FOLDER`"),
+    };
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn run_agent(config: Config) -> anyhow::Result<ExitCode> {

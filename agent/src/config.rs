@@ -116,6 +116,8 @@ pub struct Spool {
     pub commit_every_ms: u64,
     /// Most bytes on disk; when they are used up, the oldest readings go (invariant A4).
     pub max_bytes: u64,
+    /// Time between two checkpoints of what a device's judge has learned, s; 0: never, and an earlier one is not read.
+    pub checkpoint_every_s: u64,
 }
 
 /// A lamp or horn that is on while an alert is open.

@@ -1,9 +1,9 @@
 //! What WATCH hands to FORWARD, through a bounded queue.
 //!
-//! When the queue is full, a row is dropped and counted, and an alert waits in WATCH's shell: nothing in WATCH waits
-//! for a disk (A7).
+//! When the queue is full, a row (or the statistics of a window) is dropped and counted, and an alert waits in WATCH's
+//! shell: nothing in WATCH waits for a disk (A7).
 
-use windward_protocol::{Alert, DeviceHealth, Row};
+use windward_protocol::{Alert, DeviceHealth, Row, Stats};
 
 /// One thing handed over.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub enum Handover {
     },
     /// A step of an alert.
     Alert(Alert),
+    /// Statistics of a device's channels.
+    Stats(Vec<Stats>),
     /// How all devices stand; sent every now and then for the health record.
     Devices {
         /// One for each device.

@@ -12,5 +12,6 @@ pub mod handover;
 #[cfg(feature = "shell")]
 pub mod io;
 pub mod probe;
+pub mod replay;
 pub mod time;
 pub mod watch;

@@ -66,6 +66,7 @@ fn the_example_in_deploy_is_valid_and_means_what_it_says() {
     assert_eq!((&config.mqtt.tls, &config.mqtt.login), (&None, &None));
     assert_eq!(config.mqtt.ack, AckMode::Sink);
     assert_eq!((config.spool.commit_every_ms, config.spool.max_bytes), (1000, 1 << 30));
+    assert_eq!(config.spool.checkpoint_every_s, 900);
     assert_eq!(config.beacon.map(|beacon| beacon.output), Some(BeaconOutput::Coil { slave: 1, coil: 0 }));
     let [anemometer, controller, ultrasonic, analog, cup] = &config.devices[..] else { panic!("five devices") };
     assert!(matches!(
@@ -160,6 +161,22 @@ fn one_port_has_one_setting() {
         ),
         "{other:#?}"
     );
+}
+
+#[test]
+fn thinning_that_leaves_nothing_out_is_refused() {
+    let thinned = |keys: &str| GOOD.replace("location = \"Mast 1\"", &format!("location = \"Mast 1\"\n{keys}"));
+    let config = Config::from_toml(&thinned("forward_every_s = 10"), "agent.toml").unwrap();
+    assert_eq!(config.devices[0].forward_every_s, Some(10));
+    assert_eq!(Config::from_toml(GOOD, "agent.toml").unwrap().devices[0].forward_every_s, None, "all is forwarded");
+    for (keys, expected) in [
+        ("forward_every_s = 3601", "forward_every_s = 3601 is out of bounds: 1 to 3600"),
+        ("forward_every_s = 0", "forward_every_s = 0 is out of bounds: 1 to 3600"),
+        ("interval_ms = 2000\nforward_every_s = 2", "forward_every_s = 2 leaves nothing out: interval_ms is 2000"),
+    ] {
+        let told = refusals(&thinned(keys));
+        assert!(told.len() == 1 && told[0].ends_with(expected), "{told:#?}");
+    }
 }
 
 #[test]

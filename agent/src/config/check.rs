@@ -102,5 +102,10 @@ fn mqtt(raw: RawMqtt, faults: &mut Faults) -> Mqtt {
 fn spool(raw: &RawSpool, faults: &mut Faults) -> Spool {
     faults.within(&raw.commit_every_ms, "commit_every_ms", 100..=60_000);
     faults.within(&raw.max_mib, "max_mib", 8..=1_048_576);
-    Spool { commit_every_ms: *raw.commit_every_ms.get_ref(), max_bytes: raw.max_mib.get_ref().saturating_mul(MIB) }
+    faults.within(&raw.checkpoint_every_s, "checkpoint_every_s", 0..=86_400);
+    Spool {
+        commit_every_ms: *raw.commit_every_ms.get_ref(),
+        max_bytes: raw.max_mib.get_ref().saturating_mul(MIB),
+        checkpoint_every_s: *raw.checkpoint_every_s.get_ref(),
+    }
 }

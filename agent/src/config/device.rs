@@ -18,6 +18,8 @@ pub struct Device {
     pub bus: usize,
     /// Time between readings, ms. Of a device that speaks by itself: between its sentences.
     pub interval_ms: u32,
+    /// Of each channel one reading in so many seconds is forwarded, and all around an alert; `None`: all are.
+    pub forward_every_s: Option<u32>,
     /// How long to wait for an answer, ms. Of a device that speaks by itself: how long it may be silent before that is
     /// a fault.
     pub timeout_ms: u32,

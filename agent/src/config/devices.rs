@@ -15,6 +15,8 @@ use windward_protocol::{AgentId, BlockBuilder, MAX_CHANNELS, Row, Value};
 const MAX_DEVICES: usize = 32;
 /// Time between readings where nothing is said, ms.
 const USUAL_INTERVAL_MS: u32 = 1_000;
+/// Longest time between two readings that are forwarded, s.
+const MAX_FORWARD_EVERY_S: u32 = 3_600;
 /// Most retries of a request within its round.
 const MAX_RETRIES: u8 = 5;
 /// How long a device that speaks by itself may be silent when nothing is said, in its intervals, and at least ms.
@@ -198,6 +200,7 @@ fn device(
     if let Some(given) = raw.timeout_ms.as_ref().filter(|_| !heard && timeout_ms > interval_ms) {
         faults.add(given.span(), format!("timeout_ms = {timeout_ms} is longer than interval_ms = {interval_ms}"));
     }
+    let forward_every_s = forward_every_s(&raw, interval_ms, faults);
     let late_ms = faults.or(&raw.late_ms, "late_ms", 0..=60_000, timeout_ms.min(60_000));
     let retries = faults.or(&raw.retries, "retries", 0..=MAX_RETRIES, 0);
     let count = raw.channel.len();
@@ -215,6 +218,7 @@ fn device(
         profile: raw.profile.map(Spanned::into_inner),
         bus: index,
         interval_ms,
+        forward_every_s,
         timeout_ms,
         late_ms,
         retries,
@@ -222,6 +226,17 @@ fn device(
         channels,
         texts: channel::texts(raw.text, faults),
     })
+}
+
+fn forward_every_s(raw: &RawDevice, interval_ms: u32, faults: &mut Faults) -> Option<u32> {
+    let given = raw.forward_every_s.as_ref()?;
+    let every_s = *given.get_ref();
+    faults.within(given, "forward_every_s", 1..=MAX_FORWARD_EVERY_S);
+    if every_s > 0 && u64::from(every_s) * 1_000 <= u64::from(interval_ms) {
+        let message = format!("forward_every_s = {every_s} leaves nothing out: interval_ms is {interval_ms}");
+        faults.add(given.span(), message);
+    }
+    Some(every_s)
 }
 
 fn how(raw: &RawDevice, bus: &Bus, faults: &mut Faults) -> How {

@@ -58,11 +58,12 @@ pub(super) enum RawAck {
 pub(super) struct RawSpool {
     pub(super) commit_every_ms: Spanned<u64>,
     pub(super) max_mib: Spanned<u64>,
+    pub(super) checkpoint_every_s: Spanned<u64>,
 }
 
 impl Default for RawSpool {
     fn default() -> Self {
-        Self { commit_every_ms: unplaced(1000), max_mib: unplaced(1024) }
+        Self { commit_every_ms: unplaced(1000), max_mib: unplaced(1024), checkpoint_every_s: unplaced(900) }
     }
 }
 
@@ -122,6 +123,7 @@ pub(super) struct RawDevice {
     pub(super) gpio: Option<Spanned<RawGpio>>,
     pub(super) slave: Option<Spanned<u8>>,
     pub(super) interval_ms: Option<Spanned<u32>>,
+    pub(super) forward_every_s: Option<Spanned<u32>>,
     pub(super) timeout_ms: Option<Spanned<u32>>,
     pub(super) late_ms: Option<Spanned<u32>>,
     pub(super) gap_ms: Option<Spanned<u32>>,

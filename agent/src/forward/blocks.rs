@@ -6,6 +6,8 @@ use windward_protocol::{AgentId, Block, BlockBuilder, DeviceManifest, Row, Seq};
 struct Open {
     seq: Seq,
     synced: bool,
+    /// Time of the last row.
+    last_ms: i64,
     builder: BlockBuilder,
 }
 
@@ -22,8 +24,9 @@ impl OpenBlocks {
         Self { agent, devices: devices.to_vec(), open }
     }
 
-    /// Adds a row to its device's block. Gives the side file's bytes for it, and the block that had to be closed to
-    /// make room, if one had to. A new block takes its number from `next`.
+    /// Adds a row to its device's block. Gives the side file's bytes for it, and the block that had to be closed, if
+    /// one had to: to make room, or because time has gone back. Within a block it never does, so that the sink finds
+    /// rows by the time of the first. A new block takes its number from `next`.
     pub(super) fn add(
         &mut self,
         device: usize,
@@ -33,7 +36,9 @@ impl OpenBlocks {
     ) -> (Vec<u8>, Option<(Seq, Block)>) {
         let mut closed = None;
         if let Some(open) = &mut self.open[device] {
-            if open.synced == synced && open.builder.push(&row).is_ok() {
+            let rises = open.last_ms <= row.time_ms;
+            if open.synced == synced && rises && open.builder.push(&row).is_ok() {
+                open.last_ms = row.time_ms;
                 return (row_frame(open.seq, row), None);
             }
             closed = self.close(device);
@@ -52,7 +57,7 @@ impl OpenBlocks {
             channels: channels.clone(),
             synced,
         };
-        self.open[device] = Some(Open { seq, synced, builder });
+        self.open[device] = Some(Open { seq, synced, last_ms: row.time_ms, builder });
         let mut frames = opened.frame();
         frames.extend(row_frame(seq, row));
         (frames, closed)

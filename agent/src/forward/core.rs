@@ -1,27 +1,20 @@
-//! The core itself: its state, its inputs and timers, and the way of a row or an alert to the disk.
-//! The way from the disk to the sink is in `send`.
+//! The core itself: its state, its inputs and timers, and its commits. The way of a row or an alert to a commit is in
+//! `keep`, that from the disk to the sink in `send`.
 
 use super::blocks::OpenBlocks;
 use super::eras::Eras;
 use super::journal::{Found, LaneFound, Numbered};
 use super::lanes::LaneQueue;
 use super::send::FREE_EVERY_MS;
-use super::side::SideRecord;
 use super::uplink::{Due, Uplink};
-use super::{Counters, Input, Kept, Output, Settings};
+use super::{Counters, Input, Output, Settings};
 use crate::handover::Handover;
 use crate::time::{Mono, Stamp};
 use std::collections::VecDeque;
-use windward_protocol::{Alert, Block, DeviceHealth, Envelope, Epoch, Gap, GapReason, Lane, Record, Row, Seq};
+use windward_protocol::{Alert, DeviceHealth, Epoch, GapReason, Lane, Seq};
 
-/// Most bytes of closed blocks that wait for the disk. Beyond, new rows are dropped and counted (A5 says so loudly).
-const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 /// Closed blocks that start a commit before its time, bytes.
 const FULL_COMMIT_BYTES: usize = 1024 * 1024;
-/// Most records of the alert lane that wait for the disk. Beyond, new ones are dropped and said to be.
-const MAX_PENDING_ALERTS: usize = 10_000;
-/// Longest evidence of an alert that is sent, bytes; an envelope must fit one value of the spool.
-const MAX_EVIDENCE: usize = 1_500;
 /// Pauses before a failed commit is tried again.
 const RETRY_FIRST_MS: u64 = 1_000;
 const RETRY_MAX_MS: u64 = 30_000;
@@ -30,10 +23,10 @@ const STOP_MS: u64 = 3_000;
 
 /// Closed and encoded, on the way to the disk.
 #[derive(Debug, Default)]
-struct Pending {
-    alerts: Vec<Numbered>,
-    readings: Vec<Numbered>,
-    readings_bytes: usize,
+pub(super) struct Pending {
+    pub(super) alerts: Vec<Numbered>,
+    pub(super) readings: Vec<Numbered>,
+    pub(super) readings_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +47,13 @@ pub struct Forward {
     pub(super) settings: Settings,
     pub(super) epoch: Epoch,
     pub(super) started: Stamp,
-    open: OpenBlocks,
-    pending: Pending,
+    pub(super) open: OpenBlocks,
+    pub(super) pending: Pending,
     disk: Disk,
     retry_ms: u64,
-    commit_at: Option<Mono>,
+    pub(super) commit_at: Option<Mono>,
     /// Number of the side file that rows go to now, and whether it has been begun.
-    log: (u64, bool),
+    pub(super) log: (u64, bool),
     /// A row or the eras could not be written since the last commit began.
     log_failed: bool,
     pub(super) alerts: LaneQueue,
@@ -137,6 +130,9 @@ impl Forward {
         match input {
             Input::Handover(Handover::Row { device, synced, row }) => self.keep_row(device, synced, row, now),
             Input::Handover(Handover::Alert(alert)) => self.keep_alert(alert),
+            Input::Handover(Handover::Stats(stats)) => {
+                stats.into_iter().for_each(|stats| self.keep_stats(stats, now));
+            }
             Input::Handover(Handover::Devices { devices, dropped_rows }) => {
                 (self.devices, self.dropped_before) = (devices, dropped_rows);
             }
@@ -260,73 +256,6 @@ impl Forward {
     fn is_dirty(&self) -> bool {
         let committing = matches!(self.disk, Disk::Committing { .. });
         committing || !self.open.is_empty() || !self.pending.alerts.is_empty() || !self.pending.readings.is_empty()
-    }
-
-    fn keep_row(&mut self, device: usize, synced: bool, row: Row, now: Stamp) {
-        if self.pending.readings_bytes > MAX_PENDING_BYTES {
-            self.counters.rows_dropped += 1;
-            return;
-        }
-        let (file, begun) = self.log;
-        if !begun {
-            self.log = (file, true);
-            let bytes = SideRecord::Epoch(self.epoch).frame();
-            self.outputs.push_back(Output::Log { file, bytes, kept: None });
-        }
-        let first = row.readings.first().and_then(|reading| reading.ok()).map(|value| value.as_f64());
-        let kept = Some(Kept { device, time_ms: row.time_ms, first });
-        let next = self.readings.next;
-        let (bytes, closed) = self.open.add(device, synced, row, &mut self.readings.next);
-        if !synced && self.readings.next > next {
-            self.eras.opened(next, now.mono);
-        }
-        self.outputs.push_back(Output::Log { file, bytes, kept });
-        self.counters.rows_kept += 1;
-        if let Some((seq, block)) = closed {
-            self.queue_block(seq, block);
-        }
-        self.commit_at.get_or_insert(now.mono + self.settings.commit_every_ms);
-    }
-
-    fn queue_block(&mut self, seq: Seq, block: Block) {
-        // `BlockBuilder` bounds the size; were that wrong, the lane goes on and a gap says what is missing.
-        match self.encode(Lane::Readings, seq, Record::Block(block)) {
-            Some(bytes) => {
-                self.pending.readings_bytes += bytes.len();
-                self.pending.readings.push((seq, bytes));
-            }
-            None => {
-                let gap = Gap { lane: Lane::Readings, from: seq, to: seq, reason: GapReason::Refused };
-                let instead = self.encode(Lane::Readings, seq, Record::Gap(gap));
-                self.pending.readings.extend(instead.map(|bytes| (seq, bytes)));
-            }
-        }
-    }
-
-    pub(super) fn keep_alert(&mut self, mut alert: Alert) {
-        alert.evidence.truncate(alert.evidence.floor_char_boundary(MAX_EVIDENCE));
-        self.keep_record(Record::Alert(alert));
-    }
-
-    /// Gives a record the next number of the alert lane; it is committed at once.
-    pub(super) fn keep_record(&mut self, record: Record) {
-        if self.pending.alerts.len() >= MAX_PENDING_ALERTS {
-            tracing::error!(?record, "dropped: the disk takes nothing and the queue for it is full");
-            return;
-        }
-        let seq = self.alerts.next;
-        match self.encode(Lane::Alerts, seq, record) {
-            Some(bytes) => {
-                self.alerts.next += 1;
-                self.pending.alerts.push((seq, bytes));
-            }
-            None => tracing::error!("dropped: a record of the alert lane does not fit an envelope"),
-        }
-    }
-
-    pub(super) fn encode(&self, lane: Lane, seq: Seq, record: Record) -> Option<Vec<u8>> {
-        let envelope = Envelope { agent: self.settings.agent.clone(), epoch: self.epoch, lane, seq, record };
-        envelope.encode().ok()
     }
 
     /// Starts a commit when one is due and the disk is free: alerts at once, readings at their time.

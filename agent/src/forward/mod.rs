@@ -1,8 +1,9 @@
 //! FORWARD, the core of the agent's second half. Pure: no disk, no network, no clock.
 //!
-//! Rows fill open blocks (`blocks`) and stand at once in the side file (`side`). Every `commit_every_ms` the blocks
-//! are closed and made durable together; alerts are made durable at once (`core`). What is durable waits in its lane
-//! (`lanes`) until the uplink (`uplink`) has room, alerts first, and leaves the disk when the sink has acked it (`send`).
+//! Rows fill open blocks (`blocks`) and stand at once in the side file (`side`). Every `commit_every_ms` the blocks are
+//! closed and made durable together; alerts are made durable at once (`keep`, `core`). What is durable waits in its
+//! lane (`lanes`) until the uplink (`uplink`) has room, alerts first, and leaves the disk when the sink has acked it
+//! (`send`).
 //! Readings taken before the clock was set wait for that, and leave with their true times (`eras`).
 //!
 //! One commit is under way at a time. Its values travel to the disk and come back with the answer, so nothing is held
@@ -12,6 +13,7 @@ mod blocks;
 mod core;
 mod eras;
 pub mod journal;
+mod keep;
 mod lanes;
 mod recover;
 mod send;

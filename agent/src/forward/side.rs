@@ -1,4 +1,5 @@
-//! The side file: every row of the open blocks, written at once without a sync, so that a killed process loses nothing.
+//! The side file: every row of the open blocks, and all statistics, written at once without a sync, so that a killed
+//! process loses nothing.
 //!
 //! A side file is a sequence of frames `u16 length, u32 CRC-32C, postcard`, all little endian. It belongs to one
 //! commit: rows that arrive after a commit has begun go to the next file, and a file goes when its commit is durable.
@@ -7,7 +8,7 @@
 use crc::{CRC_32_ISCSI, Crc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use windward_protocol::{AgentId, Block, BlockBuilder, Channel, Epoch, Reading, Row, Seq};
+use windward_protocol::{AgentId, BlockBuilder, Channel, Epoch, Reading, Record, Row, Seq, Stats};
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -20,6 +21,8 @@ pub(super) enum SideRecord {
     Open { seq: Seq, device: String, location: String, channels: Vec<Channel>, synced: bool },
     /// A row of the block with this number.
     Row { seq: Seq, time_ms: i64, readings: Vec<Reading>, scores: Vec<Option<f32>> },
+    /// Statistics that stand under a number of their own.
+    Stats { seq: Seq, stats: Stats },
 }
 
 impl SideRecord {
@@ -36,14 +39,15 @@ impl SideRecord {
     }
 }
 
-/// Blocks rebuilt from side files: those that `wanted` asks for, each under the number it was opened with.
+/// Blocks and statistics rebuilt from side files: those that `wanted` asks for, each under the number it was given.
 pub(super) fn rebuild(
     agent: &AgentId,
     epoch: Epoch,
     files: &[Vec<u8>],
     wanted: impl Fn(Seq) -> bool,
-) -> BTreeMap<Seq, Block> {
+) -> BTreeMap<Seq, Record> {
     let mut builders: BTreeMap<Seq, BlockBuilder> = BTreeMap::new();
+    let mut rebuilt: BTreeMap<Seq, Record> = BTreeMap::new();
     for file in files {
         let mut records = frames(file);
         if records.next() != Some(SideRecord::Epoch(epoch)) {
@@ -62,11 +66,16 @@ pub(super) fn rebuild(
                         debug_assert!(pushed.is_ok(), "a row that was in the block fits the block");
                     }
                 }
-                SideRecord::Open { .. } => {}
+                SideRecord::Stats { seq, stats } if wanted(seq) => {
+                    rebuilt.insert(seq, Record::Stats(stats));
+                }
+                SideRecord::Open { .. } | SideRecord::Stats { .. } => {}
             }
         }
     }
-    builders.into_iter().filter_map(|(seq, builder)| Some((seq, builder.finish()?))).collect()
+    let blocks = builders.into_iter().filter_map(|(seq, builder)| Some((seq, Record::Block(builder.finish()?))));
+    rebuilt.extend(blocks);
+    rebuilt
 }
 
 /// The whole frames at the beginning of a file.

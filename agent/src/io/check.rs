@@ -200,10 +200,16 @@ fn write_device(
     }
     let texts = found.texts.iter().map(|(name, text)| format!("says of itself: {name} {text:?}"));
     let unsure = device.unsure.iter().map(|question| format!("please look up: {question}"));
-    for remark in remarks.into_iter().chain(texts).chain(unsure) {
+    let thinned = device.forward_every_s.map(|every_s| say_thinned(every_s, device.interval_ms));
+    for remark in remarks.into_iter().chain(texts).chain(unsure).chain(thinned) {
         writeln!(out, "  {}: {remark}", device.name)?;
     }
     Ok(well)
+}
+
+fn say_thinned(every_s: u32, interval_ms: u32) -> String {
+    let of = f64::from(every_s) * 1_000.0 / f64::from(interval_ms);
+    format!("forwards 1 reading of {of:.0} in quiet times, and all from a minute before an alert to a minute after")
 }
 
 fn say_load(load: &Load) -> String {

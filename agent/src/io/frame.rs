@@ -29,7 +29,7 @@ pub(super) fn frame(envelope: &[u8]) -> Vec<u8> {
 pub(super) fn unframe(framed: &[u8]) -> Option<&[u8]> {
     let rest = framed.strip_prefix(&MAGIC)?;
     let (len, envelope) = rest.split_first_chunk::<2>()?;
-    let intact = usize::from(u16::from_le_bytes(*len)) == envelope.len() && has_valid_crc(envelope);
+    let intact = usize::from(u16::from_le_bytes(*len)) == envelope.len() && without_crc(envelope).is_some();
     intact.then_some(envelope)
 }
 
@@ -71,18 +71,24 @@ fn frame_at(bytes: &[u8]) -> Option<&[u8]> {
 /// A small value with its checksum, for files of our own.
 pub(super) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
     #[allow(clippy::unwrap_used, reason = "a Vec grows and the types are sized, so postcard cannot fail")]
-    let mut bytes = postcard::to_allocvec(value).unwrap();
+    let bytes = postcard::to_allocvec(value).unwrap();
+    with_crc(bytes)
+}
+
+/// The inverse of [`seal`]; `None` when the bytes are damaged.
+pub(super) fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(without_crc(bytes)?).ok()
+}
+
+/// The bytes, and behind them their CRC-32C.
+pub(super) fn with_crc(mut bytes: Vec<u8>) -> Vec<u8> {
     let crc = CRC32C.checksum(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
 }
 
-/// The inverse of [`seal`]; `None` when the bytes are damaged.
-pub(super) fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    has_valid_crc(bytes).then(|| postcard::from_bytes(&bytes[..bytes.len() - 4]).ok())?
-}
-
-/// Whether the last four bytes are the CRC-32C of those before: so ends an envelope, and so ends what `seal` made.
-fn has_valid_crc(bytes: &[u8]) -> bool {
-    bytes.split_last_chunk::<4>().is_some_and(|(body, crc)| CRC32C.checksum(body) == u32::from_le_bytes(*crc))
+/// The inverse of [`with_crc`]; `None` when the bytes are damaged.
+pub(super) fn without_crc(bytes: &[u8]) -> Option<&[u8]> {
+    let (body, crc) = bytes.split_last_chunk::<4>()?;
+    (CRC32C.checksum(body) == u32::from_le_bytes(*crc)).then_some(body)
 }

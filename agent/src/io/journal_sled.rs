@@ -1,4 +1,4 @@
-//! The journal on disk: `sled` 0.34, in the one way that is durable.
+//! The journal on disk: `sled` 0.34, in the one way that is durable (see `sled_dir`).
 //!
 //! ```text
 //! <data>/spool/mark                          epoch, and for each lane: acked, reserved
@@ -9,31 +9,24 @@
 //!              readings/<first seq>/         big-endian sequence -> frame (see `frame`)
 //!              quarantine/<time>-<name>/     what was damaged, for people to look at
 //! ```
-//! `sled::flush` alone is not durable on Linux (spacejam/sled #1351, #1452): it is followed by `fdatasync` of the file
-//! `db`, and the directories are synced once when a generation is made. A generation is removed whole when it is
-//! acked; nothing is ever deleted inside one. Opening a damaged one may panic or hang, so it happens on a thread of
-//! its own with a deadline.
+//! A generation is removed whole when it is acked; nothing is ever deleted inside one.
 
 use super::frame;
+use super::sled_dir::{self, LOCKED, SledDir};
 use super::small_file::{self, sync_dir};
 use crate::forward::journal::{Found, Journal, JournalError, LaneFound, Numbered};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
 
 const MARK: &str = "mark";
 const ERAS: &str = "eras";
 /// Bytes of values after which a new generation is begun.
 const GENERATION_BYTES: u64 = 64 * 1024 * 1024;
-/// sled's page cache for each open generation, bytes. Values are read once or never.
-const CACHE_BYTES: u64 = 1024 * 1024;
 /// How far ahead sequence numbers are reserved in the mark (A2).
 const RESERVE: Seq = 1 << 16;
-/// How long opening a generation may take.
-const OPEN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The journal of one spool directory, which it owns: sled's lock keeps a second agent out.
 #[derive(Debug)]
@@ -61,9 +54,7 @@ struct LaneLog {
 
 #[derive(Debug)]
 struct Generation {
-    db: sled::Db,
-    /// sled's log file, for the `fdatasync` that sled leaves out.
-    file: File,
+    dir: SledDir,
     bytes: u64,
     last: Seq,
 }
@@ -258,7 +249,7 @@ impl LaneLog {
     fn present(&self, acked: Seq) -> Result<SeqSet, JournalError> {
         let mut present = SeqSet::new();
         for generation in self.generations.values() {
-            for key in generation.db.range((acked + 1).to_be_bytes()..).keys() {
+            for key in generation.dir.db.range((acked + 1).to_be_bytes()..).keys() {
                 let seq = sequence(&key.map_err(sled_error)?)?;
                 present.insert(SeqRange { first: seq, last: seq });
             }
@@ -269,7 +260,7 @@ impl LaneLog {
     fn read(&self, from: Seq, max_bytes: usize) -> Result<Vec<Numbered>, JournalError> {
         let (mut values, mut bytes) = (Vec::new(), 0);
         for generation in self.generations.values().filter(|generation| generation.last >= from) {
-            for entry in generation.db.range(from.to_be_bytes()..) {
+            for entry in generation.dir.db.range(from.to_be_bytes()..) {
                 let (key, framed) = entry.map_err(sled_error)?;
                 // A value that is damaged is left out; the reader sees the hole and says so.
                 let Some(envelope) = frame::unframe(&framed) else { continue };
@@ -304,7 +295,7 @@ impl LaneLog {
 impl Generation {
     /// Those of `raw` that sled does not give.
     fn missing(&self, mut raw: BTreeMap<Seq, Vec<u8>>) -> Result<BTreeMap<Seq, Vec<u8>>, JournalError> {
-        for key in self.db.iter().keys() {
+        for key in self.dir.db.iter().keys() {
             raw.remove(&sequence(&key.map_err(sled_error)?)?);
         }
         Ok(raw)
@@ -312,45 +303,22 @@ impl Generation {
 
     fn append(&mut self, values: &[Numbered]) -> Result<(), JournalError> {
         for (seq, envelope) in values {
-            self.db.insert(seq.to_be_bytes(), frame::frame(envelope)).map_err(sled_error)?;
+            self.dir.db.insert(seq.to_be_bytes(), frame::frame(envelope)).map_err(sled_error)?;
             self.bytes += envelope.len() as u64;
             self.last = self.last.max(*seq);
         }
-        self.db.flush().map_err(sled_error)?;
-        self.file.sync_data().map_err(|error| JournalError(format!("fdatasync: {error}")))
+        self.dir.sync().map_err(JournalError)
     }
 }
 
-/// Part of sled's message when another process holds the directory.
-const LOCKED: &str = "could not acquire lock";
-
-/// Opens a generation on a thread of its own: damage may make sled panic or hang.
+/// Opens a generation; one that holds a damaged value is damaged.
 fn open_generation(path: &Path) -> Result<Generation, String> {
-    match try_open(path) {
-        Err(reason) if !reason.contains(LOCKED) && set_snapshots_aside(path) => {
-            tracing::warn!(path = %path.display(), reason, "set sled's snapshots aside, opening once more");
-            try_open(path)
-        }
-        result => result,
-    }
+    let (dir, (bytes, last)) = sled_dir::open(path, scan)?;
+    Ok(Generation { dir, bytes, last })
 }
 
-fn try_open(path: &Path) -> Result<Generation, String> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let owned = path.to_path_buf();
-    let open = move || {
-        let result = std::panic::catch_unwind(|| open_and_scan(&owned));
-        let result = result.unwrap_or_else(|_| Err("sled panicked at open".into()));
-        // Nobody listens any more when the deadline has passed.
-        drop(sender.send(result));
-    };
-    std::thread::Builder::new().name("sled-open".into()).spawn(open).map_err(|error| error.to_string())?;
-    receiver.recv_timeout(OPEN_DEADLINE).unwrap_or_else(|_| Err("opening takes too long".into()))
-}
-
-fn open_and_scan(path: &Path) -> Result<Generation, String> {
-    let config = sled::Config::default().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    let db = config.mode(sled::Mode::LowSpace).open().map_err(|error| error.to_string())?;
+/// Bytes of all values, and the last sequence.
+fn scan(db: &sled::Db) -> Result<(u64, Seq), String> {
     let (mut bytes, mut last) = (0, 0);
     for entry in db.iter() {
         let (key, value) = entry.map_err(|error| error.to_string())?;
@@ -360,28 +328,7 @@ fn open_and_scan(path: &Path) -> Result<Generation, String> {
         }
         (bytes, last) = (bytes + value.len() as u64, seq);
     }
-    let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
-    let names = fs::read_dir(path).map_err(|error| error.to_string())?;
-    for name in names {
-        let name = name.map_err(|error| error.to_string())?;
-        sync(&name.path()).map_err(|error| error.to_string())?;
-    }
-    sync(path).map_err(|error| error.to_string())?;
-    let file = File::open(path.join("db")).map_err(|error| error.to_string())?;
-    Ok(Generation { db, file, bytes, last })
-}
-
-/// sled can rebuild its snapshot from the log; a damaged one keeps it from opening. True if there was one.
-fn set_snapshots_aside(path: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(path) else { return false };
-    let mut any = false;
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with("snap.") {
-            any |=
-                fs::rename(entry.path(), path.join(format!("aside-{}", entry.file_name().to_string_lossy()))).is_ok();
-        }
-    }
-    any
+    Ok((bytes, last))
 }
 
 fn quarantine(spool: &Path, path: &Path, lane: Lane, label: &str) -> Result<PathBuf, JournalError> {

@@ -1,4 +1,4 @@
-//! WATCH and its buses, running: rows and alerts as they come.
+//! WATCH and its buses, running: rows, alerts and statistics as they come.
 
 use crate::config::{Config, Device, DeviceChannel, How, Source};
 use crate::io::bus::{self, Wiring};
@@ -7,7 +7,7 @@ use crate::watch::{Ask, Input, Output, Watch};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use windward_protocol::{Alert, DeviceHealth, NoData, Row};
+use windward_protocol::{Alert, DeviceHealth, NoData, Row, Stats};
 
 /// What came of a reading.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub(super) enum Told {
     Row { device: usize, synced: bool, row: Row },
     /// A step of an alert. It comes before the row that raised it.
     Alert(Alert),
+    /// Statistics of a device's channels.
+    Stats(Vec<Stats>),
 }
 
 /// The running half of the agent that reads and judges. Dropped, it stops.
@@ -50,14 +52,13 @@ impl Live {
         Self { watch, queues, inputs, buses, clock }
     }
 
-    /// The next row or alert. Nothing is lost when the wait for it is given up.
+    /// What is told next. Nothing is lost when the wait for it is given up.
     pub(super) async fn next(&mut self) -> Told {
         loop {
             while let Some(output) = self.watch.poll_output() {
-                match output {
-                    Output::Ask(ask) => self.ask(ask),
-                    Output::Alert(alert) => return Told::Alert(alert),
-                    Output::Row { device, synced, row } => return Told::Row { device, synced, row },
+                match told(output) {
+                    Ok(told) => return told,
+                    Err(ask) => self.ask(ask),
                 }
             }
             let deadline = self.watch.poll_timeout().map(|(at, _why)| self.clock.until(at));
@@ -72,15 +73,22 @@ impl Live {
         }
     }
 
+    /// The core, to be read.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// How the devices stand.
     pub(super) fn health(&self) -> Vec<DeviceHealth> {
         self.watch.health()
     }
 
-    /// Ends the buses, so that their lines are free for others.
-    pub(super) async fn stop(&mut self) {
+    /// Ends the buses, so that their lines are free for others. Gives what was under way.
+    pub(super) async fn stop(&mut self) -> Vec<Told> {
         self.queues.clear();
         self.buses.shutdown().await;
+        self.watch.finish();
+        std::iter::from_fn(|| self.watch.poll_output()).filter_map(|output| told(output).ok()).collect()
     }
 
     /// Queues the ask. The queue is full only after a round was given up as overdue; then the answer is given here.
@@ -99,8 +107,18 @@ impl Live {
     }
 }
 
+/// What is told; an ask is carried out.
+fn told(output: Output) -> Result<Told, Ask> {
+    match output {
+        Output::Ask(ask) => Err(ask),
+        Output::Row { device, synced, row } => Ok(Told::Row { device, synced, row }),
+        Output::Alert(alert) => Ok(Told::Alert(alert)),
+        Output::Stats(stats) => Ok(Told::Stats(stats)),
+    }
+}
+
 /// The wanted devices without channels that reading changes, and without a beacon: what may be read while nobody waits
-/// for it. For each device its place in the configuration, and those of its channels.
+/// for it. Every row of theirs is told. For each device its place in the configuration, and those of its channels.
 pub(super) fn harmless(config: &Config, wanted: impl Fn(&Device) -> bool) -> (Config, Vec<(usize, Vec<usize>)>) {
     let (mut left, mut places) = (config.clone(), Vec::new());
     left.beacon = None;
@@ -112,7 +130,7 @@ pub(super) fn harmless(config: &Config, wanted: impl Fn(&Device) -> bool) -> (Co
             continue;
         }
         let channels = keep.iter().map(|&at| device.channels[at].clone()).collect();
-        let mut device = Device { channels, ..device.clone() };
+        let mut device = Device { channels, forward_every_s: None, ..device.clone() };
         // What was left out must not be read along either.
         if let How::Modbus { limits, .. } = &mut device.how {
             limits.max_gap = 0;

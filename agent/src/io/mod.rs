@@ -14,8 +14,12 @@ mod last_time;
 mod live;
 mod mqtt;
 pub mod probe;
+pub mod replay;
 mod side_files;
+mod sled_dir;
 mod small_file;
+mod state;
+mod state_sled;
 mod tls;
 mod watch;
 
@@ -125,12 +129,15 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
     let forward = tokio::spawn(forward::run(core, shell, from_watch, from_disk));
 
     let mut core = Watch::new(&config, seed);
+    let (checkpoints, restored) = state::start(&config, &mut core, clock).await;
     for (index, device) in config.devices.iter().enumerate() {
         if let Some(rows) = options.history.get(&device.name) {
-            core.learn(index, rows);
+            let known = restored[index].map_or(0, |saved| rows.partition_point(|row| row.time_ms <= saved.0));
+            core.learn(index, &rows[known..]);
         }
     }
-    let watch = tokio::spawn(watch::run(config, core, clock, to_forward, on_alert, beacon, stopped));
+    let alarms = (on_alert, beacon);
+    let watch = tokio::spawn(watch::run(config, core, clock, checkpoints, to_forward, alarms, stopped));
     Ok(Running { stop, counters: counted, watch, forward, disk })
 }
 

@@ -8,6 +8,7 @@ use crate::handover::Handover;
 use crate::io::OnAlert;
 use crate::io::clock::Clock;
 use crate::io::live::{Live, Told};
+use crate::io::state::Checkpoints;
 use crate::watch::Watch;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,9 +32,9 @@ pub(super) async fn run(
     config: Arc<Config>,
     watch: Watch,
     clock: Clock,
+    mut checkpoints: Checkpoints,
     to_forward: mpsc::Sender<Handover>,
-    on_alert: OnAlert,
-    beacon: Option<watch::Receiver<bool>>,
+    (on_alert, beacon): (OnAlert, Option<watch::Receiver<bool>>),
     mut stop: watch::Receiver<bool>,
 ) {
     let mut live = Live::start(&config, watch, beacon, clock);
@@ -41,14 +42,13 @@ pub(super) async fn run(
     let mut devices_at = clock.now().mono;
     loop {
         tokio::select! {
-            told = live.next() => match told {
-                Told::Alert(alert) => outlet.alert(alert),
-                Told::Row { device, synced, row } => {
-                    let name = &config.devices[device].name;
-                    tracing::trace!(device = name, time_ms = row.time_ms, readings = ?row.readings, "row taken");
-                    outlet.hand_over(Handover::Row { device, synced, row });
+            told = live.next() => {
+                if let Told::Alert(alert) = &told {
+                    checkpoints.hurry(alert);
                 }
-            },
+                outlet.take(told, &config);
+            }
+            device = checkpoints.turn() => checkpoints.take(device, live.watch()),
             () = tokio::time::sleep(clock.until(devices_at)) => {
                 devices_at = clock.now().mono + DEVICES_EVERY_MS;
                 outlet.hand_over(Handover::Devices { devices: live.health(), dropped_rows: outlet.dropped_rows });
@@ -57,7 +57,9 @@ pub(super) async fn run(
             changed = stop.changed() => if changed.is_err() || *stop.borrow() { break },
         }
     }
-    live.stop().await;
+    for told in live.stop().await {
+        outlet.take(told, &config);
+    }
     // FORWARD goes on until this end of the queue is dropped, so a stop loses no alert that waited for room.
     let handed_over = async {
         while !outlet.waiting.is_empty() {
@@ -67,6 +69,8 @@ pub(super) async fn run(
     if tokio::time::timeout(LAST_ALERTS, handed_over).await.is_err() {
         tracing::error!("alerts that waited for the queue to the spool are not forwarded: it stays full");
     }
+    drop(outlet);
+    checkpoints.finish(live.watch()).await;
 }
 
 /// Where rows and alerts go.
@@ -78,6 +82,18 @@ struct Outlet {
 }
 
 impl Outlet {
+    fn take(&mut self, told: Told, config: &Config) {
+        match told {
+            Told::Alert(alert) => self.alert(alert),
+            Told::Row { device, synced, row } => {
+                let name = &config.devices[device].name;
+                tracing::trace!(device = name, time_ms = row.time_ms, readings = ?row.readings, "row taken");
+                self.hand_over(Handover::Row { device, synced, row });
+            }
+            Told::Stats(stats) => self.hand_over(Handover::Stats(stats)),
+        }
+    }
+
     /// The local alarm first, then the queue (invariant A7).
     fn alert(&mut self, alert: Alert) {
         (self.on_alert)(&alert);
@@ -96,8 +112,8 @@ impl Outlet {
     /// Sends what is no alert, after the alerts that wait.
     fn hand_over(&mut self, handover: Handover) {
         self.send_waiting();
-        let is_row = matches!(handover, Handover::Row { .. });
-        if (!self.waiting.is_empty() || self.to_forward.try_send(handover).is_err()) && is_row {
+        let counts = matches!(handover, Handover::Row { .. } | Handover::Stats(_));
+        if (!self.waiting.is_empty() || self.to_forward.try_send(handover).is_err()) && counts {
             self.dropped_rows += 1;
             // Powers of two: the first at once, and no flood.
             if self.dropped_rows.is_power_of_two() {

@@ -1,6 +1,7 @@
 //! From verdicts on single readings to the steps of an alert. Pure; time is an argument.
 
 use crate::time::Mono;
+use serde::{Deserialize, Serialize};
 use windward_protocol::AlertPhase;
 
 /// What one reading says about the condition an alarm watches.
@@ -43,7 +44,7 @@ const WORSE: f64 = 1.25;
 /// ```
 ///
 /// `Unsure` changes nothing anywhere: a sensor that falls silent in an open alert has not recovered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) enum Alarm {
     /// All is well.
     #[default]
@@ -65,7 +66,7 @@ pub(super) enum Alarm {
 }
 
 /// What has been told of an open alert.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Told {
     opened: Mono,
     last: Mono,
@@ -73,10 +74,16 @@ pub(super) struct Told {
 }
 
 impl Alarm {
-    #[cfg(test)]
     /// Whether an alert is open.
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Alarm::Open(_) | Alarm::Clearing { .. })
+    }
+
+    /// Goes on at `now` from a state that was stored on another clock.
+    pub(super) fn resume(&mut self, now: Mono) {
+        if let Alarm::Open(told) | Alarm::Clearing { told, .. } = self {
+            (told.opened, told.last) = (now, now);
+        }
     }
 
     /// Takes the verdict on the reading at `now`; returns the step to tell, if there is one.

@@ -1,42 +1,56 @@
-//! Is this value strange? A Random Cut Forest over the last readings of one channel, and a look at what the channel did
-//! lately. Pure; time does not enter, readings are counted.
+//! Is what a device says strange? All that looks at readings, put together: the forests, the single signals, the pairs.
+//! Pure; readings are counted, and time enters only as the interval.
 //!
-//! The forest sees each value together with its change from the value before, in shingles. A value is strange when
-//! - its **score** passes the threshold: the last readings together are unlike those before; and
-//! - its **size** can be seen: the value, or its change, lies outside what the last ten minutes held by a margin, counted
-//!   in standard deviations of the same ten minutes.
-//!
-//! The forest alone raises hundreds of alarms a month on turbulent wind at 1 Hz, for among millions of readings some
-//! always stand apart. The size takes nearly all of those away, and gives the alert words that a person can check.
-//! What is strange does not widen what counts as usual; the forest learns it, so that a lasting change ends by itself.
+//! - `track.rs`: what one signal does by itself: jumps, shifts, bursts of noise.
+//! - `apart.rs`: two channels that measure the same, and leave each other.
+//! - `windows.rs`: a forest over the last hours of a channel.
+//! - `vector.rs`: a forest over each row of a device: the score that is shown beside the readings.
+//! - `tail.rs`: how large a statistic must be to be an event; learned, with one false alarm in `return_days` as the aim.
 
-use serde::Deserialize;
-use windward_forest::{Forest, MAX_MAGNITUDE, Options};
+mod apart;
+mod saved_forest;
+mod scale;
+mod tail;
+mod track;
+mod vector;
+mod windows;
+
+pub(super) use apart::Gap;
+pub(super) use track::{Act, Found};
+pub(super) use windows::Window;
+
+use super::wind::Turbine;
+use apart::Apart;
+use scale::Scale;
+use serde::{Deserialize, Serialize};
+use track::Track;
+use vector::Vector;
+use windows::Windows;
+use windward_forest::MAX_MAGNITUDE;
 use windward_protocol::Quantity;
 
 /// How anomalies and sick sensors are told: the `[detect]` table of the agent's configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DetectConfig {
-    /// Trees of the forest, 10 to 200. More are steadier and slower.
+    /// Trees of each forest, 10 to 200. More are steadier and slower.
     pub trees: usize,
-    /// Readings each tree remembers, 32 to 1024.
+    /// Rows each tree of a device's forest remembers, 32 to 1024.
     pub sample_size: usize,
-    /// Readings judged together, 1 to 32.
-    pub shingle: usize,
-    /// Score that opens an alert, on the AWS scale; with 256 readings a tree it can reach 8.
-    pub threshold: f32,
-    /// Score below which a reading counts towards the end of an alert.
-    pub clear_below: f32,
-    /// By how many standard deviations a value, or its change, must lie outside what the last ten minutes held. 0 asks for
-    /// no more than a new extreme.
-    pub margin: f32,
-    /// Readings to learn from before anything is judged, at least 16.
+    /// A fixed score, on the AWS scale, that opens an alert by itself, as in the labs: 2 or 3. Without it the score of a
+    /// row is shown and what alerts is learned.
+    pub threshold: Option<f32>,
+    /// Days in which each test may raise one false alarm, 1 to 3650. Fewer days find smaller faults.
+    pub return_days: f64,
+    /// Readings to learn from before anything alerts, 40 to 100,000.
     pub warm_up: u32,
-    /// Seconds for which wind may hold one value exactly before the sensor is called stuck; 0 turns that off.
+    /// Seconds for which a value must have been held before its sensor is called stuck, whatever else speaks for it; 0
+    /// turns the verdict off.
     pub stuck_after_s: u32,
     /// Polls in a row without a value before that is an alert, at least 1.
     pub no_data_after: u32,
+    /// What the turbine was built for, for the alerts of dangerous wind.
+    pub turbine: Turbine,
 }
 
 impl Default for DetectConfig {
@@ -44,40 +58,28 @@ impl Default for DetectConfig {
         DetectConfig {
             trees: 50,
             sample_size: 256,
-            shingle: 2,
-            threshold: 2.5,
-            clear_below: 1.8,
-            margin: 2.5,
-            warm_up: 120,
-            stuck_after_s: 60,
+            threshold: None,
+            return_days: 60.0,
+            warm_up: 320,
+            stuck_after_s: 3,
             no_data_after: 5,
+            turbine: Turbine::default(),
         }
     }
 }
 
 /// A setting of [`DetectConfig`] that cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum BadDetect {
-    /// A number outside its limits.
-    #[error("`{key}` is {value}, it must lie between {least} and {most}")]
-    Range {
-        /// The setting.
-        key: &'static str,
-        /// What it says.
-        value: f64,
-        /// Least value allowed.
-        least: f64,
-        /// Greatest value allowed.
-        most: f64,
-    },
-    /// An alert could not end, or would end at once.
-    #[error("`clear_below` ({clear_below}) must be less than `threshold` ({threshold})")]
-    NoHysteresis {
-        /// Setting.
-        clear_below: f32,
-        /// Setting.
-        threshold: f32,
-    },
+#[error("`{key}` is {value}, it must lie between {least} and {most}")]
+pub struct BadDetect {
+    /// The setting.
+    pub key: &'static str,
+    /// What it says.
+    pub value: f64,
+    /// Least value allowed.
+    pub least: f64,
+    /// Greatest value allowed.
+    pub most: f64,
 }
 
 impl DetectConfig {
@@ -87,247 +89,285 @@ impl DetectConfig {
         let limits = [
             ("trees", self.trees as f64, 10.0, 200.0),
             ("sample_size", self.sample_size as f64, 32.0, 1024.0),
-            ("shingle", self.shingle as f64, 1.0, 32.0),
-            ("threshold", f64::from(self.threshold), 1.0, top),
-            ("clear_below", f64::from(self.clear_below), 0.8, top),
-            ("margin", f64::from(self.margin), 0.0, 100.0),
-            ("warm_up", f64::from(self.warm_up), 16.0, 100_000.0),
+            ("threshold", self.threshold.map_or(1.0, f64::from), 1.0, top),
+            ("return_days", self.return_days, 1.0, 3_650.0),
+            ("warm_up", f64::from(self.warm_up), 40.0, 100_000.0),
             ("stuck_after_s", f64::from(self.stuck_after_s), 0.0, 86_400.0),
             ("no_data_after", f64::from(self.no_data_after), 1.0, 100_000.0),
         ];
-        for (key, value, least, most) in limits {
-            if !(least..=most).contains(&value) {
-                return Err(BadDetect::Range { key, value, least, most });
-            }
+        match limits
+            .into_iter()
+            .chain(self.turbine.limits())
+            .find(|(_, value, least, most)| !(least..=most).contains(&value))
+        {
+            Some((key, value, least, most)) => Err(BadDetect { key, value, least, most }),
+            None => Ok(()),
         }
-        if self.clear_below >= self.threshold {
-            let (clear_below, threshold) = (self.clear_below, self.threshold);
-            return Err(BadDetect::NoHysteresis { clear_below, threshold });
-        }
-        Ok(())
     }
 }
 
-/// What the detector thinks of one value.
+/// What is asked of the tails, in the device's own readings.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    /// Readings in a block of a tail.
+    block: u32,
+    /// Logarithm of the return period, counted in blocks.
+    log_return: f64,
+}
+
+/// A return period is never longer than e to this power, in blocks: blocks of a fast signal are not independent.
+const LONGEST_RETURN: f64 = 9.0;
+/// Blocks a tail needs before it has a level.
+const BLOCKS_TO_LEARN: u32 = 5;
+
+impl Settings {
+    fn new(config: &DetectConfig, interval_ms: u32) -> Self {
+        let block = (config.warm_up / BLOCKS_TO_LEARN).clamp(8, 64);
+        let block_s = f64::from(block) * f64::from(interval_ms.max(1)) / 1_000.0;
+        let log_return = (config.return_days * 86_400.0 / block_s).max(1.0).ln().clamp(3.0, LONGEST_RETURN);
+        Settings { block, log_return }
+    }
+}
+
+/// What stood out in one channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Signs {
+    /// The act farthest beyond its level, or nearest to it.
+    pub(super) act: Option<Found>,
+    /// The last hours are strange.
+    pub(super) window: Option<Window>,
+    /// A related channel says that the value is right.
+    pub(super) confirmed: bool,
+    /// The usual change from one reading to the next.
+    pub(super) wander: f64,
+}
+
+/// Two related channels, by their places, and how far they are apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Opinion {
-    /// Score on the AWS scale; `None` while the forest is learning, or right after an interruption.
+pub(super) struct Pair {
+    pub(super) channels: (usize, usize),
+    pub(super) gap: Gap,
+}
+
+/// What stood out in a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Seen {
+    /// Score of the row, on the AWS scale; `None` while the forest is learning.
     pub(super) score: Option<f64>,
-    /// Why the value is strange; `None` when it is not.
-    pub(super) strange: Option<Strange>,
+    /// How strange the device has been lately: 0 is usual. It outlasts what raised it, as a chart needs it.
+    pub(super) strangeness: f64,
+    /// For each channel.
+    pub(super) signs: Vec<Signs>,
+    /// Related channels.
+    pub(super) pairs: Vec<Pair>,
 }
 
-/// What about a value is strange.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Strange {
-    /// It lies outside what the channel held lately.
-    Level {
-        /// Least and greatest value, lately.
-        held: (f64, f64),
-    },
-    /// It is farther from the value before than any was lately.
-    Change {
-        /// The value before.
-        from: f64,
-        /// Greatest fall (negative) and greatest rise from one reading to the next, lately.
-        held: (f64, f64),
-    },
-}
-
-/// How far a channel's recent past reaches back, ms, and in how many pieces it is kept.
-const PAST_MS: u32 = 600_000;
-const PIECES: u32 = 20;
-/// The newest pieces do not yet count as past: what falls for half a minute must not make its own fall usual.
-const TOO_NEW: usize = 2;
-/// For sensors read every few minutes each piece has at least this many readings.
-const MIN_PIECE: u32 = 6;
-
-/// The detector of one channel.
-#[derive(Clone, Debug)]
+/// The detector of one device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Detector {
-    config: DetectConfig,
-    quantity: Quantity,
-    forest: Forest,
-    levels: Past,
-    changes: Past,
-    last: Option<f64>,
-    dither: u64,
-    /// Polls without a value since the last one.
-    missed: u32,
+    #[serde(skip)]
+    settings: Option<Settings>,
+    channels: Vec<Option<Signal>>,
+    pairs: Vec<(usize, usize, Apart)>,
+    vector: Option<Vector>,
+    /// Decaying maximum of the windows' scores, and running mean of the rows' strangeness.
+    windows: f64,
+    rows: f64,
+    seen: f64,
 }
+
+/// What is known of one channel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Signal {
+    seen: f64,
+    mean: f64,
+    last: Option<f64>,
+    /// The smallest step the channel ever made: the last digit of its register.
+    step: f64,
+    wander: Scale,
+    circular: bool,
+    missed: u32,
+    track: Track,
+    windows: Windows,
+}
+
+/// Most pairs of a device that are watched.
+const MOST_PAIRS: usize = 28;
+/// Polls without a value after which nothing is compared across the pause.
+const PAUSE: u32 = 16;
+/// A related channel that is no farther away than this share of its level confirms a value.
+const CONFIRMS: f64 = 0.7;
+/// Readings after which a strange window's score has fallen by the factor e, and readings a row's strangeness lasts.
+const WINDOWS_LAST: f64 = 150.0;
+const ROWS_LAST: f64 = 64.0;
+/// No value counts as more than this: its square, and sums of those, stay far from the end of the numbers.
+const MOST_VALUE: f64 = 1e12;
+/// A change below this share of the channel's magnitude means nothing.
+const RELATIVE_FLOOR: f64 = 2e-4;
 
 impl Detector {
-    /// A detector that has seen nothing. `config` has passed its check.
-    pub(super) fn new(config: &DetectConfig, quantity: Quantity, interval_ms: u32, seed: u64) -> Self {
-        let options = Options {
-            dimensions: 2,
-            shingle: config.shingle,
-            trees: config.trees,
-            sample_size: config.sample_size,
-            time_decay: 0.1 / config.sample_size as f64,
-            output_after: config.warm_up.min(config.sample_size as u32 / 4) as usize,
-            seed,
+    /// A detector that has seen nothing. `channels`: the quantity of each channel, `None` for one that is not judged.
+    /// `config` has passed its check.
+    pub(super) fn new(config: &DetectConfig, channels: &[Option<Quantity>], interval_ms: u32, seed: u64) -> Self {
+        let settings = Settings::new(config, interval_ms);
+        let judged = channels.iter().flatten().count();
+        let places = || channels.iter().enumerate().filter_map(|(place, quantity)| Some((place, (*quantity)?)));
+        let related = places().flat_map(|(a, of)| {
+            let after = places().filter(move |&(b, other)| b > a && other == of && !is_circular(of));
+            after.map(move |(b, _)| (a, b, Apart::new(settings.block)))
+        });
+        let signal = |(place, quantity): (usize, &Option<Quantity>)| {
+            let seed = seed ^ (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            quantity.map(|quantity| Signal::new(config, settings, quantity, interval_ms, seed))
         };
-        #[allow(clippy::unwrap_used, reason = "the limits of `DetectConfig::check` lie within those of the forest")]
-        let forest = Forest::new(options).unwrap();
-        let past = Past::new((PAST_MS / PIECES / interval_ms.max(1)).max(MIN_PIECE));
         Detector {
-            config: config.clone(),
-            quantity,
-            forest,
-            levels: past.clone(),
-            changes: past,
-            last: None,
-            dither: seed,
-            missed: 0,
+            channels: channels.iter().enumerate().map(signal).collect(),
+            pairs: related.take(MOST_PAIRS).collect(),
+            vector: (judged > 0).then(|| Vector::new(judged, config.trees, config.sample_size, seed)),
+            windows: 0.0,
+            rows: 0.0,
+            seen: 0.0,
+            settings: Some(settings),
         }
     }
 
-    /// Takes the next value and says what it thinks of it, by what it knew before.
-    pub(super) fn observe(&mut self, value: f64) -> Opinion {
-        self.resume();
-        let floor = self.floor(value);
-        let change = self.last.map(|last| value - last);
-        let point = [self.number(value, floor), self.number(change.unwrap_or(0.0), floor)];
-        // The forest refuses only what is no finite number: `number` gives none of those.
-        let score = self.forest.score(&point).ok().flatten();
-        let passes = score.is_some_and(|score| score >= f64::from(self.config.threshold));
-        let strange = if passes { self.size_of(value, floor) } else { None };
-        if self.forest.update(&point).is_ok() && strange.is_none() {
-            self.levels.add(value);
-            if let Some(change) = change {
-                self.changes.add(change);
+    /// Lets a detector that was stored go on with the settings of this one.
+    pub(super) fn resume(&self, mut stored: Detector) -> Option<Detector> {
+        stored.settings = self.settings;
+        let alike = stored.channels.len() == self.channels.len()
+            && stored.channels.iter().zip(&self.channels).all(|(a, b)| a.is_some() == b.is_some());
+        alike.then_some(stored)
+    }
+
+    /// Takes the next row, one value a channel where there is one, and says what it thinks of it by what it knew before.
+    pub(super) fn observe(&mut self, row: &[Option<f64>]) -> Seen {
+        let Some(Settings { log_return, .. }) = self.settings else { return Seen::default() };
+        let values: Vec<Option<f64>> =
+            self.channels.iter_mut().zip(row).map(|(signal, value)| signal.as_mut()?.unwound(*value)).collect();
+        let mut seen = Seen { signs: vec![Signs::default(); row.len()], ..Seen::default() };
+        let mut most: f64 = 0.0;
+        for (a, b, apart) in &mut self.pairs {
+            let (Some(value), Some(partner)) = (values[*a], values[*b]) else { continue };
+            let floor = self.channels[*a].as_ref().map_or(0.0, Signal::floor);
+            if let Some(gap) = apart.observe(value, partner, floor, log_return) {
+                most = most.max(gap.ratio);
+                for place in [*a, *b] {
+                    seen.signs[place].confirmed |= gap.ratio < CONFIRMS;
+                }
+                seen.pairs.push(Pair { channels: (*a, *b), gap });
             }
         }
-        self.last = Some(value);
-        Opinion { score, strange }
-    }
-
-    /// A poll gave no value.
-    pub(super) fn miss(&mut self) {
-        self.missed = self.missed.saturating_add(1);
-    }
-
-    /// Standard deviation of the channel, lately.
-    pub(super) fn spread(&self) -> f64 {
-        self.levels.deviation()
-    }
-
-    /// Readings the recent past reaches back.
-    pub(super) fn looks_back(&self) -> u32 {
-        self.levels.readings.min(self.levels.span())
-    }
-
-    /// Before a value after a pause: no shingle and no change spans a long one, and after one longer than the recent past
-    /// that past is learned anew. The wind may have become another meanwhile.
-    fn resume(&mut self) {
-        if self.missed as usize > self.config.shingle {
-            self.forest.interrupt();
-            self.last = None;
+        let mut windows: f64 = 0.0;
+        for ((signal, value), signs) in self.channels.iter_mut().zip(&values).zip(&mut seen.signs) {
+            let Some(signal) = signal else { continue };
+            signal.observe(*value, signs, log_return);
+            most = most.max(signs.act.map_or(0.0, |found| found.ratio));
+            windows = windows.max(signal.windows.score());
         }
-        if self.missed > self.levels.span() {
-            self.levels.clear();
-            self.changes.clear();
+        let judged: Vec<Option<f64>> =
+            self.channels.iter().zip(&values).filter(|(signal, _)| signal.is_some()).map(|(_, value)| *value).collect();
+        seen.score = self.vector.as_mut().and_then(|vector| vector.observe(&judged));
+        self.seen += 1.0;
+        self.windows = (self.windows * (-1.0 / WINDOWS_LAST).exp()).max(windows - 1.0);
+        self.rows += (seen.score.unwrap_or(0.0) + 0.3 * most.min(3.0) - self.rows) / self.seen.min(ROWS_LAST);
+        seen.strangeness = self.windows + self.rows;
+        seen
+    }
+
+    /// There was a pause: nothing is compared across it.
+    pub(super) fn interrupt(&mut self) {
+        for signal in self.channels.iter_mut().flatten() {
+            signal.interrupt();
+        }
+    }
+
+    /// Which channel adds most to the score of the last row, and its share of it.
+    pub(super) fn foremost(&mut self) -> Option<(usize, f64)> {
+        let (nth, share) = self.vector.as_mut()?.foremost()?;
+        let mut judged = self.channels.iter().enumerate().filter(|(_, signal)| signal.is_some());
+        judged.nth(nth).map(|(place, _)| (place, share))
+    }
+
+    /// The strange window of `channel` has been told of.
+    pub(super) fn told_window(&mut self, channel: usize) {
+        if let Some(signal) = &mut self.channels[channel] {
+            signal.windows.told();
+        }
+    }
+}
+
+impl Signal {
+    fn new(config: &DetectConfig, settings: Settings, quantity: Quantity, interval_ms: u32, seed: u64) -> Self {
+        Signal {
+            seen: 0.0,
+            mean: 0.0,
+            last: None,
+            step: f64::INFINITY,
+            wander: Scale::new((1_000, 1_000), 4.0),
+            circular: is_circular(quantity),
+            missed: 0,
+            track: Track::new(settings.block),
+            windows: Windows::new(config.trees, interval_ms, seed),
+        }
+    }
+
+    /// The value as it is judged: a direction goes on past 360 rather than back to 0.
+    fn unwound(&self, value: Option<f64>) -> Option<f64> {
+        let value = value?.clamp(-MOST_VALUE, MOST_VALUE);
+        match self.last {
+            Some(last) if self.circular => Some(value + 360.0 * ((last - value) / 360.0).round()),
+            _ => Some(value),
+        }
+    }
+
+    /// The smallest change that means anything.
+    fn floor(&self) -> f64 {
+        let digit = if self.step.is_finite() { 0.6 * self.step } else { 0.0 };
+        (RELATIVE_FLOOR * self.mean.abs()).max(digit).max(1e-9)
+    }
+
+    fn interrupt(&mut self) {
+        self.track.interrupt();
+        self.last = None;
+    }
+
+    fn observe(&mut self, value: Option<f64>, signs: &mut Signs, log_return: f64) {
+        let Some(value) = value else {
+            self.missed = self.missed.saturating_add(1);
+            return;
+        };
+        if self.missed >= PAUSE {
+            self.interrupt();
         }
         self.missed = 0;
-    }
-
-    /// In which way the value is large enough to be strange.
-    fn size_of(&self, value: f64, floor: f64) -> Option<Strange> {
-        if self.levels.readings < self.config.warm_up {
-            return None;
+        self.seen += 1.0;
+        let mut off = value - self.mean;
+        if self.wander.settled() {
+            // One absurd value must not make every change look small.
+            let most = 20.0 * self.wander.usual() + 0.1 * self.mean.abs();
+            off = off.clamp(-most, most);
         }
-        let margin = f64::from(self.config.margin);
-        if let Some(held) = self.levels.left_by(value, margin, floor) {
-            return Some(Strange::Level { held });
+        self.mean += off / self.seen.min(1_000.0);
+        if let Some(last) = self.last {
+            let change = (value - last).abs();
+            if change > 0.0 {
+                self.step = self.step.min(change);
+            }
+            self.wander.take(change);
         }
-        let from = self.last?;
-        let held = self.changes.left_by(value - from, margin, floor)?;
-        Some(Strange::Change { from, held })
-    }
-
-    /// Differences below this mean nothing in any channel of this kind. Dithered by it, a constant channel looks to the
-    /// forest like one with a little noise, and the last digit of a register is no news.
-    fn floor(&self, value: f64) -> f64 {
-        match self.quantity {
-            Quantity::WindSpeed => 0.1,
-            _ => (0.005 * value.abs().max(self.levels.mean.abs())).max(1e-6),
-        }
-    }
-
-    /// `value` dithered, as the forest takes it. What leaves the range of `f32` stays at its end: strange enough.
-    fn number(&mut self, value: f64, floor: f64) -> f32 {
-        self.dither = self.dither.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let unit = (self.dither >> 11) as f64 / (1u64 << 53) as f64;
-        let most = f64::from(MAX_MAGNITUDE);
-        (value + (unit - 0.5) * floor).clamp(-most, most) as f32
+        self.last = Some(value);
+        signs.wander = self.wander.usual();
+        signs.act = self.track.observe(value, self.floor(), log_return);
+        signs.window = self.windows.observe(value);
     }
 }
 
-/// The recent past of one number: least and greatest in pieces, so that it needs no memory of each reading, and mean and
-/// variance that forget.
-#[derive(Clone, Debug)]
-struct Past {
-    piece: u32,
-    /// The newest last; at most `PIECES` and those too new.
-    pieces: Vec<(f64, f64)>,
-    /// Readings in the newest piece.
-    filled: u32,
-    /// Readings taken since the start or the last `clear`.
-    readings: u32,
-    mean: f64,
-    variance: f64,
+fn is_circular(quantity: Quantity) -> bool {
+    matches!(quantity, Quantity::WindDirection | Quantity::YawAngle)
 }
 
-/// Readings over which mean and variance forget.
-const MEMORY: u32 = 600;
-
-impl Past {
-    fn new(piece: u32) -> Self {
-        Past { piece, pieces: Vec::new(), filled: 0, readings: 0, mean: 0.0, variance: 0.0 }
-    }
-
-    fn clear(&mut self) {
-        *self = Past::new(self.piece);
-    }
-
-    fn add(&mut self, value: f64) {
-        self.readings = self.readings.saturating_add(1);
-        let weight = 1.0 / f64::from(self.readings.min(MEMORY));
-        let off = value - self.mean;
-        self.mean += weight * off;
-        self.variance = (1.0 - weight) * (self.variance + weight * off * off);
-        match self.pieces.last_mut() {
-            Some((low, high)) if self.filled < self.piece => {
-                (*low, *high) = (low.min(value), high.max(value));
-                self.filled += 1;
-            }
-            _ => {
-                if self.pieces.len() == PIECES as usize + TOO_NEW {
-                    self.pieces.remove(0);
-                }
-                self.pieces.push((value, value));
-                self.filled = 1;
-            }
-        }
-    }
-
-    /// Readings the past reaches back when it is full.
-    fn span(&self) -> u32 {
-        self.piece.saturating_mul(PIECES)
-    }
-
-    fn deviation(&self) -> f64 {
-        self.variance.sqrt()
-    }
-
-    /// Least and greatest of the past, if `value` lies outside by more than `margin` standard deviations, or floors where
-    /// those are greater.
-    fn left_by(&self, value: f64, margin: f64, floor: f64) -> Option<(f64, f64)> {
-        let old = self.pieces.len().saturating_sub(TOO_NEW);
-        let past = if old == 0 { &self.pieces[..] } else { &self.pieces[..old] };
-        let held = past.iter().copied().reduce(|(low, high), (l, h)| (low.min(l), high.max(h)))?;
-        let beyond = (held.0 - value).max(value - held.1);
-        (beyond > margin * self.deviation().max(floor)).then_some(held)
-    }
+/// A number as a forest takes it. What leaves the range of `f32` stays at its end: strange enough.
+fn number(value: f64) -> f32 {
+    let most = f64::from(MAX_MAGNITUDE);
+    value.clamp(-most, most) as f32
 }

@@ -1,57 +1,142 @@
-//! Sensor verdicts that need no learning: does the value move, and does it come at all. Pure; time is an argument.
+//! Does the value move, and does it come at all? Pure; time is an argument, and where it does not enter readings are
+//! counted.
 
 use crate::time::Mono;
+use serde::{Deserialize, Serialize};
 
-/// Wind below this, m/s, may well stand still: cup anemometers start to turn at 0.3 to 1 m/s, and calm is calm.
-pub(super) const MOVING_WIND_MPS: f64 = 2.0;
+/// Fewest readings, after the first, that make a hold.
+const MIN_HELD: f64 = 5.0;
+/// A hold must be this many times longer than any that has ended by itself: a sensor that is polled more often than it
+/// measures holds every value for a while, and a calm holds its zero for hours.
+const LONGER_THAN_USUAL: f64 = 3.0;
+/// Chance at which a hold is no chance any more.
+const NO_CHANCE: f64 = 1e-9;
+/// Share of repeated readings that is assumed at least: far from the floor of the channel, and on it.
+const LEAST_REPEATS: [f64; 2] = [0.005, 0.9];
+/// Share of repeated readings that is assumed at most, and the readings it is learned over.
+const MOST_REPEATS: f64 = 0.9999;
+const MEMORY: f64 = 3_000.0;
+/// Readings before a hold is judged.
+const SETTLING: u32 = 100;
+/// The floor is the least of so many blocks of so many readings.
+const BLOCKS: usize = 128;
+const BLOCK: u32 = 64;
 
-/// Fewest equal readings that count as a hold, for sensors read only every few minutes.
-const MIN_HELD: u32 = 6;
-
-/// A hold must last this many times longer than any that has ended by itself: a sensor that is polled more often than it
-/// measures holds every value for a while.
-const LONGER_THAN_USUAL: u64 = 3;
-
-/// Watches whether a value that should move does.
-#[derive(Clone, Debug, Default)]
+/// Watches whether a value that should move does. What is usual is learned: how often the channel repeats a value, and
+/// for how long at most, away from its floor and on it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Hold {
-    current: Option<Held>,
-    /// Longest hold so far that ended before it was called stuck, ms.
-    longest_ms: u64,
+    last: Option<f64>,
+    /// Repeats so far.
+    run: u32,
+    place: usize,
+    stuck: bool,
+    habits: [Habit; 2],
+    floor: Floor,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    value: f64,
-    since: Mono,
-    last: Mono,
-    readings: u32,
-    stuck: bool,
+/// How a channel holds values.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Habit {
+    seen: u32,
+    repeats: f64,
+    longest: f64,
+}
+
+/// The least the channel gave lately.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Floor {
+    lows: Vec<f64>,
+    low: Option<f64>,
+    filled: u32,
+}
+
+/// A value that is held for too long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Held {
+    /// Readings that repeat the first one.
+    pub(super) repeats: u32,
+    /// The value lies below all the channel gave before: it is not held, the signal is gone.
+    pub(super) below_all: bool,
 }
 
 impl Hold {
-    /// Takes a value. Returns for how long it has been held, in ms, when that is too long: at least `stuck_after_ms`,
-    /// and much longer than what is usual for this sensor. `tolerance` is how far a held value may still waver.
-    pub(super) fn observe(&mut self, now: Mono, value: f64, tolerance: f64, stuck_after_ms: u64) -> Option<u64> {
-        let held = match self.current {
-            Some(held) if (value - held.value).abs() <= tolerance => held,
-            ended => {
-                if let Some(Held { since, last, stuck: false, .. }) = ended {
-                    self.longest_ms = self.longest_ms.max(last - since);
-                }
-                Held { value, since: now, last: now, readings: 0, stuck: false }
-            }
-        };
-        let (held_ms, readings) = (now - held.since, held.readings.saturating_add(1));
-        let limit_ms = stuck_after_ms.max(self.longest_ms.saturating_mul(LONGER_THAN_USUAL));
-        let stuck = held.stuck || (readings >= MIN_HELD && held_ms >= limit_ms);
-        self.current = Some(Held { last: now, readings, stuck, ..held });
-        stuck.then_some(held_ms)
+    /// Takes a value; gives the hold it belongs to when that is too long. `wander`: the usual change from one reading to
+    /// the next.
+    pub(super) fn observe(&mut self, value: f64, wander: f64) -> Option<Held> {
+        let repeats = self.last == Some(value);
+        if repeats {
+            self.run = self.run.saturating_add(1);
+        } else {
+            self.end();
+            // What sank to the floor, or below it, is a calm. What fell there at once is none.
+            let above = self.floor.least().map(|least| value - least);
+            let sank = self.last.is_some_and(|last| (value - last).abs() <= 3.0 * wander);
+            let is_calm = sank && above.is_some_and(|above| above <= 0.5 * wander);
+            self.place = usize::from(is_calm);
+        }
+        if self.last.is_some() && !self.stuck {
+            self.habits[self.place].learn(repeats);
+        }
+        let below_all = self.floor.least().is_some_and(|least| value < least - 0.05 * wander);
+        self.last = Some(value);
+        self.floor.take(value);
+        if self.habits.iter().map(|habit| habit.seen).sum::<u32>() < SETTLING {
+            return None;
+        }
+        self.stuck |= f64::from(self.run) >= self.habits[self.place].limit(LEAST_REPEATS[self.place]);
+        self.stuck.then_some(Held { repeats: self.run, below_all })
     }
 
-    /// The value is one that may stand still: whatever was held is over, and says nothing about what is usual.
-    pub(super) fn rest(&mut self) {
-        self.current = None;
+    /// Repeats of the last value so far.
+    pub(super) fn repeats(&self) -> u32 {
+        self.run
+    }
+
+    /// Nothing came: what was held may have moved meanwhile.
+    pub(super) fn interrupt(&mut self) {
+        self.end();
+        self.last = None;
+    }
+
+    fn end(&mut self) {
+        if !self.stuck {
+            let habit = &mut self.habits[self.place];
+            habit.longest = habit.longest.max(f64::from(self.run));
+        }
+        (self.run, self.stuck) = (0, false);
+    }
+}
+
+impl Habit {
+    fn learn(&mut self, repeats: bool) {
+        self.seen = self.seen.saturating_add(1);
+        self.repeats += (f64::from(u8::from(repeats)) - self.repeats) / f64::from(self.seen).min(MEMORY);
+        self.longest *= 1.0 - 1e-5;
+    }
+
+    /// Repeats that are too many.
+    fn limit(&self, least: f64) -> f64 {
+        let by_chance = NO_CHANCE.ln() / self.repeats.clamp(least, MOST_REPEATS).ln();
+        by_chance.max(MIN_HELD).max(LONGER_THAN_USUAL * self.longest)
+    }
+}
+
+impl Floor {
+    fn least(&self) -> Option<f64> {
+        self.lows.iter().copied().reduce(f64::min)
+    }
+
+    fn take(&mut self, value: f64) {
+        self.low = Some(self.low.map_or(value, |low| low.min(value)));
+        self.filled += 1;
+        if self.filled == BLOCK {
+            if self.lows.len() == BLOCKS {
+                self.lows.remove(0);
+            }
+            self.lows.extend(self.low.take());
+            self.filled = 0;
+        }
     }
 }
 
@@ -80,52 +165,57 @@ impl Silence {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_value_held_for_a_minute_is_stuck_and_one_that_moves_is_not() {
-        let mut hold = Hold::default();
-        let stuck = |hold: &mut Hold, second: u64, value: f64| hold.observe(Mono(second * 1_000), value, 0.0, 60_000);
-        for second in 0..60 {
-            assert_eq!(stuck(&mut hold, second, 8.0), None);
-        }
-        assert_eq!(stuck(&mut hold, 60, 8.0), Some(60_000));
-        assert_eq!(stuck(&mut hold, 61, 8.0), Some(61_000));
-        assert_eq!(stuck(&mut hold, 62, 8.1), None);
-        // The stuck minute is not taken for this sensor's way.
-        for second in 63..122 {
-            assert_eq!(stuck(&mut hold, second, 8.1), None, "{second}");
-        }
-        assert_eq!(stuck(&mut hold, 122, 8.1), Some(60_000));
+    /// Wind in hundredths that wanders between 5 and 11 m/s.
+    fn wander(step: u64) -> f64 {
+        let noise = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+        ((8.0 + 2.0 * (step as f64 / 50.0).sin() + noise as f64 / 1_024.0) * 100.0).round() / 100.0
+    }
+
+    fn first_held(hold: &mut Hold, values: impl Iterator<Item = f64>) -> Option<usize> {
+        values.map(|value| hold.observe(value, 0.3)).position(|held| held.is_some())
     }
 
     #[test]
-    fn wavering_within_the_tolerance_is_still_held() {
+    fn a_value_that_wanders_and_then_stands_still_is_held_after_a_few_readings() {
         let mut hold = Hold::default();
-        let waver = |second: u64| 8.0 + if second.is_multiple_of(2) { 0.004 } else { -0.004 };
-        let last = (0..=60).map(|second| hold.observe(Mono(second * 1_000), waver(second), 0.01, 60_000)).last();
-        assert_eq!(last, Some(Some(60_000)));
+        assert_eq!(first_held(&mut hold, (0..2_000).map(wander)), None);
+        let held = first_held(&mut hold, std::iter::repeat_n(8.31, 60));
+        assert!(held.is_some_and(|at| (5..20).contains(&at)), "{held:?}");
+        assert_eq!(hold.observe(8.4, 0.3), None, "it moves again");
+        // The hold was a fault, and is not taken for the sensor's way.
+        assert_eq!(first_held(&mut hold, (0..500).map(wander)), None);
+        assert!(first_held(&mut hold, std::iter::repeat_n(8.31, 60)).is_some_and(|at| at < 20));
     }
 
     #[test]
-    fn a_sensor_slower_than_its_polls_is_not_stuck() {
+    fn a_sensor_slower_than_its_polls_is_not_held() {
         let mut hold = Hold::default();
         // A new mean every 15 s, read every second.
-        let mut verdicts = vec![];
-        for second in 0..600 {
-            let value = 8.0 + (second / 15 % 7) as f64 * 0.3;
-            verdicts.push(hold.observe(Mono(second * 1_000), value, 0.0, 20_000));
-        }
-        assert!(verdicts.iter().all(Option::is_none));
-        let after = (600..700).find(|second| hold.observe(Mono(second * 1_000), 9.9, 0.0, 20_000).is_some());
-        assert_eq!(after, Some(642), "three times the usual 14 s");
+        assert_eq!(first_held(&mut hold, (0..3_000).map(|second| wander(second / 15))), None);
+        let after = first_held(&mut hold, std::iter::repeat_n(9.9, 600));
+        assert!(after.is_some_and(|at| at > 3 * 14), "{after:?}");
     }
 
     #[test]
-    fn two_readings_far_apart_are_no_hold() {
+    fn a_constant_channel_and_a_switch_are_never_held() {
+        assert_eq!(first_held(&mut Hold::default(), std::iter::repeat_n(4.2, 20_000)), None);
+        assert_eq!(first_held(&mut Hold::default(), (0..20_000).map(|at| f64::from(at / 400 % 2))), None);
+    }
+
+    #[test]
+    fn a_calm_is_no_hold_and_a_signal_that_falls_below_all_is_gone() {
         let mut hold = Hold::default();
-        for hour in 0..5 {
-            assert_eq!(hold.observe(Mono(hour * 3_600_000), 8.0, 0.0, 60_000), None);
-        }
-        assert!(hold.observe(Mono(5 * 3_600_000), 8.0, 0.0, 60_000).is_some());
+        // Every day the wind falls to the cup's offset for some hours.
+        let day = |step: u64| match step % 1_000 {
+            hour @ 860..900 => wander(step) * (900 - hour) as f64 / 40.0 + 0.27,
+            900.. => 0.27,
+            _ => wander(step) + 0.27,
+        };
+        assert_eq!(first_held(&mut hold, (0..8_000).map(day)), None);
+        // Out of the wind, and at once.
+        assert_eq!(first_held(&mut hold, (8_000..8_500).map(day)), None);
+        let gone: Vec<Held> = (0..40).filter_map(|_| hold.observe(0.0, 0.3)).collect();
+        assert!(gone.first().is_some_and(|held| held.below_all), "{gone:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! WATCH, the first half of the agent: asks devices at their rate and listens to those that speak by themselves, makes
-//! readings of what they say, has every reading judged, and puts out rows and alerts. Pure: it is given answers, lines
-//! and the time, and says what to ask next.
+//! readings of what they say, has every reading judged and counted, and puts out rows, alerts and statistics. Pure: it
+//! is given answers, lines and the time, and says what to ask next.
 //!
 //! Each device is on its own. One round of requests is under way for it at a time, and nothing it does or fails to do
 //! delays another device's round here. A round in which nothing came back still gives a row, with the reason in each
@@ -11,6 +11,7 @@
 mod alarm;
 mod asked;
 pub mod beacon;
+pub mod checkpoint;
 mod detect;
 mod health;
 mod heard;
@@ -20,17 +21,23 @@ pub mod modbus;
 mod round;
 pub mod schedule;
 pub mod sentence;
+mod stats;
+mod thin;
 mod value;
+mod wind;
 
 use crate::config::{Config, Device, Function};
 use crate::hal::ads1115::{Gain, Input as ConverterInput};
 use crate::hal::pulses::Count;
 use crate::time::{Mono, Stamp, Wall};
 use asked::{Asked, Outcome};
+use checkpoint::BadState;
 use heard::Heard;
 use judge::{Judge, JudgeChannel, JudgeDevice};
+use stats::Tally;
 use std::collections::VecDeque;
-use windward_protocol::{Alert, DeviceHealth, NoData, Reading, Row};
+use thin::{Passed, Thin};
+use windward_protocol::{Alert, AlertPhase, DeviceHealth, NoData, Reading, Row, Stats};
 
 /// What comes in.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +87,7 @@ pub enum Answer {
 pub enum Output {
     /// Ask a slave for registers.
     Ask(Ask),
-    /// A row was read.
+    /// A row was read, and is to be forwarded.
     Row {
         /// Index of the device.
         device: usize,
@@ -91,6 +98,8 @@ pub enum Output {
     },
     /// Something began, changed or ended. Tell it before anything else is done.
     Alert(Alert),
+    /// Ten minutes of a device are over: the statistics of its channels.
+    Stats(Vec<Stats>),
 }
 
 /// A request to a device.
@@ -170,7 +179,12 @@ struct Watched {
     channels: usize,
     way: Way,
     judge: Judge,
+    tally: Tally,
+    /// `None`: every row is forwarded.
+    thin: Option<Thin>,
     health: DeviceHealth,
+    /// Rows with a value, and steps of alerts, so far.
+    news: u64,
 }
 
 /// How a device's readings come in.
@@ -199,6 +213,22 @@ impl Watch {
             let stamp = Stamp { mono: Mono(0), wall: Wall(row.time_ms), synced: true };
             self.devices[device].judge.learn(stamp, &row.readings);
         }
+    }
+
+    /// A number that grows with what there is to keep of `device`: its readings and the steps of its alerts.
+    pub fn news(&self, device: usize) -> u64 {
+        self.devices[device].news
+    }
+
+    /// Appends to `out` what the judge of `device` has learned and what alerts it has open.
+    pub fn save(&self, device: usize, out: &mut Vec<u8>) {
+        self.devices[device].judge.save(out);
+    }
+
+    /// Lets the judge of `device` go on from what [`Watch::save`] has given, at some time `saved` before `at`. After an
+    /// error it knows as little as before.
+    pub fn restore(&mut self, device: usize, bytes: &[u8], at: Stamp, saved: Wall) -> Result<(), BadState> {
+        self.devices[device].judge.restore(bytes, at, saved)
     }
 
     /// Takes what came in.
@@ -239,8 +269,18 @@ impl Watch {
                     }
                 }
             }
+            tell(watched.tally.handle_timeout(now), &mut self.outputs);
         }
         self.started = true;
+    }
+
+    /// Puts out what is under way: nothing more will come.
+    pub fn finish(&mut self) {
+        for (index, watched) in self.devices.iter_mut().enumerate() {
+            let rows = watched.thin.as_mut().map(Thin::finish).unwrap_or_default();
+            self.outputs.extend(rows.into_iter().map(|row| output_of(index, row)));
+            tell(watched.tally.finish(), &mut self.outputs);
+        }
     }
 
     /// The next thing to do, if any.
@@ -253,9 +293,12 @@ impl Watch {
         if !self.started {
             return Some((Mono(0), "the first polls are to be planned"));
         }
-        let deadline = |watched: &Watched| match &watched.way {
-            Way::Asked(asked) => asked.poll_timeout(),
-            Way::Heard(heard) => heard.poll_timeout(),
+        let deadline = |watched: &Watched| {
+            let due = match &watched.way {
+                Way::Asked(asked) => asked.poll_timeout(),
+                Way::Heard(heard) => heard.poll_timeout(),
+            };
+            watched.tally.poll_timeout().map_or(due, |over| over.min(due))
         };
         self.devices.iter().map(deadline).min()
     }
@@ -297,7 +340,10 @@ impl Watched {
             },
             // Devices that measure the same must not share their random choices.
             judge: Judge::new(of_judge, &config.detect, seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            tally: Tally::new(device),
+            thin: device.forward_every_s.map(|every_s| Thin::new(u64::from(every_s) * 1_000, device.channels.len())),
             health: DeviceHealth { device: device.name.clone(), good: 0, failed: 0, failing: None },
+            news: 0,
         }
     }
 
@@ -316,7 +362,7 @@ impl Watched {
         }
     }
 
-    /// Judges the readings and puts them out, alerts first.
+    /// Judges and counts the readings and puts them out, alerts first.
     fn emit(&mut self, index: usize, now: Stamp, readings: Vec<Reading>, outputs: &mut VecDeque<Output>) {
         debug_assert_eq!(readings.len(), self.channels, "one reading a channel");
         let fault = readings.iter().filter_map(|reading| reading.err()).find(|reason| !reason.is_no_fault());
@@ -328,11 +374,25 @@ impl Watched {
             self.health.failing = fault;
         }
         let judged = self.judge.judge(now, &readings);
+        self.news += u64::from(readings.iter().any(Result::is_ok)) + judged.alerts.len() as u64;
+        let opens = judged.alerts.iter().any(|alert| alert.phase == AlertPhase::Open);
         outputs.extend(judged.alerts.into_iter().map(Output::Alert));
-        outputs.push_back(Output::Row {
-            device: index,
-            synced: now.synced,
-            row: Row { time_ms: now.wall.0, readings, scores: judged.scores },
-        });
+        tell(self.tally.observe(now, &readings), outputs);
+        let row = Row { time_ms: now.wall.0, readings, scores: judged.scores };
+        let rows = match &mut self.thin {
+            Some(thin) => thin.pass(now, row, opens),
+            None => vec![(now.synced, row)],
+        };
+        outputs.extend(rows.into_iter().map(|row| output_of(index, row)));
+    }
+}
+
+fn output_of(device: usize, (synced, row): Passed) -> Output {
+    Output::Row { device, synced, row }
+}
+
+fn tell(stats: Vec<Stats>, outputs: &mut VecDeque<Output>) {
+    if !stats.is_empty() {
+        outputs.push_back(Output::Stats(stats));
     }
 }

@@ -10,7 +10,8 @@ mod world;
 
 use windward_agent::forward::journal::{Journal as _, MemoryJournal};
 use windward_agent::forward::{Forward, Input, Output};
-use windward_protocol::{Ack, Lane, SeqRange};
+use windward_agent::handover::Handover;
+use windward_protocol::{Ack, Envelope, Lane, NoData, Record, Row, SeqRange};
 use world::{EPOCH, Faults, PEACE, World, settings};
 
 fn many_seeds(faults: Faults) {
@@ -85,6 +86,33 @@ fn all_at_once() {
         disk_errors: true,
         clock: true,
     });
+}
+
+/// The sink finds a row by the first time of its block.
+#[test]
+fn time_never_goes_back_within_a_block() {
+    let now = |ms| clock::SimClock::set().now(ms);
+    let mut forward = Forward::new(settings(), &MemoryJournal::default().found(EPOCH), now(0));
+    // The hello goes to the disk before.
+    let alerts = std::iter::from_fn(|| forward.poll_output()).find_map(|output| match output {
+        Output::Commit { alerts, .. } => Some(alerts),
+        _ => None,
+    });
+    forward.handle(Input::Committed { alerts: alerts.unwrap(), readings: vec![], readings_bytes: 0 }, now(0));
+    for time_ms in [20, 30, 30, 5, 6, 40] {
+        let row = Row { time_ms, readings: vec![Err(NoData::Timeout); 2], scores: vec![None; 2] };
+        forward.handle(Input::Handover(Handover::Row { device: 0, synced: true, row }), now(0));
+    }
+    forward.handle_timeout(now(1_000));
+    let blocks = std::iter::from_fn(|| forward.poll_output()).flat_map(|output| match output {
+        Output::Commit { readings, .. } => readings,
+        _ => vec![],
+    });
+    let times = blocks.map(|(_, bytes)| match Envelope::decode(&bytes).unwrap().record {
+        Record::Block(block) => block.times(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(times.collect::<Vec<_>>(), [vec![20, 30, 30], vec![5, 6, 40]]);
 }
 
 /// A crash in between would hide the loss: neither the reading nor the gap record would be there.

@@ -9,7 +9,7 @@ use windward_agent::forward::{Forward, Input, Output, Settings, recover};
 use windward_agent::handover::Handover;
 use windward_protocol::{
     Ack, AgentId, Alert, AlertKind, AlertPhase, Channel, DeviceManifest, Envelope, Lane, NoData, Quantity, Row, Seq,
-    SeqRange, Severity, Value, batch,
+    SeqRange, Severity, Stats, Value, batch,
 };
 
 pub(crate) const EPOCH: u64 = 0xE90C;
@@ -79,6 +79,10 @@ pub(crate) struct World {
     /// When each row was truly taken.
     taken_ms: BTreeMap<i64, i64>,
     next_alert: u64,
+    next_stats: u32,
+    /// Statistics in the side file or the journal, and those in the journal, by their numbers.
+    stats_kept: BTreeSet<u32>,
+    stats_durable: BTreeSet<u32>,
     /// Rows in the side file or the journal, by their numbers.
     kept: BTreeSet<i64>,
     /// Alerts in the journal.
@@ -136,6 +140,9 @@ impl World {
             next_row: 0,
             taken_ms: BTreeMap::new(),
             next_alert: 0,
+            next_stats: 0,
+            stats_kept: BTreeSet::new(),
+            stats_durable: BTreeSet::new(),
             kept: BTreeSet::new(),
             alerts_durable: BTreeSet::new(),
             durable: BTreeSet::new(),
@@ -164,6 +171,7 @@ impl World {
         let faults = self.faults;
         match self.random.below(20) {
             0..=11 => self.row(),
+            12 if self.random.one_in(2) => self.stats(),
             12 => self.alert(),
             13 if faults.cuts && self.connected && self.random.one_in(3) => self.cut(),
             14 if faults.kills && self.random.one_in(6) => self.restart(false),
@@ -241,6 +249,32 @@ impl World {
         self.input(Input::Handover(Handover::Alert(alert)));
     }
 
+    /// Ten minutes of a device's channels are over. Their `n` tells them apart.
+    fn stats(&mut self) {
+        let channels = settings().devices[0].channels.clone();
+        let stats = channels.into_iter().map(|channel| {
+            self.next_stats += 1;
+            self.stats_kept.insert(self.next_stats);
+            let (device, start_ms) = ("device-0".into(), self.clock.now(self.now).wall.0);
+            let n = self.next_stats;
+            Stats {
+                device,
+                channel,
+                start_ms,
+                window_ms: 600_000,
+                n,
+                due: n,
+                mean: 8.0,
+                min: 0.0,
+                max: 9.0,
+                std: 1.0,
+                gust_3s: None,
+            }
+        });
+        let stats = stats.collect();
+        self.input(Input::Handover(Handover::Stats(stats)));
+    }
+
     fn cut(&mut self) {
         self.connected = false;
         self.mail.retain(|(_, input)| !matches!(input, Input::Connected | Input::PubAck(_) | Input::Ack(_)));
@@ -264,6 +298,7 @@ impl World {
                 bytes.truncate(self.random.below(bytes.len() as u64 + 1) as usize);
             }
             self.kept = self.durable.clone();
+            self.stats_kept = self.stats_durable.clone();
         }
         let mut found = Found {
             side_files: self.side.values().cloned().collect(),

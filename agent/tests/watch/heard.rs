@@ -87,6 +87,7 @@ impl Ear {
                     self.rows.push((time_ms - START_MS, readings))
                 }
                 Output::Alert(alert) => self.alerts.push((self.now_ms, alert.kind, alert.phase)),
+                Output::Stats(_) => {}
                 Output::Ask(ask) => panic!("nobody is to be asked: {ask:?}"),
             }
         }

@@ -4,4 +4,5 @@
 mod asked;
 mod heard;
 mod limits;
+mod ten_minutes;
 mod world;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use windward_agent::config::Config;
 use windward_agent::time::{Mono, Stamp, Wall};
 use windward_agent::watch::{Answer, Ask, Input, Output, Query, Watch};
-use windward_protocol::{NoData, Row};
+use windward_protocol::{AlertPhase, NoData, Row, Stats};
 
 /// Midnight of 2026-01-01.
 pub(crate) const START_MS: i64 = 1_767_225_600_000;
@@ -78,6 +78,9 @@ pub(crate) struct World<'a> {
     pub(crate) slave: Box<dyn FnMut(&Asked) -> Said + 'a>,
     pub(crate) asks: Vec<(u64, Asked)>,
     pub(crate) rows: Vec<(usize, Row)>,
+    pub(crate) stats: Vec<Stats>,
+    /// When alerts opened.
+    pub(crate) opened: Vec<i64>,
 }
 
 impl<'a> World<'a> {
@@ -89,6 +92,8 @@ impl<'a> World<'a> {
             slave: Box::new(slave),
             asks: Vec::new(),
             rows: Vec::new(),
+            stats: Vec::new(),
+            opened: Vec::new(),
         }
     }
 
@@ -111,7 +116,9 @@ impl<'a> World<'a> {
                         self.answers.insert(place.unwrap_or(self.answers.len()), (at, answer));
                     }
                     Output::Row { device, row, .. } => self.rows.push((device, row)),
+                    Output::Alert(alert) if alert.phase == AlertPhase::Open => self.opened.push(alert.at_ms),
                     Output::Alert(_) => {}
+                    Output::Stats(stats) => self.stats.extend(stats),
                 }
             }
             let due = self.watch.poll_timeout().unwrap().0.0.max(self.now_ms);

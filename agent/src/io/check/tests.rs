@@ -65,6 +65,12 @@ async fn each_fault_is_said_in_words_that_help_and_stops_no_other_check() {
     }
 }
 
+#[test]
+fn what_a_thinned_device_forwards_is_said_as_a_share() {
+    let said = say_thinned(10, 500);
+    assert!(said.starts_with("forwards 1 reading of 20 in quiet times, and all from a minute before"), "{said}");
+}
+
 #[tokio::test]
 async fn when_all_is_well_it_says_so() {
     let (tcp, _) = tcp_slave(Arc::new(|_| Manner::Answer(0))).await;

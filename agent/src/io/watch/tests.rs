@@ -73,6 +73,11 @@ struct Running {
 }
 
 fn start(config: Arc<Config>, history: &[Row], queue: usize) -> Running {
+    let checkpoints = Checkpoints::none(config.clone(), Clock::start());
+    start_with(config, history, queue, checkpoints)
+}
+
+fn start_with(config: Arc<Config>, history: &[Row], queue: usize, checkpoints: Checkpoints) -> Running {
     let (to_forward, from_watch) = mpsc::channel(queue);
     let (stop, stopped) = watch::channel(false);
     let alerts = Arc::new(Mutex::new(Vec::new()));
@@ -80,7 +85,7 @@ fn start(config: Arc<Config>, history: &[Row], queue: usize) -> Running {
     let on_alert: OnAlert = Arc::new(move |alert: &Alert| raised.lock().unwrap().push(alert.clone()));
     let mut core = Watch::new(&config, 7);
     core.learn(0, history);
-    let task = tokio::spawn(run(config, core, Clock::start(), to_forward, on_alert, None, stopped));
+    let task = tokio::spawn(run(config, core, Clock::start(), checkpoints, to_forward, (on_alert, None), stopped));
     Running { from_watch, alerts, stop, task }
 }
 
@@ -107,6 +112,7 @@ async fn rows_of_live_registers_come_out_and_a_dead_device_stops_none() {
                     accounts += 1;
                 }
                 Handover::Alert(alert) => assert_ne!(alert.device, "mast"),
+                Handover::Stats(_) => {}
             }
         }
     };
@@ -132,7 +138,8 @@ fn history() -> Vec<Row> {
 async fn raise(running: &Running, speed: &watch::Sender<u16>) {
     let raised = async {
         speed.send(400).unwrap();
-        let is_raised = |alert: &Alert| alert.device == "mast" && alert.kind == AlertKind::Anomaly;
+        let is_raised =
+            |alert: &Alert| alert.device == "mast" && matches!(alert.kind, AlertKind::Anomaly | AlertKind::Spike);
         while !running.alerts.lock().unwrap().iter().any(is_raised) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -171,5 +178,33 @@ async fn with_forward_stalled_the_alarm_is_raised_and_its_alert_goes_first_when_
     let second = timeout(DEADLINE, running.from_watch.recv()).await.unwrap().unwrap();
     assert!(matches!(&second, Handover::Alert(alert) if alert.phase == AlertPhase::Open), "{second:?}");
     running.stop.send(true).unwrap();
+    timeout(DEADLINE, running.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_no_learned_state_delays_no_row() {
+    let (_speed, speed) = watch::channel(85);
+    let config = config(slave(speed).await);
+    let mut checkpoints = Checkpoints::none(config.clone(), Clock::start());
+    // Every device is due all the time, and nobody takes what is to be written.
+    let (mut states, ending) = checkpoints.begin(1, &Watch::new(&config, 7));
+    let mut running = start_with(config, &[], 64, checkpoints);
+    let mut rows = 0;
+    let many = async {
+        while rows < 50 {
+            let handover = running.from_watch.recv().await.expect("WATCH runs");
+            rows += usize::from(matches!(handover, Handover::Row { device: 0, .. }));
+        }
+    };
+    timeout(DEADLINE, many).await.expect("rows come while the disk does nothing");
+    assert_eq!(states.len(), 1, "one state waits, and no other is made before there is room");
+    // With the disk back the turns go on.
+    for _ in 0..5 {
+        timeout(DEADLINE, states.recv()).await.unwrap().unwrap();
+    }
+    running.stop.send(true).unwrap();
+    let rest = async { while states.recv().await.is_some() {} };
+    timeout(DEADLINE, rest).await.expect("what is new is written at the stop");
+    drop(ending);
     timeout(DEADLINE, running.task).await.unwrap().unwrap();
 }

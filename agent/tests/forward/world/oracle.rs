@@ -50,6 +50,9 @@ impl World {
                 Record::Alert(alert) if alert.kind != AlertKind::Spool => {
                     self.alerts_durable.insert(alert.id);
                 }
+                Record::Stats(stats) => {
+                    self.stats_durable.insert(stats.n);
+                }
                 _ => {}
             }
         }
@@ -58,7 +61,7 @@ impl World {
     pub(crate) fn check(&self) {
         let always_set_in_time = self.clock.is_kind && self.is_steady;
         let mut stored = BTreeSet::new();
-        let mut alerts = BTreeSet::new();
+        let (mut alerts, mut all_stats) = (BTreeSet::new(), BTreeSet::new());
         for envelope in self.sink.values() {
             match &envelope.record {
                 Record::Block(block) => {
@@ -70,12 +73,17 @@ impl World {
                 Record::Alert(alert) if alert.kind != AlertKind::Spool => {
                     assert!(alerts.insert(alert.id), "alert {} stored under two numbers", alert.id);
                 }
+                Record::Stats(stats) => {
+                    assert!(all_stats.insert(stats.n), "statistics {} stored under two numbers", stats.n);
+                }
                 Record::Gap(gap) => assert_eq!(gap.reason, GapReason::PowerCut, "nothing else loses here"),
                 _ => {}
             }
         }
         let missing: Vec<_> = self.kept.difference(&stored).collect();
         assert!(missing.is_empty(), "kept and not stored: {missing:?}");
+        let missing: Vec<_> = self.stats_kept.difference(&all_stats).collect();
+        assert!(missing.is_empty(), "statistics kept and not stored: {missing:?}");
         let missing: Vec<_> = self.alerts_durable.difference(&alerts).collect();
         assert!(missing.is_empty(), "durable alerts not stored: {missing:?}");
     }

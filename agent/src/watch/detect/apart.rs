@@ -1,0 +1,147 @@
+//! Two channels that measure the same, or nearly: does one leave the other? Pure.
+
+use super::scale::Scale;
+use super::tail::Tail;
+use serde::{Deserialize, Serialize};
+
+/// Readings the relation of two channels is learned over.
+const MEMORY: f64 = 3_000.0;
+/// Readings before a residual is taken.
+const SETTLING: u32 = 60;
+/// Least correlation of two channels that are compared.
+const RELATED: f64 = 0.9;
+/// A residual below this share of the channel's standard deviation matters to nobody.
+const MATTERS: f64 = 0.15;
+/// A residual this many times the usual one teaches nothing.
+const FAULT: f64 = 50.0;
+/// Readings the residual is averaged over.
+const MEANS: [u32; 3] = [1, 6, 24];
+
+/// How far a channel is from what its partner makes one expect.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::watch) struct Gap {
+    /// Beyond its level: 1 is at the level.
+    pub(in crate::watch) ratio: f64,
+    /// What was expected, now.
+    pub(in crate::watch) expected: f64,
+    /// Mean residual.
+    pub(in crate::watch) by: f64,
+    /// Its usual magnitude.
+    pub(in crate::watch) usual: f64,
+    /// Readings of the mean.
+    pub(in crate::watch) over: u32,
+}
+
+/// The relation `value = a + b * partner`, learned, and the residual's tails.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Apart {
+    seen: u32,
+    mean: (f64, f64),
+    variance: (f64, f64),
+    covariance: f64,
+    residual: Scale,
+    means: Vec<(f64, Scale, Tail)>,
+    last: f64,
+    step: (Scale, Tail),
+    /// Pairs in a row that were too far off to learn from.
+    refused: u32,
+    block: u32,
+}
+
+impl Apart {
+    pub(super) fn new(block: u32) -> Self {
+        let mean = |&over: &u32| {
+            let short = match over {
+                1 => 200,
+                6 => 500,
+                _ => 2_000,
+            };
+            (0.0, Scale::new((short, 2_000), 3.0), Tail::new(block))
+        };
+        Apart {
+            seen: 0,
+            mean: (0.0, 0.0),
+            variance: (0.0, 0.0),
+            covariance: 0.0,
+            residual: Scale::new((3_000, 3_000), 3.0),
+            means: MEANS.iter().map(mean).collect(),
+            last: 0.0,
+            step: (Scale::new((60, 600), 4.0), Tail::new(block)),
+            refused: 0,
+            block,
+        }
+    }
+
+    fn correlation(&self) -> f64 {
+        let product = self.variance.0 * self.variance.1;
+        if product > 0.0 { self.covariance / product.sqrt() } else { 0.0 }
+    }
+
+    /// Takes a pair; gives how far they are apart if they are related.
+    pub(super) fn observe(&mut self, value: f64, partner: f64, floor: f64, log_return: f64) -> Option<Gap> {
+        let slope = if self.variance.1 > 0.0 { self.covariance / self.variance.1 } else { 0.0 };
+        let expected = self.mean.0 + slope * (partner - self.mean.1);
+        let residual = value - expected;
+        let mut best = None;
+        if self.seen > SETTLING {
+            best = self.residual(residual, expected, floor, log_return);
+        }
+        self.learn(value, partner, residual);
+        best.filter(|_| self.correlation() >= RELATED)
+    }
+
+    fn residual(&mut self, residual: f64, expected: f64, floor: f64, log_return: f64) -> Option<Gap> {
+        let mut best: Option<Gap> = None;
+        let least = (MATTERS * self.variance.0.sqrt()).max(floor);
+        let mut consider = |by: f64, over: u32, scale: &mut Scale, tail: &mut Tail| {
+            let usual = scale.usual().max(floor);
+            let size = if scale.settled() { by.abs() / usual } else { 0.0 };
+            // A difference that nobody would notice among the channel's own ups and downs is none.
+            let matters = (by.abs() / least).min(1.0);
+            let ratio = size / tail.level() * matters;
+            tail.take(size, log_return, 4.0);
+            scale.take(by);
+            if best.is_none_or(|best| ratio > best.ratio) {
+                best = Some(Gap { ratio, expected, by, usual, over });
+            }
+        };
+        for (&over, (mean, scale, tail)) in MEANS.iter().zip(&mut self.means) {
+            *mean += (residual - *mean) / f64::from(over.min(self.seen - SETTLING));
+            consider(*mean, over, scale, tail);
+        }
+        let (scale, tail) = &mut self.step;
+        consider(residual - self.last, 0, scale, tail);
+        self.last = residual;
+        best
+    }
+
+    /// Learns less from a pair the farther off it is, and nothing from one that is a plain fault. When nothing but faults
+    /// came for as long as the relation is learned over, a sensor was changed: the relation is learned anew.
+    fn learn(&mut self, value: f64, partner: f64, residual: f64) {
+        let mut weight = 1.0 / f64::from(self.seen.saturating_add(1)).min(MEMORY);
+        if self.residual.settled() && self.seen > 200 {
+            let usual = self.residual.usual();
+            if residual.abs() > FAULT * usual {
+                self.refused += 1;
+                if f64::from(self.refused) > MEMORY {
+                    *self = Apart::new(self.block);
+                }
+                return;
+            }
+            if residual.abs() > 3.0 * usual {
+                weight *= 3.0 * usual / residual.abs();
+            }
+        }
+        self.refused = 0;
+        self.seen = self.seen.saturating_add(1);
+        let off = (value - self.mean.0, partner - self.mean.1);
+        self.mean.0 += weight * off.0;
+        self.mean.1 += weight * off.1;
+        let blend = |old: f64, new: f64| (1.0 - weight) * (old + weight * new);
+        self.variance = (blend(self.variance.0, off.0 * off.0), blend(self.variance.1, off.1 * off.1));
+        self.covariance = blend(self.covariance, off.0 * off.1);
+        if self.seen > SETTLING {
+            self.residual.take(residual);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What one signal does by itself: jumps, shifts of its mean, bursts of noise. Each is a number that is usually about 1
+//! and grows with the event, compared with its own tail. Pure; readings are counted, time does not enter.
+
+use super::scale::Scale;
+use super::tail::Tail;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// What a signal did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::watch) enum Act {
+    /// It changed by more than it does, within some readings.
+    Jump {
+        /// Readings.
+        within: u32,
+        /// The value then.
+        from: f64,
+    },
+    /// The mean of some readings moved by more than it does.
+    Shift {
+        /// Readings between the two means.
+        within: u32,
+        /// The mean then.
+        from: f64,
+        /// The mean now.
+        to: f64,
+    },
+    /// Its changes are larger than they are.
+    Noise {
+        /// Readings.
+        over: u32,
+        /// How many times larger.
+        times: f64,
+    },
+}
+
+/// An act and how far beyond its level it is: 1 is at the level.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::watch) struct Found {
+    pub(in crate::watch) act: Act,
+    pub(in crate::watch) ratio: f64,
+}
+
+const JUMPS: [usize; 3] = [1, 4, 16];
+/// Readings in a mean, and means between two that are compared.
+const SHIFTS: [(u32, usize); 3] = [(16, 4), (32, 8), (64, 8)];
+/// In means a value counts as at most so many usual changes away from the one before.
+const MOST_CHANGES: f64 = 50.0;
+const NOISES: [u32; 2] = [16, 64];
+/// The mean of so many readings is compared with the mean of so many before them, at every reading.
+const STEP: (usize, usize) = (10, 60);
+
+/// What one signal has done so far.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Track {
+    /// The last values, the newest last.
+    recent: VecDeque<f64>,
+    jumps: Vec<(Scale, Tail)>,
+    shifts: Vec<Shift>,
+    step: (Scale, Tail),
+    change: Scale,
+    /// Running means of the changes' magnitudes.
+    noises: Vec<(f64, Tail)>,
+    changes: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Shift {
+    sum: f64,
+    filled: u32,
+    /// Something was told of within the mean that is being made.
+    tainted: bool,
+    /// The last means; `None` where something was told of: what comes after is not compared with that.
+    means: Vec<Option<f64>>,
+    scale: Scale,
+    tail: Tail,
+}
+
+impl Track {
+    /// A track that has seen nothing. `block`: readings in a block of the tails.
+    pub(super) fn new(block: u32) -> Self {
+        Track {
+            recent: VecDeque::with_capacity(STEP.0 + STEP.1),
+            jumps: JUMPS.iter().map(|_| (Scale::new((60, 600), 4.0), Tail::new(block))).collect(),
+            shifts: SHIFTS
+                .iter()
+                .map(|&(_, apart)| Shift {
+                    sum: 0.0,
+                    filled: 0,
+                    tainted: false,
+                    means: Vec::with_capacity(apart),
+                    scale: Scale::new((20, 160), 3.0),
+                    tail: Tail::new((block / 8).max(2)),
+                })
+                .collect(),
+            step: (Scale::new((1_500, 1_500), 4.0), Tail::new(block)),
+            change: Scale::new((2_000, 2_000), 4.0),
+            noises: NOISES.iter().map(|_| (0.0, Tail::new(block))).collect(),
+            changes: 0,
+        }
+    }
+
+    /// Takes a value; gives what stands out farthest, even below its level. `floor` is the smallest change that means
+    /// anything.
+    pub(super) fn observe(&mut self, value: f64, floor: f64, log_return: f64) -> Option<Found> {
+        let tame = self.tame(value);
+        let mut best: Option<Found> = None;
+        let mut consider = |act: Act, size: f64, tail: &mut Tail, least: f64| {
+            let ratio = size / tail.level();
+            tail.take(size, log_return, least);
+            if best.is_none_or(|best| ratio > best.ratio) {
+                best = Some(Found { act, ratio });
+            }
+        };
+        for (&lag, (scale, tail)) in JUMPS.iter().zip(&mut self.jumps) {
+            let Some(&from) = self.recent.len().checked_sub(lag).and_then(|at| self.recent.get(at)) else { continue };
+            let change = value - from;
+            if scale.settled() {
+                consider(Act::Jump { within: lag as u32, from }, change.abs() / scale.usual().max(floor), tail, 6.0);
+            }
+            scale.take(change);
+        }
+        if let Some(&last) = self.recent.back() {
+            let change = (value - last).abs();
+            self.changes = self.changes.saturating_add(1);
+            let usual = self.change.usual().max(floor);
+            for (&over, (mean, tail)) in NOISES.iter().zip(&mut self.noises) {
+                let counted = if self.changes > 60 { change.min(12.0 * usual) } else { change };
+                *mean += (counted - *mean) / f64::from(self.changes.min(over));
+                if self.changes > 60 {
+                    let times = *mean / usual;
+                    consider(Act::Noise { over, times }, times, tail, 2.0);
+                }
+            }
+            self.change.take(change);
+        }
+        for (&(length, apart), shift) in SHIFTS.iter().zip(&mut self.shifts) {
+            shift.sum += tame;
+            shift.filled += 1;
+            if shift.filled < length {
+                continue;
+            }
+            let to = shift.sum / f64::from(length);
+            let tainted = std::mem::take(&mut shift.tainted);
+            (shift.sum, shift.filled) = (0.0, 0);
+            let before = (shift.means.len() == apart).then(|| shift.means.remove(0));
+            if let Some(Some(from)) = before {
+                if shift.scale.settled() {
+                    let size = (to - from).abs() / shift.scale.usual().max(floor);
+                    let within = length * apart as u32;
+                    consider(Act::Shift { within, from, to }, size, &mut shift.tail, 5.0);
+                }
+                shift.scale.take(to - from);
+            }
+            shift.means.push((!tainted).then_some(to));
+        }
+        self.recent.push_back(tame);
+        if self.recent.len() > STEP.0 + STEP.1 {
+            self.recent.pop_front();
+        }
+        if self.recent.len() == STEP.0 + STEP.1 {
+            let mean =
+                |values: std::collections::vec_deque::Iter<'_, f64>, count: usize| values.sum::<f64>() / count as f64;
+            let from = mean(self.recent.range(..STEP.1), STEP.1);
+            let to = mean(self.recent.range(STEP.1..), STEP.0);
+            let (scale, tail) = &mut self.step;
+            if scale.settled() {
+                let size = (to - from).abs() / scale.usual().max(floor);
+                consider(Act::Shift { within: STEP.0 as u32, from, to }, size, tail, 5.0);
+            }
+            scale.take(to - from);
+        }
+        if best.is_some_and(|best| best.ratio > 1.0) {
+            self.shifts.iter_mut().for_each(|shift| shift.tainted = true);
+        }
+        best
+    }
+
+    /// The value as it enters means: one absurd reading must not be found again in each of them.
+    fn tame(&self, value: f64) -> f64 {
+        match self.recent.back() {
+            Some(&last) if self.change.settled() => {
+                let most = MOST_CHANGES * self.change.usual();
+                value.clamp(last - most, last + most)
+            }
+            _ => value,
+        }
+    }
+
+    /// The signal was interrupted: nothing is compared across the gap.
+    pub(super) fn interrupt(&mut self) {
+        self.recent.clear();
+        for shift in &mut self.shifts {
+            (shift.sum, shift.filled) = (0.0, 0);
+            shift.means.clear();
+        }
+    }
+}

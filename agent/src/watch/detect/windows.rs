@@ -1,0 +1,153 @@
+//! Is the last stretch of a channel like the stretches before? A Random Cut Forest over sliding windows of one channel.
+//! Pure; readings are counted.
+//!
+//! A point of this forest is the mean, the standard deviation, the greatest and the least value of a window, and a window
+//! is twelve pieces long and moves by one piece. What single readings cannot show, a load that is a little too high since
+//! this morning or a daily pattern that is missing, stands out here, and little else does: windows are few, and alike.
+
+use super::saved_forest;
+use serde::{Deserialize, Serialize};
+use windward_forest::{Forest, Options};
+
+/// Pieces in a window.
+const PIECES: usize = 12;
+/// Fewest readings in a piece of a slow channel, and its least length, ms.
+const SLOW_PIECE: u32 = 2;
+const SLOW_PIECE_MS: u32 = 600_000;
+/// Readings this close together, ms, make pieces of an hour: minutes of wind are too many and too different.
+const FAST_MS: u32 = 60_000;
+const HOUR_MS: u32 = 3_600_000;
+/// Windows that must have been scored before one is strange.
+const WARM_UP: u32 = 128;
+/// Score of a strange window, on the AWS scale.
+const STRANGE: f64 = 2.4;
+/// A strange window says nothing new while it overlaps with what was told; so many pieces later it does.
+const REST: u32 = 3 * PIECES as u32;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Windows {
+    #[serde(with = "saved_forest")]
+    forest: Forest,
+    piece: u32,
+    pieces: Vec<Piece>,
+    current: Piece,
+    scored: u32,
+    rested: u32,
+    score: f64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Piece {
+    readings: u32,
+    sum: f64,
+    /// Of the differences from `origin`, so that large values keep their digits.
+    squares: f64,
+    origin: f64,
+    least: f64,
+    greatest: f64,
+}
+
+/// A window unlike those before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::watch) struct Window {
+    pub(in crate::watch) score: f64,
+    pub(in crate::watch) mean: f64,
+    pub(in crate::watch) deviation: f64,
+    pub(in crate::watch) held: (f64, f64),
+    /// Readings in it.
+    pub(in crate::watch) readings: u32,
+}
+
+impl Windows {
+    pub(super) fn new(trees: usize, interval_ms: u32, seed: u64) -> Self {
+        let options = Options {
+            dimensions: 4,
+            trees,
+            sample_size: 512,
+            time_decay: 0.1 / 512.0,
+            output_after: 64,
+            seed,
+            ..Options::default()
+        };
+        #[allow(clippy::unwrap_used, reason = "the limits of `DetectConfig::check` lie within those of the forest")]
+        let forest = Forest::new(options).unwrap();
+        let length_ms = if interval_ms < FAST_MS { HOUR_MS } else { SLOW_PIECE_MS };
+        let piece = length_ms.div_ceil(interval_ms.max(1)).max(SLOW_PIECE);
+        Windows {
+            forest,
+            piece,
+            pieces: Vec::with_capacity(PIECES),
+            current: Piece::new(),
+            scored: 0,
+            rested: REST,
+            score: 0.0,
+        }
+    }
+
+    /// Score of the last whole window; 0 before there is one.
+    pub(super) fn score(&self) -> f64 {
+        self.score
+    }
+
+    /// Takes a value; gives the window that it completes if that is strange and was not told of.
+    pub(super) fn observe(&mut self, value: f64) -> Option<Window> {
+        self.current.take(value);
+        if self.current.readings < self.piece {
+            return None;
+        }
+        if self.pieces.len() == PIECES {
+            self.pieces.remove(0);
+        }
+        self.pieces.push(std::mem::replace(&mut self.current, Piece::new()));
+        self.rested = self.rested.saturating_add(1);
+        if self.pieces.len() < PIECES {
+            return None;
+        }
+        let window = self.window();
+        let point = [window.mean, window.deviation, window.held.1, window.held.0].map(super::number);
+        self.score = self.forest.observe(&point).ok().flatten()?;
+        self.scored = self.scored.saturating_add(1);
+        if self.score < STRANGE || self.scored <= WARM_UP || self.rested < REST {
+            return None;
+        }
+        Some(Window { score: self.score, ..window })
+    }
+
+    /// The window that was just given has been told of.
+    pub(super) fn told(&mut self) {
+        self.rested = 0;
+    }
+
+    fn window(&self) -> Window {
+        let readings: u32 = self.pieces.iter().map(|piece| piece.readings).sum();
+        let mean = self.pieces.iter().map(|piece| piece.sum).sum::<f64>() / f64::from(readings);
+        let squares: f64 = self.pieces.iter().map(|piece| piece.squares_about(mean)).sum();
+        let least = self.pieces.iter().map(|piece| piece.least).fold(f64::INFINITY, f64::min);
+        let greatest = self.pieces.iter().map(|piece| piece.greatest).fold(f64::NEG_INFINITY, f64::max);
+        let deviation = (squares.max(0.0) / f64::from(readings)).sqrt();
+        Window { score: 0.0, mean, deviation, held: (least, greatest), readings }
+    }
+}
+
+impl Piece {
+    fn new() -> Self {
+        Piece { readings: 0, sum: 0.0, squares: 0.0, origin: 0.0, least: f64::INFINITY, greatest: f64::NEG_INFINITY }
+    }
+
+    fn take(&mut self, value: f64) {
+        if self.readings == 0 {
+            self.origin = value;
+        }
+        self.readings += 1;
+        self.sum += value;
+        self.squares += (value - self.origin) * (value - self.origin);
+        (self.least, self.greatest) = (self.least.min(value), self.greatest.max(value));
+    }
+
+    /// Sum of the squared differences from `centre`.
+    fn squares_about(&self, centre: f64) -> f64 {
+        let (readings, off) = (f64::from(self.readings), self.origin - centre);
+        let from_origin = self.sum - readings * self.origin;
+        self.squares + 2.0 * off * from_origin + readings * off * off
+    }
+}
