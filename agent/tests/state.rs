@@ -113,7 +113,6 @@ async fn silent_port() -> u16 {
 }
 
 #[tokio::test]
-#[ignore = "until Judge::save and Judge::restore land"]
 async fn an_alert_that_is_open_at_a_stop_is_not_opened_again_and_clears_under_its_id() {
     let data = tempfile::tempdir().unwrap();
     let port = silent_port().await;

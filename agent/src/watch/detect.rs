@@ -353,7 +353,7 @@ impl Signal {
             if change > 0.0 {
                 self.step = self.step.min(change);
             }
-            self.wander.take(change);
+            self.wander.take(change, self.floor());
         }
         self.last = Some(value);
         signs.wander = self.wander.usual();

@@ -86,7 +86,7 @@ impl Apart {
         if self.seen > SETTLING {
             best = self.residual(residual, expected, floor, log_return);
         }
-        self.learn(value, partner, residual);
+        self.learn(value, partner, residual, floor);
         best.filter(|_| self.correlation() >= RELATED)
     }
 
@@ -100,7 +100,7 @@ impl Apart {
             let matters = (by.abs() / least).min(1.0);
             let ratio = size / tail.level() * matters;
             tail.take(size, log_return, 4.0);
-            scale.take(by);
+            scale.take(by, floor);
             if best.is_none_or(|best| ratio > best.ratio) {
                 best = Some(Gap { ratio, expected, by, usual, over });
             }
@@ -117,10 +117,10 @@ impl Apart {
 
     /// Learns less from a pair the farther off it is, and nothing from one that is a plain fault. When nothing but faults
     /// came for as long as the relation is learned over, a sensor was changed: the relation is learned anew.
-    fn learn(&mut self, value: f64, partner: f64, residual: f64) {
+    fn learn(&mut self, value: f64, partner: f64, residual: f64, floor: f64) {
         let mut weight = 1.0 / f64::from(self.seen.saturating_add(1)).min(MEMORY);
         if self.residual.settled() && self.seen > 200 {
-            let usual = self.residual.usual();
+            let usual = self.residual.usual().max(floor);
             if residual.abs() > FAULT * usual {
                 self.refused += 1;
                 if f64::from(self.refused) > MEMORY {
@@ -141,7 +141,7 @@ impl Apart {
         self.variance = (blend(self.variance.0, off.0 * off.0), blend(self.variance.1, off.1 * off.1));
         self.covariance = blend(self.covariance, off.0 * off.1);
         if self.seen > SETTLING {
-            self.residual.take(residual);
+            self.residual.take(residual, floor);
         }
     }
 }

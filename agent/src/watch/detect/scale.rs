@@ -33,11 +33,12 @@ impl Scale {
         self.seen > SETTLING
     }
 
-    /// Takes a number.
-    pub(super) fn take(&mut self, number: f64) {
+    /// Takes a number. `floor`: the smallest magnitude that means anything; from there a channel that never moved learns
+    /// what it does when it begins to.
+    pub(super) fn take(&mut self, number: f64, floor: f64) {
         let mut magnitude = number.abs();
         if self.settled() {
-            magnitude = magnitude.min(self.limit * self.usual().max(f64::MIN_POSITIVE));
+            magnitude = magnitude.min(self.limit * self.usual().max(floor));
         }
         self.seen = self.seen.saturating_add(1);
         self.short += (magnitude - self.short) / f64::from(self.seen.min(self.memory.0));

@@ -103,7 +103,7 @@ impl Track {
     /// Takes a value; gives what stands out farthest, even below its level. `floor` is the smallest change that means
     /// anything.
     pub(super) fn observe(&mut self, value: f64, floor: f64, log_return: f64) -> Option<Found> {
-        let tame = self.tame(value);
+        let tame = self.tame(value, floor);
         let mut best: Option<Found> = None;
         let mut consider = |act: Act, size: f64, tail: &mut Tail, least: f64| {
             let ratio = size / tail.level();
@@ -118,7 +118,7 @@ impl Track {
             if scale.settled() {
                 consider(Act::Jump { within: lag as u32, from }, change.abs() / scale.usual().max(floor), tail, 6.0);
             }
-            scale.take(change);
+            scale.take(change, floor);
         }
         if let Some(&last) = self.recent.back() {
             let change = (value - last).abs();
@@ -132,7 +132,7 @@ impl Track {
                     consider(Act::Noise { over, times }, times, tail, 2.0);
                 }
             }
-            self.change.take(change);
+            self.change.take(change, floor);
         }
         for (&(length, apart), shift) in SHIFTS.iter().zip(&mut self.shifts) {
             shift.sum += tame;
@@ -150,7 +150,7 @@ impl Track {
                     let within = length * apart as u32;
                     consider(Act::Shift { within, from, to }, size, &mut shift.tail, 5.0);
                 }
-                shift.scale.take(to - from);
+                shift.scale.take(to - from, floor);
             }
             shift.means.push((!tainted).then_some(to));
         }
@@ -168,7 +168,7 @@ impl Track {
                 let size = (to - from).abs() / scale.usual().max(floor);
                 consider(Act::Shift { within: STEP.0 as u32, from, to }, size, tail, 5.0);
             }
-            scale.take(to - from);
+            scale.take(to - from, floor);
         }
         if best.is_some_and(|best| best.ratio > 1.0) {
             self.shifts.iter_mut().for_each(|shift| shift.tainted = true);
@@ -177,10 +177,10 @@ impl Track {
     }
 
     /// The value as it enters means: one absurd reading must not be found again in each of them.
-    fn tame(&self, value: f64) -> f64 {
+    fn tame(&self, value: f64, floor: f64) -> f64 {
         match self.recent.back() {
             Some(&last) if self.change.settled() => {
-                let most = MOST_CHANGES * self.change.usual();
+                let most = MOST_CHANGES * self.change.usual().max(floor);
                 value.clamp(last - most, last + most)
             }
             _ => value,

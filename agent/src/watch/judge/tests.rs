@@ -212,6 +212,20 @@ fn a_state_that_is_damaged_or_of_another_device_changes_nothing() {
 }
 
 #[test]
+fn a_channel_that_stood_still_at_first_is_learned_when_it_moves() {
+    let (mut judge, mut breeze) = (judge_of(&[(Quantity::Pressure, true)], DetectConfig::default()), Breeze::new(4));
+    let mut opened = vec![];
+    for second in 0..12_000u64 {
+        let spike = if second == 11_500 { 15.0 } else { 0.0 };
+        let value = if second < 2_000 { 8.0 } else { breeze.next() + spike };
+        let judged = judge.judge(at(second), &[wind(value)]);
+        opened.extend(judged.alerts.iter().filter(|a| a.phase == AlertPhase::Open).map(|_| second));
+    }
+    assert!(opened.iter().filter(|second| (3_000..11_500).contains(*second)).count() == 0, "{opened:?}");
+    assert!(opened.contains(&11_500), "{opened:?}");
+}
+
+#[test]
 fn an_absurd_value_is_told_and_blinds_nothing() {
     let (mut judge, mut breeze) = warm(8);
     let mut opened = vec![];
