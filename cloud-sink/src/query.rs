@@ -33,10 +33,10 @@ pub fn starts(agents: &[AgentRow]) -> BTreeMap<&str, i64> {
     agents.iter().filter_map(|row| Some((row.agent.as_str(), row.started_ms?))).collect()
 }
 
-/// One alert. Its state is `open`, `cleared`, or `restarted`: its agent has started anew since it opened, and will say
-/// no more of it; were its cause still there, another alert would be open. `starts` is what [`starts`] gives.
+/// One alert. Its state is `open`, `cleared`, or `restarted`: its agent has started anew and has
+/// not spoken of it since: it lost its state, and were the cause still there, another alert would be open. `starts` is what [`starts`] gives.
 pub fn alert(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> Json {
-    let restarted = starts.get(row.agent.as_str()).is_some_and(|started_ms| row.opened_ms < *started_ms);
+    let restarted = starts.get(row.agent.as_str()).is_some_and(|started_ms| row.at_ms < *started_ms);
     let state = match row.cleared_ms {
         Some(_) => "cleared",
         None if restarted => "restarted",

@@ -78,10 +78,12 @@ async fn an_alert_that_a_restart_left_open_is_told_apart() {
     let place = Place::sqlite().await;
     commit(&place.store, Policy::default(), &deliveries(), T0).await;
     let row = place.store.alerts(FARM, None, 1).await.unwrap().remove(0);
-    let left_open = AlertRow { cleared_ms: None, ..row.clone() };
+    let left_open = AlertRow { cleared_ms: None, at_ms: row.opened_ms, ..row.clone() };
+    let told_again = AlertRow { at_ms: row.opened_ms + 2, ..left_open.clone() };
     let state = |row: &AlertRow, started_ms| query::alert(row, &BTreeMap::from([("t1", started_ms)]))["state"].clone();
     assert_eq!(state(&left_open, row.opened_ms - 1), "open");
     assert_eq!(state(&left_open, row.opened_ms + 1), "restarted");
+    assert_eq!(state(&told_again, row.opened_ms + 1), "open", "its agent kept it over the restart");
     assert_eq!(state(&row, row.opened_ms + 1), "cleared");
     assert_eq!(query::alert(&left_open, &BTreeMap::new())["state"], "open");
 }

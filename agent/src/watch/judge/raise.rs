@@ -13,6 +13,9 @@ pub(super) struct Raised {
     id: u64,
     opened_ms: i64,
     kind: Option<AlertKind>,
+    /// It goes on from a stored state, and has not been told of since.
+    #[serde(skip)]
+    resumed: bool,
 }
 
 /// What an alert says beyond its phase.
@@ -45,8 +48,13 @@ impl Raised {
         ids: &mut Ids,
         case: impl FnOnce(AlertPhase) -> Case,
     ) -> Option<Alert> {
-        let phase = self.alarm.step(stamp.mono, verdict, patience)?;
-        let case = case(phase);
+        let resumed = std::mem::take(&mut self.resumed) && self.alarm.is_open();
+        let step = self.alarm.step(stamp.mono, verdict, patience);
+        let phase = step.or(resumed.then_some(AlertPhase::Update))?;
+        let mut case = case(phase);
+        if step.is_none() {
+            case.evidence = "still open after a restart of the agent".to_owned();
+        }
         if phase == AlertPhase::Open {
             self.id = ids.next(stamp);
             self.opened_ms = stamp.wall.0;
@@ -73,9 +81,11 @@ impl Raised {
         })
     }
 
-    /// Lets a stored alarm go on at `now`, on a clock that is another one.
+    /// Lets a stored alarm go on at `now`, on a clock that is another one. What is open is told of once more, so that those
+    /// who saw the agent start know.
     pub(super) fn resume(&mut self, now: Mono) {
         self.alarm.resume(now);
+        self.resumed = true;
     }
 }
 

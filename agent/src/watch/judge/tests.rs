@@ -195,7 +195,7 @@ fn what_was_learned_and_what_is_open_goes_on_after_a_restart() {
         assert_eq!(judged[0].scores, judged[1].scores, "second {second}");
         steps.extend(judged[1].alerts.iter().map(|alert| (alert.kind, alert.phase)));
     }
-    assert_eq!(steps, [(AlertKind::Stuck, AlertPhase::Clear)]);
+    assert_eq!(steps, [(AlertKind::Stuck, AlertPhase::Update), (AlertKind::Stuck, AlertPhase::Clear)]);
 }
 
 #[test]
