@@ -3,7 +3,7 @@
 use super::*;
 use crate::time::{Mono, Wall};
 use proptest::prelude::*;
-use windward_protocol::{AlertPhase, Value};
+use windward_protocol::{AlertKind, AlertPhase, Value};
 
 const START_MS: i64 = 1_760_000_000_000;
 
