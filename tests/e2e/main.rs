@@ -8,6 +8,7 @@
 mod acquisition;
 mod bad_input;
 mod cloud;
+mod detection;
 mod kills;
 mod outage;
 mod real_input;

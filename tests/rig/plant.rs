@@ -32,8 +32,11 @@ pub const GUST_MS: u64 = 10_500;
 /// How many times the extreme operating gust of the class an injected gust is: one that the machine is not built for,
 /// so that an alarm is right.
 const GUST_TIMES: f64 = 4.0;
-/// Time in which an icing anemometer comes to a stand, ms.
-const ICING_MS: u64 = 1_500;
+/// Time in which ice slows an anemometer down, ms, and the share of the wind it measures then.
+const ICING_MS: u64 = 20_000;
+const ICED_SHARE: f64 = 0.3;
+/// Standard deviation of what the second anemometer measures beside the wind, m/s: the rotor's wake, its own bearing.
+const SECOND_NOISE_MPS: f64 = 0.1;
 /// Time between two spikes, ms, and their height, m/s.
 const SPIKE_EVERY_MS: u64 = 4_000;
 const SPIKE_MPS: f64 = 62.0;
@@ -45,7 +48,7 @@ pub enum Fault {
     Gust,
     /// The anemometer repeats its last value.
     Stuck,
-    /// Ice brings the anemometer to a stand while the rotor turns on.
+    /// Ice slows the first anemometer down, more and more, while the second and the rotor turn on.
     Icing,
     /// The device does not answer.
     Dropout,
@@ -72,7 +75,8 @@ impl Fault {
     pub fn usual_ms(self) -> u64 {
         match self {
             Fault::Gust => GUST_MS,
-            Fault::Stuck | Fault::Icing => 20_000,
+            Fault::Stuck => 20_000,
+            Fault::Icing => 40_000,
             Fault::Dropout => 10_000,
             Fault::Spike => 12_000,
         }
@@ -97,8 +101,10 @@ impl FromStr for Fault {
 /// What the sensors of a turbine say at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Wind speed, m/s.
+    /// Wind speed by the first anemometer, m/s.
     pub wind_mps: f64,
+    /// Wind speed by the second anemometer, beside it on the nacelle, m/s. It has no faults but the device's silence.
+    pub second_wind_mps: f64,
     /// Direction the wind comes from, degrees from north.
     pub direction_deg: f64,
     /// Air temperature, °C.
@@ -120,6 +126,9 @@ pub struct Turbine {
     direction_deg: f64,
     temperature_c: f64,
     rotor_wind_mps: f64,
+    /// What the second anemometer measures beside the wind. Its random numbers are its own: it changes no wind.
+    second_noise_mps: f64,
+    second_random: Random,
     faults: Vec<Injected>,
     said: Option<f64>,
 }
@@ -146,8 +155,11 @@ impl Turbine {
             drift_mps: 0.0,
             turbulence,
             direction_deg: 210.0 + 40.0 * random.uniform(),
-            temperature_c: 6.0 + 6.0 * random.uniform(),
+            // Cold enough for ice.
+            temperature_c: -2.0 + 4.0 * random.uniform(),
             rotor_wind_mps: mean_mps,
+            second_noise_mps: 0.0,
+            second_random: Random::new(!seed),
             faults: Vec::new(),
             said: None,
             random,
@@ -168,6 +180,7 @@ impl Turbine {
         let wind_mps = self.wind();
         let mut sample = Sample {
             wind_mps,
+            second_wind_mps: (wind_mps + self.second_noise_mps).max(0.0),
             direction_deg: self.direction_deg.rem_euclid(360.0),
             temperature_c: self.temperature_c,
             rotor_rpm: rotor_rpm(self.rotor_wind_mps),
@@ -180,7 +193,9 @@ impl Turbine {
             match injected.fault {
                 Fault::Gust => {}
                 Fault::Stuck => sample.wind_mps = *injected.held.get_or_insert(said.unwrap_or(wind_mps)),
-                Fault::Icing => sample.wind_mps *= 1.0 - (since_ms as f64 / ICING_MS as f64).min(1.0),
+                Fault::Icing => {
+                    sample.wind_mps *= 1.0 - (1.0 - ICED_SHARE) * (since_ms as f64 / ICING_MS as f64).min(1.0);
+                }
                 Fault::Dropout => answers = false,
                 Fault::Spike => {
                     if since_ms >= injected.spikes * SPIKE_EVERY_MS {
@@ -211,6 +226,7 @@ impl Turbine {
         self.drift_mps = 0.6 * follow(self.drift_mps / 0.6, dt, 1_800.0, &mut self.random);
         self.direction_deg += 0.4 * dt.sqrt() * self.random.normal();
         self.temperature_c += 0.01 * dt.sqrt() * self.random.normal();
+        self.second_noise_mps = SECOND_NOISE_MPS * self.second_random.normal();
         self.at_ms += STEP_MS;
         self.rotor_wind_mps += (self.wind() - self.rotor_wind_mps) * (1.0 - (-dt / ROTOR_S).exp());
     }
@@ -303,15 +319,34 @@ mod tests {
         turbine.inject(Fault::Stuck, 1_000, 2_000);
         turbine.inject(Fault::Dropout, 5_000, 1_000);
         turbine.inject(Fault::Spike, 8_000, 5_000);
-        turbine.inject(Fault::Icing, 20_000, 10_000);
-        let samples: Vec<_> = (0..400).map(|n| turbine.sample(n * 100).map(|sample| sample.wind_mps)).collect();
+        turbine.inject(Fault::Icing, 20_000, 30_000);
+        let mut clean = Turbine::new(1);
+        let wind: Vec<f64> = (0..520).map(|n| clean.sample(n * 100).unwrap().wind_mps).collect();
+        let samples: Vec<_> = (0..520).map(|n| turbine.sample(n * 100).map(|sample| sample.wind_mps)).collect();
         assert!(samples[10..30].iter().all(|wind| *wind == samples[9]), "stuck repeats its last value");
         assert_ne!(samples[35], samples[9]);
         assert!(samples[50..60].iter().all(Option::is_none) && samples[60].is_some(), "dropout");
-        let spikes: Vec<_> = (0..400).filter(|n| samples[*n] == Some(SPIKE_MPS)).collect();
+        let spikes: Vec<_> = (0..520).filter(|n| samples[*n] == Some(SPIKE_MPS)).collect();
         assert_eq!(spikes, [80, 120]);
-        assert!(samples[260..300].iter().all(|wind| *wind == Some(0.0)), "icing comes to a stand");
-        assert!(samples[301].unwrap() > 0.5);
+        for (at, share) in [(200, 1.0), (300, 0.65), (400, 0.3), (499, 0.3), (500, 1.0)] {
+            assert!(
+                (samples[at].unwrap() - share * wind[at]).abs() < 1e-9,
+                "icing, {} s after its start",
+                at / 10 - 20
+            );
+        }
+    }
+
+    #[test]
+    fn the_second_anemometer_measures_the_wind_whatever_ails_the_first() {
+        let mut turbine = Turbine::new(1);
+        turbine.inject(Fault::Icing, 0, 60_000);
+        let mut clean = Turbine::new(1);
+        let mut off =
+            |n: u64| turbine.sample(n * 100).unwrap().second_wind_mps - clean.sample(n * 100).unwrap().wind_mps;
+        let off: Vec<f64> = (1..600).map(&mut off).collect();
+        let deviation = (off.iter().map(|off| off * off).sum::<f64>() / off.len() as f64).sqrt();
+        assert!((0.08..0.12).contains(&deviation), "{deviation}");
     }
 
     #[test]

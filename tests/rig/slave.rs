@@ -11,6 +11,7 @@
 //! | 3 | rotor speed, 0.01 1/min | u16 |
 //! | 4, 5 | active power, W | u32 |
 //! | 6, 7 | sequence number of the answer, from 1 | u32 |
+//! | 8 | wind speed of the second anemometer, 0.01 m/s | u16 |
 
 use crate::clock;
 use crate::lines::serial::Pty;
@@ -27,7 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use windward_protocol::{Row, Value};
 
 /// Registers of the map.
-pub const REGISTERS: usize = 8;
+pub const REGISTERS: usize = 9;
 /// Answers whose times are remembered, the last ones: more than any detector looks back.
 const REMEMBERED: usize = 4_096;
 
@@ -125,6 +126,7 @@ pub fn registers(sample: &Sample, sequence: u32) -> [u16; REGISTERS] {
         power_w as u16,
         (sequence >> 16) as u16,
         sequence as u16,
+        (sample.second_wind_mps * 100.0).round() as u16,
     ]
 }
 
@@ -134,6 +136,7 @@ pub fn row(sample: &Sample, sequence: u32, time_ms: i64) -> Row {
     let value = |mantissa, exponent| Ok(Value::Int { mantissa, exponent });
     let readings = vec![
         value(words[0], -2),
+        value(words[8], -2),
         value(words[1], -1),
         value(i64::from(words[2] as i16), -1),
         value(words[3], -2),
@@ -144,7 +147,7 @@ pub fn row(sample: &Sample, sequence: u32, time_ms: i64) -> Row {
 }
 
 /// Channels of a simulated turbine.
-pub const CHANNEL_COUNT: u64 = 6;
+pub const CHANNEL_COUNT: u64 = 7;
 /// The channels of a simulated turbine, in the agent's TOML.
 pub const CHANNELS: &str = r#"
 [[device.channel]]
@@ -152,6 +155,15 @@ name = "wind"
 quantity = "wind-speed"
 unit = "m/s"
 register = 0
+type = "u16"
+scale = 0.01
+range = [0, 75]
+
+[[device.channel]]
+name = "wind-2"
+quantity = "wind-speed"
+unit = "m/s"
+register = 8
 type = "u16"
 scale = 0.01
 range = [0, 75]
@@ -283,7 +295,7 @@ mod tests {
         let read_sequence = [4, 0, 6, 0, 2];
         assert_eq!(slave.answer(&read_sequence), Some(vec![4, 4, 0, 0, 0, 1]));
         assert_eq!(slave.answer(&read_sequence), Some(vec![4, 4, 0, 0, 0, 2]));
-        assert_eq!(slave.answer(&[4, 0, 6, 0, 3]), Some(vec![0x84, 2]), "beyond the map");
+        assert_eq!(slave.answer(&[4, 0, 6, 0, 4]), Some(vec![0x84, 2]), "beyond the map");
         assert_eq!(slave.answer(&[6, 0, 0, 0, 3]), Some(vec![0x86, 1]), "no writing");
         slave.close();
         assert_eq!(slave.answer(&read_sequence), Some(vec![0x84, 6]));
@@ -294,7 +306,7 @@ mod tests {
     fn a_silent_device_serves_nothing() {
         let slave = Slave::new(Turbine::new(1), 0);
         slave.inject(Fault::Dropout, 60_000);
-        assert_eq!(slave.answer(&[4, 0, 0, 0, 8]), None);
+        assert_eq!(slave.answer(&[4, 0, 0, 0, 9]), None);
         assert_eq!(slave.served(), 0);
     }
 }

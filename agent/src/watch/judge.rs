@@ -91,6 +91,8 @@ struct ChannelState {
     gust: Raised,
     high_wind: Raised,
     turbulence: Raised,
+    /// Readings for which a fault that is over may still stand in the means of its pairs.
+    mending: u32,
     #[serde(skip)]
     silence: Silence,
 }

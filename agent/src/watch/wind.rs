@@ -59,6 +59,10 @@ impl Turbine {
 const TURBULENCE_SCALE_M: f64 = 42.0;
 /// Length of the extreme operating gust, ms; readings farther apart than a third of it cannot show one.
 const GUST_MS: u64 = 10_500;
+/// A gust is told of from this many times what the class foresees: in turbulent wind the once is nothing rare.
+const GUST_TIMES: f64 = 2.0;
+/// Readings before there is a mean to hold a gust against.
+const GUST_SETTLING: u32 = 20;
 /// Length of the mean that decides on cut-out, and of the window turbulence is judged over, ms.
 const MEAN_MS: u64 = 600_000;
 /// Windows in a row above the class before turbulence is told of: one in ten is by definition.
@@ -105,7 +109,7 @@ impl Wind {
         let mean = self.mean(now.0, speed);
         self.turbulence(now.0, speed, turbine);
         let turbulence = self.last_window.filter(|_| self.turbulent >= WINDOWS);
-        Weather { gust: self.gust(now.0, speed, mean, turbine), mean, turbulence }
+        Weather { gust: self.gust(now.0, speed, turbine), mean, turbulence }
     }
 
     /// After a restart the clock is another one: what is counted in it begins anew.
@@ -130,11 +134,16 @@ impl Wind {
             self.tenths.pop_front();
         }
         let spans = self.tenths.front().is_some_and(|(since, ..)| now.saturating_sub(*since) >= MEAN_MS * 8 / 10);
-        let (readings, sum) = self.tenths.iter().fold((0, 0.0), |(n, s), (_, readings, sum)| (n + readings, s + sum));
+        let (readings, sum) = self.sums();
         (whole || spans).then(|| sum / f64::from(readings))
     }
 
-    fn gust(&mut self, now: u64, speed: f64, mean: Option<f64>, turbine: &Turbine) -> Option<(f64, f64)> {
+    /// Readings of the mean's length, or those there are, and their sum.
+    fn sums(&self) -> (u32, f64) {
+        self.tenths.iter().fold((0, 0.0), |(n, s), (_, readings, sum)| (n + readings, s + sum))
+    }
+
+    fn gust(&mut self, now: u64, speed: f64, turbine: &Turbine) -> Option<(f64, f64)> {
         while self.recent.front().is_some_and(|(at, _)| now.saturating_sub(*at) > GUST_MS) {
             self.recent.pop_front();
         }
@@ -142,8 +151,10 @@ impl Wind {
         let close = self.recent.back().is_some_and(|(at, _)| now.saturating_sub(*at) <= GUST_MS / 3);
         let low = self.recent.iter().map(|(_, speed)| *speed).fold(f64::INFINITY, f64::min);
         self.recent.push_back((now, speed));
-        let foreseen = turbine.operating_gust(mean?);
-        (close && speed - low > foreseen).then_some((speed - low, foreseen))
+        let (readings, sum) = self.sums();
+        let foreseen = turbine.operating_gust(sum / f64::from(readings.max(1)));
+        let settled = readings >= GUST_SETTLING;
+        (close && settled && speed - low > GUST_TIMES * foreseen).then_some((speed - low, foreseen))
     }
 
     fn turbulence(&mut self, now: u64, speed: f64, turbine: &Turbine) {

@@ -236,8 +236,14 @@ fn rounded(value: f64, steps: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const SAMPLE: Sample =
-        Sample { wind_mps: 2.1, direction_deg: 120.2, temperature_c: 8.0, rotor_rpm: 0.0, power_kw: 0.0 };
+    const SAMPLE: Sample = Sample {
+        wind_mps: 2.1,
+        second_wind_mps: 2.1,
+        direction_deg: 120.2,
+        temperature_c: 8.0,
+        rotor_rpm: 0.0,
+        power_kw: 0.0,
+    };
 
     #[test]
     fn sentences_are_those_of_the_manuals() {

@@ -86,42 +86,49 @@ impl Apart {
         if self.seen > SETTLING {
             best = self.residual(residual, expected, floor, log_return);
         }
-        self.learn(value, partner, residual, floor);
+        let told = best.is_some_and(|gap| gap.ratio > 1.0);
+        self.learn(value, partner, residual, floor, told);
         best.filter(|_| self.correlation() >= RELATED)
     }
 
+    /// What stands out in the residual. What is told of teaches nothing: a pair that goes on as it is must stay strange.
     fn residual(&mut self, residual: f64, expected: f64, floor: f64, log_return: f64) -> Option<Gap> {
-        let mut best: Option<Gap> = None;
         let least = (MATTERS * self.variance.0.sqrt()).max(floor);
-        let mut consider = |by: f64, over: u32, scale: &mut Scale, tail: &mut Tail| {
+        let mut best: Option<Gap> = None;
+        let mut sizes = [0.0; MEANS.len() + 1];
+        for (&over, (mean, ..)) in MEANS.iter().zip(&mut self.means) {
+            *mean += (residual - *mean) / f64::from(over.min(self.seen - SETTLING));
+        }
+        let step = residual - self.last;
+        self.last = residual;
+        let means = MEANS.iter().zip(&self.means).map(|(&over, (mean, scale, tail))| (over, *mean, scale, tail));
+        let all = means.chain([(0, step, &self.step.0, &self.step.1)]);
+        for ((over, by, scale, tail), size) in all.zip(&mut sizes) {
             let usual = scale.usual().max(floor);
-            let size = if scale.settled() { by.abs() / usual } else { 0.0 };
+            *size = if scale.settled() { by.abs() / usual } else { 0.0 };
             // A difference that nobody would notice among the channel's own ups and downs is none.
-            let matters = (by.abs() / least).min(1.0);
-            let ratio = size / tail.level() * matters;
-            tail.take(size, log_return, 4.0);
-            scale.take(by, floor);
+            let ratio = *size / tail.level() * (by.abs() / least).min(1.0);
             if best.is_none_or(|best| ratio > best.ratio) {
                 best = Some(Gap { ratio, expected, by, usual, over });
             }
-        };
-        for (&over, (mean, scale, tail)) in MEANS.iter().zip(&mut self.means) {
-            *mean += (residual - *mean) / f64::from(over.min(self.seen - SETTLING));
-            consider(*mean, over, scale, tail);
         }
-        let (scale, tail) = &mut self.step;
-        consider(residual - self.last, 0, scale, tail);
-        self.last = residual;
+        if best.is_none_or(|best| best.ratio <= 1.0) {
+            let means = self.means.iter_mut().map(|(mean, scale, tail)| (*mean, scale, tail));
+            for ((by, scale, tail), size) in means.chain([(step, &mut self.step.0, &mut self.step.1)]).zip(sizes) {
+                tail.take(size, log_return, 4.0);
+                scale.take(by, floor);
+            }
+        }
         best
     }
 
-    /// Learns less from a pair the farther off it is, and nothing from one that is a plain fault. When nothing but faults
+    /// Learns less from a pair the farther off it is, and nothing from one that is told of or a plain fault. When nothing but faults
     /// came for as long as the relation is learned over, a sensor was changed: the relation is learned anew.
-    fn learn(&mut self, value: f64, partner: f64, residual: f64, floor: f64) {
+    fn learn(&mut self, value: f64, partner: f64, residual: f64, floor: f64, told: bool) {
         let mut weight = 1.0 / f64::from(self.seen.saturating_add(1)).min(MEMORY);
         if self.residual.settled() && self.seen > 200 {
             let usual = self.residual.usual().max(floor);
-            if residual.abs() > FAULT * usual {
+            if told || residual.abs() > FAULT * usual {
                 self.refused += 1;
                 if f64::from(self.refused) > MEMORY {
                     *self = Apart::new(self.block);

@@ -108,7 +108,9 @@ impl Track {
         let mut consider = |act: Act, size: f64, tail: &mut Tail, least: f64| {
             let ratio = size / tail.level();
             tail.take(size, log_return, least);
-            if best.is_none_or(|best| ratio > best.ratio) {
+            // A jump from one reading to the next that says enough is not told as one within several.
+            let plain = |found: Found| matches!(found.act, Act::Jump { within: 1, .. }) && found.ratio >= 2.0;
+            if best.is_none_or(|best| ratio > best.ratio && !plain(best)) {
                 best = Some(Found { act, ratio });
             }
         };

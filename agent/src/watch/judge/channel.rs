@@ -25,6 +25,9 @@ const FROZEN_MS: u64 = 600_000;
 const ICE_BELOW: f64 = 5.0;
 const ICED_SHARE: f64 = 0.85;
 
+/// Readings after a stuck value or a spike in which its pairs are not told of: the longest mean of a pair, twice.
+const MENDING: u32 = 48;
+
 impl Judge {
     pub(super) fn judge_hold(&mut self, stamp: Stamp, index: usize, value: f64, seen: &Seen, alerts: &mut Vec<Alert>) {
         let channel = &self.device.channels[index];
@@ -50,6 +53,8 @@ impl Judge {
         };
         let case =
             |phase| words::held(phase, value, &channel.channel.unit, long.map(|held| (held, held_ms(held.repeats))));
+        let sick = held.is_some() || state.stuck.is_open() || state.act.is_open_as(AlertKind::Spike);
+        state.mending = if sick { MENDING } else { state.mending.saturating_sub(1) };
         alerts.extend(state.stuck.step((verdict, &STUCK), stamp, &self.device, Some(index), &mut self.ids, case));
     }
 
@@ -76,7 +81,7 @@ impl Judge {
                 && self.state.channels[low].apart.is_open()
         });
         let verdict = match pair {
-            Some(pair) if !other => Verdict::Bad(pair.gap.ratio),
+            Some(pair) if !other && !self.is_explained(pair, seen) => Verdict::Bad(pair.gap.ratio),
             _ if ratio < USUAL * BEYOND => Verdict::Good,
             _ => Verdict::Unsure,
         };
@@ -99,11 +104,21 @@ impl Judge {
                 (pair.gap, &device.channels[partner].channel, value_of(readings[partner]).unwrap_or_default())
             });
             let iced = channel.quantity == Quantity::WindSpeed
-                && pair.is_some_and(|pair| pair.gap.over > 1)
+                && pair.is_some_and(|pair| pair.gap.over > 0)
                 && partner.is_some_and(|(gap, ..)| gap.expected + gap.by < iced_share * gap.expected);
             words::apart(phase, value, &channel.unit, partner, iced)
         };
         alerts.extend(state.apart.step((verdict, &STRANGE), stamp, device, Some(index), &mut self.ids, case));
+    }
+
+    /// Whether a spike, or a value that stands still, is why the pair is apart: that is told of, or will be in a moment.
+    fn is_explained(&self, pair: &Pair, seen: &Seen) -> bool {
+        [pair.channels.0, pair.channels.1].into_iter().any(|index| {
+            let state = &self.state.channels[index];
+            state.mending > 0
+                || state.hold.repeats() > 0
+                || seen.signs[index].act.is_some_and(|found| kind_of(found) == AlertKind::Spike)
+        })
     }
 
     pub(super) fn judge_acts(&mut self, stamp: Stamp, index: usize, value: f64, seen: &Seen, alerts: &mut Vec<Alert>) {
