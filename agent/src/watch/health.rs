@@ -65,12 +65,13 @@ impl Hold {
     /// the next.
     pub(super) fn observe(&mut self, value: f64, wander: f64) -> Option<Held> {
         let repeats = self.last == Some(value);
+        let least = self.floor.least();
         if repeats {
             self.run = self.run.saturating_add(1);
         } else {
             self.end();
             // What sank to the floor, or below it, is a calm. What fell there at once is none.
-            let above = self.floor.least().map(|least| value - least);
+            let above = least.map(|least| value - least);
             let sank = self.last.is_some_and(|last| (value - last).abs() <= 3.0 * wander);
             let is_calm = sank && above.is_some_and(|above| above <= 0.5 * wander);
             self.place = usize::from(is_calm);
@@ -78,7 +79,7 @@ impl Hold {
         if self.last.is_some() && !self.stuck {
             self.habits[self.place].learn(repeats);
         }
-        let below_all = self.floor.least().is_some_and(|least| value < least - 0.05 * wander);
+        let below_all = least.is_some_and(|least| value < least - 0.05 * wander);
         self.last = Some(value);
         self.floor.take(value);
         if self.habits.iter().map(|habit| habit.seen).sum::<u32>() < SETTLING {
@@ -124,7 +125,8 @@ impl Habit {
 
 impl Floor {
     fn least(&self) -> Option<f64> {
-        self.lows.iter().copied().reduce(f64::min)
+        // None is NaN; `f64::min` would ask each.
+        self.lows.iter().copied().reduce(|least, low| if low < least { low } else { least })
     }
 
     fn take(&mut self, value: f64) {

@@ -149,7 +149,8 @@ impl Wind {
         }
         // A gust is seen only by readings within it.
         let close = self.recent.back().is_some_and(|(at, _)| now.saturating_sub(*at) <= GUST_MS / 3);
-        let low = self.recent.iter().map(|(_, speed)| *speed).fold(f64::INFINITY, f64::min);
+        // None is NaN; `f64::min` would ask each.
+        let low = self.recent.iter().fold(f64::INFINITY, |low, (_, speed)| if *speed < low { *speed } else { low });
         self.recent.push_back((now, speed));
         let (readings, sum) = self.sums();
         let foreseen = turbine.operating_gust(sum / f64::from(readings.max(1)));
