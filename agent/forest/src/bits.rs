@@ -18,10 +18,10 @@ impl<'a> Writer<'a> {
     pub(crate) fn put(&mut self, value: u32, bits: u32) {
         self.pending |= u64::from(value) << self.bits;
         self.bits += bits;
-        while self.bits >= 8 {
-            self.out.push(self.pending as u8);
-            self.pending >>= 8;
-            self.bits -= 8;
+        if self.bits >= 32 {
+            self.out.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.pending >>= 32;
+            self.bits -= 32;
         }
     }
 
@@ -31,27 +31,27 @@ impl<'a> Writer<'a> {
     }
 
     /// Fills the last byte.
-    pub(crate) fn finish(mut self) {
-        self.put(0, 7);
+    pub(crate) fn finish(self) {
+        self.out.extend_from_slice(&self.pending.to_le_bytes()[..self.bits.div_ceil(8) as usize]);
     }
 }
 
 /// Reads what a [`Writer`] wrote; `None` behind the end.
 pub(crate) struct Reader<'a> {
-    bytes: core::slice::Iter<'a, u8>,
+    bytes: &'a [u8],
     pending: u64,
     bits: u32,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Reader { bytes: bytes.iter(), pending: 0, bits: 0 }
+        Reader { bytes, pending: 0, bits: 0 }
     }
 
+    /// The next `bits`, at most 32.
     pub(crate) fn take(&mut self, bits: u32) -> Option<u32> {
-        while self.bits < bits {
-            self.pending |= u64::from(*self.bytes.next()?) << self.bits;
-            self.bits += 8;
+        if self.bits < bits {
+            self.refill(bits)?;
         }
         let value = (self.pending & ((1 << bits) - 1)) as u32;
         self.pending >>= bits;
@@ -59,17 +59,32 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
+    /// Four bytes at once, as long as there are so many.
+    fn refill(&mut self, bits: u32) -> Option<()> {
+        if let Some((four, rest)) = self.bytes.split_first_chunk() {
+            self.pending |= u64::from(u32::from_le_bytes(*four)) << self.bits;
+            (self.bytes, self.bits) = (rest, self.bits + 32);
+            return Some(());
+        }
+        while self.bits < bits {
+            let (&byte, rest) = self.bytes.split_first()?;
+            self.pending |= u64::from(byte) << self.bits;
+            (self.bytes, self.bits) = (rest, self.bits + 8);
+        }
+        Some(())
+    }
+
     pub(crate) fn take_u64(&mut self) -> Option<u64> {
         Some(u64::from(self.take(32)?) | u64::from(self.take(32)?) << 32)
     }
 
     pub(crate) fn bytes_left(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.bits as usize / 8
     }
 
     /// Whether all has been read but the filling of the last byte.
     pub(crate) fn is_at_end(&self) -> bool {
-        self.bytes.len() == 0 && self.bits < 8 && self.pending == 0
+        self.bytes_left() == 0 && self.pending == 0
     }
 }
 
