@@ -8,6 +8,7 @@
 //! - `tail.rs`: how large a statistic must be to be an event; learned, with one false alarm in `return_days` as the aim.
 
 mod apart;
+mod resting;
 mod saved_forest;
 mod scale;
 mod tail;
@@ -257,10 +258,10 @@ impl Detector {
                 seen.pairs.push(Pair { channels: (*a, *b), gap });
             }
         }
-        let mut windows: f64 = 0.0;
+        let (mut windows, mut turn): (f64, bool) = (0.0, true);
         for ((signal, value), signs) in self.channels.iter_mut().zip(&values).zip(&mut seen.signs) {
             let Some(signal) = signal else { continue };
-            signal.observe(*value, signs, log_return);
+            signal.observe(*value, signs, log_return, &mut turn);
             most = most.max(signs.act.map_or(0.0, |found| found.ratio));
             windows = windows.max(signal.windows.score());
         }
@@ -331,7 +332,7 @@ impl Signal {
         self.last = None;
     }
 
-    fn observe(&mut self, value: Option<f64>, signs: &mut Signs, log_return: f64) {
+    fn observe(&mut self, value: Option<f64>, signs: &mut Signs, log_return: f64, turn: &mut bool) {
         let Some(value) = value else {
             self.missed = self.missed.saturating_add(1);
             return;
@@ -358,7 +359,7 @@ impl Signal {
         self.last = Some(value);
         signs.wander = self.wander.usual();
         signs.act = self.track.observe(value, self.floor(), log_return);
-        signs.window = self.windows.observe(value);
+        signs.window = self.windows.observe(value, turn);
     }
 }
 

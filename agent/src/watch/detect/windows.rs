@@ -5,7 +5,7 @@
 //! is twelve pieces long and moves by one piece. What single readings cannot show, a load that is a little too high since
 //! this morning or a daily pattern that is missing, stands out here, and little else does: windows are few, and alike.
 
-use super::saved_forest;
+use super::resting::Resting;
 use serde::{Deserialize, Serialize};
 use windward_forest::{Forest, Options};
 
@@ -23,14 +23,18 @@ const WARM_UP: u32 = 128;
 const STRANGE: f64 = 2.4;
 /// A strange window says nothing new while it overlaps with what was told; so many pieces later it does.
 const REST: u32 = 3 * PIECES as u32;
+/// Between pieces of so many readings and more the forest rests. Waking it costs as much as judging 500 readings.
+const RESTS_FROM: u32 = 1_800;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Windows {
-    #[serde(with = "saved_forest")]
-    forest: Forest,
+    forest: Resting,
     piece: u32,
     pieces: Vec<Piece>,
     current: Piece,
+    /// A window is whole, and its turn has not come yet. A restart in between leaves it out.
+    #[serde(skip)]
+    whole: bool,
     scored: u32,
     rested: u32,
     score: f64,
@@ -74,10 +78,11 @@ impl Windows {
         let length_ms = if interval_ms < FAST_MS { HOUR_MS } else { SLOW_PIECE_MS };
         let piece = length_ms.div_ceil(interval_ms.max(1)).max(SLOW_PIECE);
         Windows {
-            forest,
+            forest: Resting::new(forest, piece >= RESTS_FROM),
             piece,
             pieces: Vec::with_capacity(PIECES),
             current: Piece::new(),
+            whole: false,
             scored: 0,
             rested: REST,
             score: 0.0,
@@ -89,23 +94,27 @@ impl Windows {
         self.score
     }
 
-    /// Takes a value; gives the window that it completes if that is strange and was not told of.
-    pub(super) fn observe(&mut self, value: f64) -> Option<Window> {
+    /// Takes a value; gives the window that it completes if that is strange and was not told of. `turn`: whether a forest
+    /// may be woken in this row, taken by the one that is. The windows of all channels end at once, and to wake all of
+    /// their forests together would keep alerts waiting: a window may be given some rows after its last one.
+    pub(super) fn observe(&mut self, value: f64, turn: &mut bool) -> Option<Window> {
         self.current.take(value);
-        if self.current.readings < self.piece {
+        if self.current.readings == self.piece {
+            if self.pieces.len() == PIECES {
+                self.pieces.remove(0);
+            }
+            self.pieces.push(std::mem::replace(&mut self.current, Piece::new()));
+            self.rested = self.rested.saturating_add(1);
+            self.whole = self.pieces.len() == PIECES;
+        }
+        let rests = self.piece >= RESTS_FROM;
+        if !self.whole || rests && !std::mem::take(turn) {
             return None;
         }
-        if self.pieces.len() == PIECES {
-            self.pieces.remove(0);
-        }
-        self.pieces.push(std::mem::replace(&mut self.current, Piece::new()));
-        self.rested = self.rested.saturating_add(1);
-        if self.pieces.len() < PIECES {
-            return None;
-        }
+        self.whole = false;
         let window = self.window();
         let point = [window.mean, window.deviation, window.held.1, window.held.0].map(super::number);
-        self.score = self.forest.observe(&point).ok().flatten()?;
+        self.score = self.forest.observe(&point, rests)?;
         self.scored = self.scored.saturating_add(1);
         if self.score < STRANGE || self.scored <= WARM_UP || self.rested < REST {
             return None;
@@ -149,5 +158,35 @@ impl Piece {
         let (readings, off) = (f64::from(self.readings), self.origin - centre);
         let from_origin = self.sum - readings * self.origin;
         self.squares + 2.0 * off * from_origin + readings * off * off
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_that_end_at_once_are_scored_in_rows_on_end() {
+        let mut channels = [1, 2, 3].map(|seed| Windows::new(10, 1_000, seed));
+        let mut whole = |rows: u32| {
+            for row in 0..rows {
+                let mut turn = true;
+                channels
+                    .iter_mut()
+                    .for_each(|windows| assert_eq!(windows.observe(f64::from(row % 7), &mut turn), None));
+            }
+            channels.each_ref().map(|windows| windows.whole)
+        };
+        assert_eq!(whole(3_600 * PIECES as u32 - 1), [false; 3]);
+        assert_eq!([whole(1), whole(1), whole(1)], [[false, true, true], [false, false, true], [false; 3]]);
+    }
+
+    #[test]
+    fn windows_of_slow_channels_wait_for_none() {
+        let mut channels = [1, 2].map(|seed| Windows::new(10, 600_000, seed));
+        for row in 0..SLOW_PIECE * PIECES as u32 {
+            channels.iter_mut().for_each(|windows| assert_eq!(windows.observe(f64::from(row), &mut false), None));
+        }
+        assert!(channels.iter().all(|windows| !windows.whole));
     }
 }
