@@ -5,13 +5,17 @@
 //! agent asks eight devices every 10 ms each, its shortest interval; the loop asks them without a pause. *Paced*: 64
 //! registers of one device ten times a second. The agent does all of its work, with every reading kept on disk and
 //! forwarded to a broker where mosquitto is there; collectd writes CSV, one request a value, for its plugin knows no
-//! other way; the loop throws the registers away.
+//! other way; the loop throws the registers away. *Judged*: the agent alone, with the same 64 registers as anemometers in
+//! turbulent wind, of one device and of eight, every reading judged.
+
+mod wind;
 
 use anyhow::{Context as _, Result, bail};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use wind::Wind;
 use windward_tests::clock;
 use windward_tests::lines::device::Device;
 use windward_tests::lines::tcp::TcpPort;
@@ -24,6 +28,8 @@ const DEVICES: usize = 8;
 const FIRST: u16 = 2;
 /// Time a reader has to start before anything is counted.
 const START: Duration = Duration::from_secs(5);
+/// The same where readings are judged: after so many the detector has all of its work to do.
+const LEARN: Duration = Duration::from_secs(40);
 /// Length of a saturated run.
 const SATURATED: Duration = Duration::from_secs(10);
 /// Ticks of processor time in a second: USER_HZ, 100 on every Linux of today.
@@ -41,15 +47,21 @@ fn main() -> Result<()> {
     let broker_port = broker.as_ref().map_or(1, Mosquitto::port);
     let paced = Duration::from_secs(arguments.seconds);
     for load in [
-        Load { devices: DEVICES, registers: 125, interval_ms: 10, lasts: SATURATED, saturates: true },
-        Load { devices: 1, registers: 64, interval_ms: 100, lasts: paced, saturates: false },
+        Load { devices: DEVICES, registers: 125, interval_ms: 10, lasts: SATURATED, kind: Kind::Saturating },
+        Load { devices: 1, registers: 64, interval_ms: 100, lasts: paced, kind: Kind::Paced },
+        Load { devices: 1, registers: 64, interval_ms: 100, lasts: paced, kind: Kind::Judged },
+        Load { devices: 8, registers: 8, interval_ms: 100, lasts: paced, kind: Kind::Judged },
     ] {
-        let readers = [Reader::Agent(arguments.agent.clone(), broker_port), Reader::PyModbus, Reader::Collectd];
-        let readers: Vec<Reader> = readers.into_iter().filter(Reader::is_there).collect();
+        let mut readers = vec![Reader::Agent(arguments.agent.clone(), broker_port)];
+        if load.kind != Kind::Judged {
+            readers.extend([Reader::PyModbus, Reader::Collectd]);
+        }
+        readers.retain(Reader::is_there);
         let mut costs: Vec<Vec<Cost>> = readers.iter().map(|_| Vec::new()).collect();
         for repeat in 0..arguments.repeats {
             for (reader, costs) in readers.iter().zip(&mut costs) {
-                let dir = dir.path().join(format!("{}-{}-{repeat}", reader.name(), load.registers));
+                let dir =
+                    dir.path().join(format!("{}-{}-{}-{repeat}", reader.name(), load.kind.name(), load.registers));
                 std::fs::create_dir(&dir)?;
                 costs.push(measure(reader, load, &dir).with_context(|| reader.name())?);
             }
@@ -61,6 +73,23 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Saturating,
+    Paced,
+    Judged,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Saturating => "saturating",
+            Kind::Paced => "paced",
+            Kind::Judged => "judged",
+        }
+    }
+}
+
 /// What is asked of a reader.
 #[derive(Clone, Copy)]
 struct Load {
@@ -68,13 +97,13 @@ struct Load {
     registers: u16,
     interval_ms: u64,
     lasts: Duration,
-    saturates: bool,
+    kind: Kind,
 }
 
 impl Load {
     /// The channels that fill its registers: address and number of registers, 1 or 2.
     fn channels(self) -> impl Iterator<Item = (u16, u16)> {
-        let width = if self.saturates { 2 } else { 1 };
+        let width = if self.kind == Kind::Saturating { 2 } else { 1 };
         let end = FIRST + self.registers;
         (FIRST..end).step_by(width.into()).map(move |register| (register, width.min(end - register)))
     }
@@ -135,7 +164,7 @@ impl Reader {
                 command
             }
             Reader::PyModbus => {
-                let pause_s = if load.saturates { 0.0 } else { load.interval_ms as f64 / 1e3 };
+                let pause_s = if load.kind == Kind::Saturating { 0.0 } else { load.interval_ms as f64 / 1e3 };
                 let mut command = Command::new(python());
                 command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/pymodbus_loop.py"));
                 command.arg(pause_s.to_string()).arg(load.registers.to_string());
@@ -181,9 +210,14 @@ fn measure(reader: &Reader, load: Load, dir: &Path) -> Result<Cost> {
     };
     let mut running = Running(reader.command(load, &ports, dir)?.spawn()?);
     let id = running.0.id();
-    std::thread::sleep(START);
+    let mut wind = (load.kind == Kind::Judged).then(|| Wind::new(load.devices));
+    let mut pass = |time: Duration| match &mut wind {
+        Some(wind) => wind.blow(&lines, load, time),
+        None => std::thread::sleep(time),
+    };
+    pass(if load.kind == Kind::Judged { LEARN } else { START });
     let (began, cpu_s, before) = (clock::now(), cpu_s(id)?, asked());
-    std::thread::sleep(load.lasts);
+    pass(load.lasts);
     let (wall_s, cpu_s, requests) = (began.elapsed().as_secs_f64(), self::cpu_s(id)? - cpu_s, asked() - before);
     if let Some(status) = running.0.try_wait()? {
         bail!("has ended with {status}: {}", std::fs::read_to_string(dir.join("log"))?);
@@ -203,10 +237,12 @@ fn measure(reader: &Reader, load: Load, dir: &Path) -> Result<Cost> {
 
 fn tell(reader: &Reader, load: Load, costs: Vec<Cost>) {
     let of = |figure: fn(&Cost) -> f64| median(costs.iter().map(figure).collect());
-    let kind = if load.saturates { "saturating" } else { "paced" };
     println!(
-        "FIGURE acquisition {kind}, {}: {:.0} registers/s, {:.0} a CPU second, {:.2} CPU µs a register, {:.1} % CPU, \
+        "FIGURE acquisition {}, {} of {} registers, {}: {:.0} registers/s, {:.0} a CPU second, {:.2} CPU µs a register, {:.1} % CPU, \
          PSS {:.1} MiB, RSS {:.1} MiB (medians of {})",
+        load.kind.name(),
+        load.devices,
+        load.registers,
         reader.name(),
         of(|cost| cost.registers / cost.wall_s),
         of(|cost| cost.registers / cost.cpu_s.max(1.0 / TICKS)),
@@ -240,11 +276,14 @@ fn agent_toml(load: Load, ports: &[u16], dir: &Path, broker: u16) -> String {
         );
         for (register, width) in load.channels() {
             let kind = 16 * width;
+            let measures = match load.kind {
+                Kind::Judged => "quantity = \"wind-speed\"\nunit = \"m/s\"\nscale = 0.01",
+                _ => "unit = \"1\"\ndetect = false",
+            };
             write_line(
                 &mut text,
                 &format!(
-                    "[[device.channel]]\nname = \"c{register}\"\nunit = \"1\"\nregister = {register}\n\
-                     type = \"u{kind}\"\ndetect = false"
+                    "[[device.channel]]\nname = \"c{register}\"\nregister = {register}\ntype = \"u{kind}\"\n{measures}"
                 ),
             );
         }
