@@ -2,7 +2,7 @@
 
 use crate::cloud::Cloud;
 use crate::system::{Program, SOON, agent_toml, ask, kept, seed, sink_toml};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -71,13 +71,20 @@ async fn e2e_nothing_taken_is_lost_or_stored_twice_when_all_are_killed_again_and
     }
     device.tell(r#"{"exception": 6}"#)?;
     let begun = clock::now();
+    // The agent goes on meanwhile, with rows that say why there is no value: what is compared was taken before the table
+    // was read.
+    let mut last = None;
     let all_stored = async || {
         agent.check_alive()?;
         sink.check_alive()?;
-        Ok(missing(&kept(&agent.output()), &stored::rows(&file)?).is_empty().then_some(()))
+        let taken = kept(&agent.output());
+        let table = stored::rows(&file)?;
+        let drained = missing(&taken, &table).is_empty();
+        last = Some((taken, table));
+        Ok(drained.then_some(()))
     };
     let drained = eventually(SOON * 4, "everything taken to be stored", all_stored).await;
-    let (taken, table) = (kept(&agent.output()), stored::rows(&file)?);
+    let (taken, table) = last.context("the table was read")?;
     let missing = missing(&taken, &table);
     let twice = twice(&table);
     let rows: usize = taken.values().map(Vec::len).sum();

@@ -24,6 +24,7 @@ use super::wind::Turbine;
 use apart::Apart;
 use scale::Scale;
 use serde::{Deserialize, Serialize};
+use tail::Care;
 use track::Track;
 use vector::Vector;
 use windows::Windows;
@@ -192,6 +193,8 @@ struct Signal {
     windows: Windows,
 }
 
+/// A device with so many judged channels is a machine, whose parts keep to their places better than the wind does.
+const MACHINE: usize = 3;
 /// Most pairs of a device that are watched.
 const MOST_PAIRS: usize = 28;
 /// Polls without a value after which nothing is compared across the pause.
@@ -217,9 +220,10 @@ impl Detector {
             let after = places().filter(move |&(b, other)| b > a && other == of && !is_circular(of));
             after.map(move |(b, _)| (a, b, Apart::new(settings.block)))
         });
+        let care = if judged < MACHINE { Care::Wary } else { Care::Bold };
         let signal = |(place, quantity): (usize, &Option<Quantity>)| {
             let seed = seed ^ (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            quantity.map(|quantity| Signal::new(config, settings, quantity, interval_ms, seed))
+            quantity.map(|quantity| Signal::new(config, (settings, care), quantity, interval_ms, seed))
         };
         Detector {
             channels: channels.iter().enumerate().map(signal).collect(),
@@ -298,7 +302,13 @@ impl Detector {
 }
 
 impl Signal {
-    fn new(config: &DetectConfig, settings: Settings, quantity: Quantity, interval_ms: u32, seed: u64) -> Self {
+    fn new(
+        config: &DetectConfig,
+        (settings, care): (Settings, Care),
+        quantity: Quantity,
+        interval_ms: u32,
+        seed: u64,
+    ) -> Self {
         Signal {
             seen: 0.0,
             mean: 0.0,
@@ -307,7 +317,7 @@ impl Signal {
             wander: Scale::new((1_000, 1_000), 4.0),
             circular: is_circular(quantity),
             missed: 0,
-            track: Track::new(settings.block),
+            track: Track::new(settings.block, care),
             windows: Windows::new(config.trees, interval_ms, seed),
         }
     }

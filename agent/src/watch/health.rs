@@ -3,6 +3,7 @@
 
 use crate::time::Mono;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// Fewest readings, after the first, that make a hold.
 const MIN_HELD: f64 = 5.0;
@@ -11,28 +12,29 @@ const MIN_HELD: f64 = 5.0;
 const LONGER_THAN_USUAL: f64 = 3.0;
 /// Chance at which a hold is no chance any more.
 const NO_CHANCE: f64 = 1e-9;
-/// Share of repeated readings that is assumed at least: far from the floor of the channel, and on it.
+/// Share of repeated readings that is assumed at least: between the ends of the channel, and at one of them.
 const LEAST_REPEATS: [f64; 2] = [0.005, 0.9];
 /// Share of repeated readings that is assumed at most, and the readings it is learned over.
 const MOST_REPEATS: f64 = 0.9999;
 const MEMORY: f64 = 3_000.0;
 /// Readings before a hold is judged.
 const SETTLING: u32 = 100;
-/// The floor is the least of so many blocks of so many readings.
+/// The ends are the least and the greatest of so many blocks of so many readings.
 const BLOCKS: usize = 128;
 const BLOCK: u32 = 64;
 
 /// Watches whether a value that should move does. What is usual is learned: how often the channel repeats a value, and
-/// for how long at most, away from its floor and on it.
+/// for how long at most, between its ends and at one of them: a calm, a rated speed, a battery that is full.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Hold {
     last: Option<f64>,
     /// Repeats so far.
     run: u32,
     place: usize,
+    below_all: bool,
     stuck: bool,
     habits: [Habit; 2],
-    floor: Floor,
+    ends: Ends,
 }
 
 /// How a channel holds values.
@@ -43,11 +45,14 @@ struct Habit {
     longest: f64,
 }
 
-/// The least the channel gave lately.
+/// The least and the greatest the channel gave lately.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Floor {
-    lows: Vec<f64>,
-    low: Option<f64>,
+struct Ends {
+    /// Of each of the last blocks, and of them all.
+    blocks: VecDeque<(f64, f64)>,
+    whole: Option<(f64, f64)>,
+    /// Of the block that is filled.
+    block: Option<(f64, f64)>,
     filled: u32,
 }
 
@@ -65,28 +70,32 @@ impl Hold {
     /// the next.
     pub(super) fn observe(&mut self, value: f64, wander: f64) -> Option<Held> {
         let repeats = self.last == Some(value);
-        let least = self.floor.least();
         if repeats {
             self.run = self.run.saturating_add(1);
         } else {
             self.end();
-            // What sank to the floor, or below it, is a calm. What fell there at once is none.
-            let above = least.map(|least| value - least);
-            let sank = self.last.is_some_and(|last| (value - last).abs() <= 3.0 * wander);
-            let is_calm = sank && above.is_some_and(|above| above <= 0.5 * wander);
-            self.place = usize::from(is_calm);
+            let ends = self.ends.known();
+            self.place = usize::from(ends.is_some_and(|ends| self.is_at_an_end(value, ends, wander)));
+            self.below_all = ends.is_some_and(|(least, _)| value < least - 0.05 * wander);
         }
         if self.last.is_some() && !self.stuck {
             self.habits[self.place].learn(repeats);
         }
-        let below_all = least.is_some_and(|least| value < least - 0.05 * wander);
         self.last = Some(value);
-        self.floor.take(value);
+        self.ends.take(value);
         if self.habits.iter().map(|habit| habit.seen).sum::<u32>() < SETTLING {
             return None;
         }
         self.stuck |= f64::from(self.run) >= self.habits[self.place].limit(LEAST_REPEATS[self.place]);
-        self.stuck.then_some(Held { repeats: self.run, below_all })
+        self.stuck.then_some(Held { repeats: self.run, below_all: self.below_all })
+    }
+
+    /// What sank to the lower end, or below it, is a calm; what fell there at once is none. What rises to the upper end is
+    /// at its rated value, and that end may be reached at once.
+    fn is_at_an_end(&self, value: f64, (least, greatest): (f64, f64), wander: f64) -> bool {
+        let near = 0.5 * wander;
+        let came = self.last.is_some_and(|last| (value - last).abs() <= 3.0 * wander);
+        (value - greatest).abs() <= near || came && (value <= least + near || value >= greatest)
     }
 
     /// Repeats of the last value so far.
@@ -123,23 +132,28 @@ impl Habit {
     }
 }
 
-impl Floor {
-    fn least(&self) -> Option<f64> {
-        // None is NaN; `f64::min` would ask each.
-        self.lows.iter().copied().reduce(|least, low| if low < least { low } else { least })
+impl Ends {
+    fn known(&self) -> Option<(f64, f64)> {
+        self.whole.into_iter().chain(self.block).reduce(wider)
     }
 
     fn take(&mut self, value: f64) {
-        self.low = Some(self.low.map_or(value, |low| low.min(value)));
+        self.block = Some(self.block.map_or((value, value), |block| wider(block, (value, value))));
         self.filled += 1;
         if self.filled == BLOCK {
-            if self.lows.len() == BLOCKS {
-                self.lows.remove(0);
+            if self.blocks.len() == BLOCKS {
+                self.blocks.pop_front();
             }
-            self.lows.extend(self.low.take());
+            self.blocks.extend(self.block.take());
+            self.whole = self.blocks.iter().copied().reduce(wider);
             self.filled = 0;
         }
     }
+}
+
+fn wider(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
+    // None is NaN; `f64::min` would ask each.
+    (if b.0 < a.0 { b.0 } else { a.0 }, if b.1 > a.1 { b.1 } else { a.1 })
 }
 
 /// Counts polls without a value.
@@ -218,6 +232,16 @@ mod tests {
         assert_eq!(first_held(&mut hold, (8_000..8_500).map(day)), None);
         let gone: Vec<Held> = (0..40).filter_map(|_| hold.observe(0.0, 0.3)).collect();
         assert!(gone.first().is_some_and(|held| held.below_all), "{gone:?}");
+    }
+
+    #[test]
+    fn a_rated_speed_is_no_hold_and_a_speed_that_stands_still_below_it_is_one() {
+        let mut hold = Hold::default();
+        // Clipped at the upper end for a third of the time, for up to a minute and a half.
+        let clipped = |step: u64| wander(step).min(9.0);
+        assert_eq!(first_held(&mut hold, (0..8_000).map(clipped)), None);
+        let held = first_held(&mut hold, std::iter::repeat_n(7.31, 60));
+        assert!(held.is_some_and(|at| at < 20), "{held:?}");
     }
 
     #[test]

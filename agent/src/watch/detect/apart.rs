@@ -1,7 +1,7 @@
 //! Two channels that measure the same, or nearly: does one leave the other? Pure.
 
 use super::scale::Scale;
-use super::tail::Tail;
+use super::tail::{Care, Tail};
 use serde::{Deserialize, Serialize};
 
 /// Readings the relation of two channels is learned over.
@@ -56,7 +56,7 @@ impl Apart {
                 6 => 500,
                 _ => 2_000,
             };
-            (0.0, Scale::new((short, 2_000), 3.0), Tail::new(block))
+            (0.0, Scale::new((short, 2_000), 3.0), Tail::new(block, Care::Wary))
         };
         Apart {
             seen: 0,
@@ -66,7 +66,7 @@ impl Apart {
             residual: Scale::new((3_000, 3_000), 3.0),
             means: MEANS.iter().map(mean).collect(),
             last: 0.0,
-            step: (Scale::new((60, 600), 4.0), Tail::new(block)),
+            step: (Scale::new((60, 600), 4.0), Tail::new(block, Care::Wary)),
             refused: 0,
             block,
         }

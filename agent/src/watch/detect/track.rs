@@ -2,7 +2,7 @@
 //! and grows with the event, compared with its own tail. Pure; readings are counted, time does not enter.
 
 use super::scale::Scale;
-use super::tail::Tail;
+use super::tail::{Care, Tail};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -77,11 +77,12 @@ struct Shift {
 }
 
 impl Track {
-    /// A track that has seen nothing. `block`: readings in a block of the tails.
-    pub(super) fn new(block: u32) -> Self {
+    /// A track that has seen nothing. `block`: readings in a block of the tails. `care`: what is thought of a mean far from
+    /// those before.
+    pub(super) fn new(block: u32, care: Care) -> Self {
         Track {
             recent: VecDeque::with_capacity(STEP.0 + STEP.1),
-            jumps: JUMPS.iter().map(|_| (Scale::new((60, 600), 4.0), Tail::new(block))).collect(),
+            jumps: JUMPS.iter().map(|_| (Scale::new((60, 600), 4.0), Tail::new(block, Care::Wary))).collect(),
             shifts: SHIFTS
                 .iter()
                 .map(|&(_, apart)| Shift {
@@ -90,12 +91,12 @@ impl Track {
                     tainted: false,
                     means: Vec::with_capacity(apart),
                     scale: Scale::new((20, 160), 3.0),
-                    tail: Tail::new((block / 8).max(2)),
+                    tail: Tail::new((block / 8).max(2), Care::Wary),
                 })
                 .collect(),
-            step: (Scale::new((1_500, 1_500), 4.0), Tail::new(block)),
+            step: (Scale::new((1_500, 1_500), 4.0), Tail::new(block, care)),
             change: Scale::new((2_000, 2_000), 4.0),
-            noises: NOISES.iter().map(|_| (0.0, Tail::new(block))).collect(),
+            noises: NOISES.iter().map(|_| (0.0, Tail::new(block, Care::Wary))).collect(),
             changes: 0,
         }
     }
@@ -168,7 +169,7 @@ impl Track {
             let (scale, tail) = &mut self.step;
             if scale.settled() {
                 let size = (to - from).abs() / scale.usual().max(floor);
-                consider(Act::Shift { within: STEP.0 as u32, from, to }, size, tail, 5.0);
+                consider(Act::Shift { within: STEP.0 as u32, from, to }, size, tail, 4.0);
             }
             scale.take(to - from, floor);
         }
