@@ -2,12 +2,14 @@
 //! Pure; readings are counted, and time enters only as the interval.
 //!
 //! - `track.rs`: what one signal does by itself: jumps, shifts, bursts of noise.
+//! - `drift.rs`: how far its mean moves for how little it changes: ice, friction.
 //! - `apart.rs`: two channels that measure the same, and leave each other.
 //! - `windows.rs`: a forest over the last hours of a channel.
 //! - `vector.rs`: a forest over each row of a device: the score that is shown beside the readings.
 //! - `tail.rs`: how large a statistic must be to be an event; learned, with one false alarm in `return_days` as the aim.
 
 mod apart;
+mod drift;
 mod resting;
 mod saved_forest;
 mod scale;

@@ -1,6 +1,7 @@
-//! What one signal does by itself: jumps, shifts of its mean, bursts of noise. Each is a number that is usually about 1
+//! What one signal does by itself: jumps, shifts and drifts of its mean, bursts of noise. Each is a number that is usually about 1
 //! and grows with the event, compared with its own tail. Pure; readings are counted, time does not enter.
 
+use super::drift::{self, Drift, Moved};
 use super::scale::Scale;
 use super::tail::{Care, Tail};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,15 @@ pub(in crate::watch) enum Act {
     },
     /// The mean of some readings moved by more than it does.
     Shift {
+        /// Readings between the two means.
+        within: u32,
+        /// The mean then.
+        from: f64,
+        /// The mean now.
+        to: f64,
+    },
+    /// Its mean moved far for how little it changes from one reading to the next.
+    Drift {
         /// Readings between the two means.
         within: u32,
         /// The mean then.
@@ -43,10 +53,23 @@ pub(in crate::watch) struct Found {
 
 const JUMPS: [usize; 3] = [1, 4, 16];
 /// Readings in a mean, and means between two that are compared.
-const SHIFTS: [(u32, usize); 3] = [(16, 4), (32, 8), (64, 8)];
+const SHIFTS: [(u32, usize); 2] = [(16, 4), (32, 8)];
 /// In means a value counts as at most so many usual changes away from the one before.
 const MOST_CHANGES: f64 = 50.0;
 const NOISES: [u32; 2] = [16, 64];
+/// Least size of a jump, a shift and noise.
+const LEAST_JUMP: f64 = 5.0;
+const LEAST_LATER_JUMP: f64 = 6.0;
+const LEAST_SHIFT: f64 = 5.0;
+const LEAST_STEP: f64 = 4.0;
+const LEAST_NOISE: f64 = 2.0;
+/// A tail takes an exponential fall for granted. Changes from one reading to the next fall off faster, though not as fast as
+/// normal ones, of which the square would be exponential: to this power they fit.
+const JUMP_POWER: f64 = 1.5;
+/// What is so far beyond its level is told of by the judge for certain.
+const TOLD: f64 = 1.1;
+/// Noise must be this many times farther beyond its level than the rest: gusty wind is a little of it.
+const NOISE_LATER: f64 = 1.2;
 /// The mean of so many readings is compared with the mean of so many before them, at every reading.
 const STEP: (usize, usize) = (10, 60);
 
@@ -57,6 +80,7 @@ pub(super) struct Track {
     recent: VecDeque<f64>,
     jumps: Vec<(Scale, Tail)>,
     shifts: Vec<Shift>,
+    drift: Drift,
     step: (Scale, Tail),
     change: Scale,
     /// Running means of the changes' magnitudes.
@@ -94,6 +118,7 @@ impl Track {
                     tail: Tail::new((block / 8).max(2), Care::Wary),
                 })
                 .collect(),
+            drift: Drift::new(block),
             step: (Scale::new((1_500, 1_500), 4.0), Tail::new(block, care)),
             change: Scale::new((2_000, 2_000), 4.0),
             noises: NOISES.iter().map(|_| (0.0, Tail::new(block, Care::Wary))).collect(),
@@ -107,8 +132,13 @@ impl Track {
         let tame = self.tame(value, floor);
         let mut best: Option<Found> = None;
         let mut consider = |act: Act, size: f64, tail: &mut Tail, least: f64| {
-            let ratio = size / tail.level();
-            tail.take(size, log_return, least);
+            let (power, later) = match act {
+                Act::Jump { within: 1, .. } => (JUMP_POWER, 1.0),
+                Act::Noise { .. } => (1.0, NOISE_LATER),
+                _ => (1.0, 1.0),
+            };
+            let ratio = (size.powf(power) / tail.level()).powf(1.0 / power) / later;
+            tail.take(size.powf(power), log_return, least.powf(power));
             // A jump from one reading to the next that says enough is not told as one within several.
             let plain = |found: Found| matches!(found.act, Act::Jump { within: 1, .. }) && found.ratio >= 2.0;
             if best.is_none_or(|best| ratio > best.ratio && !plain(best)) {
@@ -119,7 +149,8 @@ impl Track {
             let Some(&from) = self.recent.len().checked_sub(lag).and_then(|at| self.recent.get(at)) else { continue };
             let change = value - from;
             if scale.settled() {
-                consider(Act::Jump { within: lag as u32, from }, change.abs() / scale.usual().max(floor), tail, 6.0);
+                let least = if lag == 1 { LEAST_JUMP } else { LEAST_LATER_JUMP };
+                consider(Act::Jump { within: lag as u32, from }, change.abs() / scale.usual().max(floor), tail, least);
             }
             scale.take(change, floor);
         }
@@ -132,7 +163,7 @@ impl Track {
                 *mean += (counted - *mean) / f64::from(self.changes.min(over));
                 if self.changes > 60 {
                     let times = *mean / usual;
-                    consider(Act::Noise { over, times }, times, tail, 2.0);
+                    consider(Act::Noise { over, times }, times, tail, LEAST_NOISE);
                 }
             }
             self.change.take(change, floor);
@@ -151,11 +182,14 @@ impl Track {
                 if shift.scale.settled() {
                     let size = (to - from).abs() / shift.scale.usual().max(floor);
                     let within = length * apart as u32;
-                    consider(Act::Shift { within, from, to }, size, &mut shift.tail, 5.0);
+                    consider(Act::Shift { within, from, to }, size, &mut shift.tail, LEAST_SHIFT);
                 }
                 shift.scale.take(to - from, floor);
             }
             shift.means.push((!tainted).then_some(to));
+        }
+        if let Some(Moved { from, to, size }) = self.drift.observe(tame, floor) {
+            consider(Act::Drift { within: drift::WITHIN, from, to }, size, &mut self.drift.tail, drift::FAR);
         }
         self.recent.push_back(tame);
         if self.recent.len() > STEP.0 + STEP.1 {
@@ -169,12 +203,17 @@ impl Track {
             let (scale, tail) = &mut self.step;
             if scale.settled() {
                 let size = (to - from).abs() / scale.usual().max(floor);
-                consider(Act::Shift { within: STEP.0 as u32, from, to }, size, tail, 4.0);
+                consider(Act::Shift { within: STEP.0 as u32, from, to }, size, tail, LEAST_STEP);
             }
             scale.take(to - from, floor);
         }
         if best.is_some_and(|best| best.ratio > 1.0) {
             self.shifts.iter_mut().for_each(|shift| shift.tainted = true);
+            self.drift.taint();
+        }
+        if matches!(best, Some(Found { act: Act::Drift { .. }, ratio }) if ratio > TOLD) {
+            // The next means would only tell of the same again.
+            self.drift.interrupt();
         }
         best
     }
@@ -197,5 +236,9 @@ impl Track {
             (shift.sum, shift.filled) = (0.0, 0);
             shift.means.clear();
         }
+        self.drift.interrupt();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,12 @@ pub(super) fn act(phase: AlertPhase, value: f64, unit: &str, found: Found, inter
         Act::Shift { within, from, to } => {
             format!("mean from {} to {} within {}: {beyond}", short(from), of(to, unit), time(within))
         }
+        Act::Drift { within, from, to } => format!(
+            "mean from {} to {} within {}, far for how little it changes between readings: {beyond}",
+            short(from),
+            of(to, unit),
+            time(within)
+        ),
         Act::Noise { over, times } => {
             format!("changes {times:.1} times as large as usual over {}: {beyond}", time(over))
         }
