@@ -1,7 +1,8 @@
 //! Which numbers of a point its score comes from.
 
 use crate::forest::{Forest, Scratch};
-use crate::span::outside;
+use crate::four::Four;
+use crate::span::{compare, number, outside};
 use crate::tree::{Found, LEAF, NONE, Tree, Visit, start_hull};
 use crate::{Attribution, Refused};
 
@@ -19,11 +20,11 @@ impl Forest {
         }
         into.fill(Attribution::default());
         let Some(score) = self.score(input)? else { return Ok(None) };
-        let Scratch { point, found, hull, shares, .. } = &mut self.scratch;
+        let Scratch { point, fours, found, hull, shares, .. } = &mut self.scratch;
         let trees = self.trees.len() as f64;
         for (tree, &found) in self.trees.iter().zip(&*found) {
-            let own = tree.score::<0>(found, point, self.store.numbers(), hull, &self.apart) * tree.scale;
-            tree.share(found, point, self.store.numbers(), hull, &self.apart, shares);
+            let own = tree.score::<0>(found, fours, self.store.numbers(), hull, &self.apart) * tree.scale;
+            tree.share(found, (point, fours), self.store.numbers(), hull, &self.apart, shares);
             let total: f64 = shares.iter().map(|share| share.above + share.below).sum();
             for (into, share) in into.iter_mut().zip(&*shares) {
                 // A tree of one point, this very one, holds nothing against any number more than against another.
@@ -43,15 +44,15 @@ impl Tree {
     fn share(
         &self,
         found: Found,
-        point: &[f32],
+        (point, fours): (&[f32], &[Four]),
         numbers: &[f32],
-        hull: &mut [f32],
+        hull: &mut [Four],
         apart: &[f32],
         shares: &mut [Attribution],
     ) {
         shares.fill(Attribution::default());
         let mut depth = usize::from(found.depth) + 1;
-        let is_known = self.climb::<0>(found.leaf, point, numbers, hull, |visit| {
+        let is_known = self.climb::<0>(found.leaf, fours, numbers, hull, |visit| {
             depth -= 1;
             add_visit(&visit, point, apart[depth], shares);
         });
@@ -59,20 +60,21 @@ impl Tree {
             return;
         }
         // A point that is in the tree lies inside all boxes around it: it is held against those of all others.
-        let (low, high) = hull.split_at_mut(point.len());
+        let (low, high) = hull.split_at_mut(fours.len());
         start_hull(low, high);
         let (mut node, mut depth) = (found.leaf | LEAF, usize::from(found.depth));
         let mut parent = self.parent(node);
         while parent != NONE {
             depth -= 1;
-            self.cover::<0>(self.sibling(node, parent), numbers, low, high);
-            let visit = Visit::of(parent, low, high, point);
-            if visit.beyond == 0.0 {
+            let branch = &self.branches[parent as usize];
+            self.cover::<0>(branch.other(node), numbers, low, high);
+            let (beyond, extent) = compare(low, high, fours);
+            if beyond == 0.0 {
                 return;
             }
-            add_visit(&visit, point, apart[depth], shares);
+            add_visit(&Visit { node: parent, low, high, extent, beyond }, point, apart[depth], shares);
             node = parent;
-            parent = self.parent(node);
+            parent = branch.parent;
         }
     }
 }
@@ -81,7 +83,8 @@ impl Tree {
 fn add_visit(visit: &Visit, point: &[f32], apart: f32, shares: &mut [Attribution]) {
     let whole = f64::from(visit.extent) + f64::from(visit.beyond);
     let (before, now) = (f64::from(visit.extent) / whole, f64::from(apart) / whole);
-    for (share, ((&low, &high), &value)) in shares.iter_mut().zip(visit.low.iter().zip(visit.high).zip(point)) {
+    for (i, (share, &value)) in shares.iter_mut().zip(point).enumerate() {
+        let (low, high) = (number(visit.low, i), number(visit.high, i));
         let beyond = f64::from(outside(low, high, value)) * now;
         share.above = share.above * before + if value > high { beyond } else { 0.0 };
         share.below = share.below * before + if value < low { beyond } else { 0.0 };

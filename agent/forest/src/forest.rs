@@ -1,9 +1,11 @@
 //! The forest: one store, one stream of random numbers, many trees.
 
+use crate::four::Four;
 use crate::math::log2;
 use crate::options::{check, inputs_needed};
 use crate::random::Random;
 use crate::sampler::{Clock, INFINITE};
+use crate::span::{four, fours};
 use crate::steady::Steady;
 use crate::store::{Needed, Store};
 use crate::tree::{Found, Tree};
@@ -33,14 +35,14 @@ pub struct Forest {
 pub(crate) struct Scratch {
     /// The point being judged.
     pub(crate) point: Vec<f32>,
-    /// The same with a NaN for each number that was missing.
-    pub(crate) judged: Vec<f32>,
+    /// The same in fours. While the point is judged, with a NaN for each number that was missing.
+    pub(crate) fours: Vec<Four>,
     /// Where each tree leads it.
     pub(crate) found: Vec<Found>,
     /// Each tree's score: they are summed in the order of the trees, in whatever order they came.
     pub(crate) scores: Vec<f64>,
     /// Two corners of a box.
-    pub(crate) hull: Vec<f32>,
+    pub(crate) hull: Vec<Four>,
     /// One input.
     pub(crate) input: Vec<f32>,
     /// For each missing number, what each tree takes it for.
@@ -66,10 +68,10 @@ impl Forest {
             apart: (0..options.sample_size).map(|depth| 1.0 / (depth as f32 + 1.0)).collect(),
             scratch: Scratch {
                 point: Vec::with_capacity(width),
-                judged: Vec::with_capacity(width),
+                fours: vec![Four::zero(); fours(width)],
                 found: vec![Found::default(); options.trees],
                 scores: vec![0.0; options.trees],
-                hull: vec![0.0; 2 * width],
+                hull: vec![Four::zero(); 2 * fours(width)],
                 input: vec![0.0; options.dimensions],
                 guesses: vec![0.0; options.trees * options.dimensions],
                 shares: vec![Attribution::default(); width],
@@ -131,7 +133,8 @@ impl Forest {
     /// Memory in use, inline and on the heap, in bytes.
     pub fn bytes(&self) -> usize {
         let scratch = &self.scratch;
-        let floats = 2 * scratch.point.capacity() + scratch.hull.len() + scratch.input.len() + scratch.guesses.len();
+        let floats = scratch.point.capacity() + scratch.input.len() + scratch.guesses.len();
+        let fours = scratch.fours.len() + scratch.hull.len();
         size_of::<Self>()
             + self.store.bytes()
             + self.needed.bytes()
@@ -139,6 +142,7 @@ impl Forest {
             + self.steady.len() * size_of::<Steady>()
             + self.apart.len() * size_of::<f32>()
             + floats * size_of::<f32>()
+            + fours * size_of::<Four>()
             + scratch.found.len() * size_of::<Found>()
             + scratch.scores.len() * size_of::<f64>()
             + scratch.shares.len() * size_of::<Attribution>()
@@ -170,7 +174,17 @@ impl Forest {
         point.extend_from_slice(recent);
         // -0.0 becomes 0.0, so that what is equal is saved alike.
         point.extend(input.iter().zip(&self.steady).map(|(&value, steady)| steady.settled(value, floor) + 0.0));
-        recent.len() == before
+        let whole = recent.len() == before;
+        if whole {
+            self.spread();
+        }
+        whole
+    }
+
+    /// Puts the whole point in the scratch into its fours as well.
+    pub(crate) fn spread(&mut self) {
+        let Scratch { point, fours, .. } = &mut self.scratch;
+        fours.iter_mut().enumerate().for_each(|(at, into)| *into = four(point, 4 * at));
     }
 
     /// The score of the whole point in the scratch. Leaves in `scratch.found` where each tree leads it.
@@ -216,7 +230,7 @@ impl Forest {
             // An empty sample adds always, so that otherwise there is a worst to be exchanged.
             let worst = if adds { INFINITE } else { tree.sampler.worst() };
             let Some(key) = self.clock.draw(worst, &mut self.random) else { continue };
-            let (numbers, hull) = (self.store.numbers(), &mut self.scratch.hull);
+            let (numbers, hull, fours) = (self.store.numbers(), &mut self.scratch.hull, &self.scratch.fours);
             let mut leaf = found.then_some(place.leaf);
             let mut gone = None;
             if !adds {
@@ -230,7 +244,7 @@ impl Forest {
                 }
             }
             let leaf = leaf.or_else(|| tree.descend(tree.root, &self.scratch.point)).unwrap_or_default();
-            let (leaf, is_new) = tree.insert::<W>(leaf, start, numbers, hull, &mut self.random);
+            let (leaf, is_new) = tree.insert::<W>(leaf, start, fours, numbers, hull, &mut self.random);
             if adds {
                 tree.sampler.push(key, leaf);
                 tree.scale = log2(tree.sampler.len() as f64 + 1.0);

@@ -1,7 +1,9 @@
 //! Points of which some numbers are missing.
 
 use crate::Refused;
+use core::array;
 use crate::forest::{Forest, Scratch};
+use crate::four::Four;
 use crate::tree::{Found, LEAF, NONE, Tree};
 
 impl Forest {
@@ -23,10 +25,10 @@ impl Forest {
             return Ok(false);
         }
         let (width, trees) = (self.width(), self.trees.len());
-        let Scratch { point, hull, guesses, .. } = &mut self.scratch;
+        let Scratch { point, fours, hull, guesses, .. } = &mut self.scratch;
         let last = width - input.len();
         for (at, tree) in self.trees.iter().enumerate() {
-            let start = tree.likeliest(point, self.store.numbers(), hull, &self.apart) as usize;
+            let start = tree.likeliest((point, fours), self.store.numbers(), hull, &self.apart) as usize;
             let likeliest = &self.store.numbers()[start + last..start + width];
             for (dimension, &value) in likeliest.iter().enumerate() {
                 guesses[dimension * trees + at] = value;
@@ -66,33 +68,49 @@ impl Forest {
             }
         }
         let whole = self.complete(filled);
-        let Scratch { point, judged, .. } = &mut self.scratch;
-        judged.clone_from(point);
-        let last = judged.len() - input.len();
-        for (value, given) in judged[last..].iter_mut().zip(input) {
-            if given.is_nan() {
-                *value = f32::NAN;
-            }
-        }
-        let score = (whole && self.is_telling()).then(|| self.mean_score_of_known());
+        let score = (whole && self.is_telling()).then(|| {
+            self.leave_out(input);
+            let score = self.mean_score_of_known();
+            self.spread();
+            score
+        });
         self.learn(score.is_some());
         Ok(score)
+    }
+
+    /// Puts the whole point in the scratch into its fours, with a NaN for each number that `input` lacks.
+    fn leave_out(&mut self, input: &[f32]) {
+        let Scratch { point, fours, .. } = &mut self.scratch;
+        let before = point.len() - input.len();
+        for (at, into) in fours.iter_mut().enumerate() {
+            *into = Four::new(&array::from_fn(|lane| match point.get(4 * at + lane) {
+                Some(_) if 4 * at + lane >= before && input[4 * at + lane - before].is_nan() => f32::NAN,
+                Some(&value) => value,
+                None => 0.0,
+            }));
+        }
     }
 }
 
 impl Tree {
     /// Where the point begins that is least anomalous by the numbers of `point` that are no NaN. The tree must not be empty.
-    fn likeliest(&self, point: &[f32], numbers: &[f32], hull: &mut [f32], apart: &[f32]) -> u32 {
+    fn likeliest(
+        &self,
+        (point, fours): (&[f32], &[Four]),
+        numbers: &[f32],
+        hull: &mut [Four],
+        apart: &[f32],
+    ) -> u32 {
         let (mut best, mut least) = (0, f64::INFINITY);
         let (mut node, mut depth) = (self.root, 0);
         loop {
             while node & LEAF == 0 {
                 // A cut on a missing number is no guide: first to the left, later to the right as well.
-                node = self.next(node, point);
+                node = self.branches[node as usize].next::<0>(point);
                 depth += 1;
             }
             let found = Found { leaf: node & !LEAF, depth };
-            let score = self.score::<0>(found, point, numbers, hull, apart);
+            let score = self.score::<0>(found, fours, numbers, hull, apart);
             if score < least {
                 (best, least) = (self.leaves[found.leaf as usize].start, score);
             }

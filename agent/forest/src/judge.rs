@@ -1,6 +1,7 @@
 //! What the trees say of a point.
 
 use crate::forest::{Forest, Scratch};
+use crate::four::Four;
 use crate::lanes::descend_all;
 use crate::math::log2;
 use crate::tree::{Found, Tree};
@@ -8,45 +9,28 @@ use crate::tree::{Found, Tree};
 impl Forest {
     /// The score of the whole point in the scratch. Leaves in `scratch.found` where each tree leads it.
     pub(crate) fn mean_score<const W: usize>(&mut self) -> f64 {
-        let Scratch { point, found, hull, scores, .. } = &mut self.scratch;
+        let Scratch { point, fours, found, hull, scores, .. } = &mut self.scratch;
         let numbers = self.store.numbers();
-        let mut score = |at: usize, place: Found| {
-            let tree = &self.trees[at];
-            scores[at] = tree.scale * tree.score::<W>(place, point, numbers, hull, &self.apart);
-        };
-        // Scored a little after it arrived: what that needs is on its way from memory by then.
-        let (mut arrivals, mut last) = (0, [0; DELAY]);
-        descend_all(&self.trees, point, |at, place| {
+        descend_all::<W>(&self.trees, point, |at, place| {
             found[at] = place;
-            self.trees[at].fetch::<W>(place.leaf);
-            let waited = core::mem::replace(&mut last[arrivals % DELAY], at);
-            if arrivals >= DELAY {
-                score(waited, found[waited]);
-            }
-            arrivals += 1;
+            let tree = &self.trees[at];
+            scores[at] = tree.scale * tree.score::<W>(place, fours, numbers, hull, &self.apart);
         });
-        for arrival in arrivals.saturating_sub(DELAY)..arrivals {
-            let waited = last[arrival % DELAY];
-            score(waited, found[waited]);
-        }
         scores.iter().sum::<f64>() / self.trees.len() as f64
     }
 
-    /// The same of the numbers alone that are not missing.
+    /// The same of the numbers alone that are not missing: `scratch.fours` has a NaN for each of the others.
     pub(crate) fn mean_score_of_known(&mut self) -> f64 {
-        let Scratch { point, judged, found, hull, scores, .. } = &mut self.scratch;
+        let Scratch { point, fours, found, hull, scores, .. } = &mut self.scratch;
         let numbers = self.store.numbers();
-        descend_all(&self.trees, point, |at, place| {
+        descend_all::<0>(&self.trees, point, |at, place| {
             found[at] = place;
             let tree = &self.trees[at];
-            scores[at] = tree.scale * tree.score::<0>(place, judged, numbers, hull, &self.apart);
+            scores[at] = tree.scale * tree.score::<0>(place, fours, numbers, hull, &self.apart);
         });
         scores.iter().sum::<f64>() / self.trees.len() as f64
     }
 }
-
-/// Trees that arrive between the one that is scored and the one that was fetched.
-const DELAY: usize = 8;
 
 impl Tree {
     /// Score of a point in this tree, before its scale, as the AWS library defines it: from the leaf that the cuts lead
@@ -55,9 +39,9 @@ impl Tree {
     pub(crate) fn score<const W: usize>(
         &self,
         found: Found,
-        point: &[f32],
+        point: &[Four],
         numbers: &[f32],
-        hull: &mut [f32],
+        hull: &mut [Four],
         apart: &[f32],
     ) -> f64 {
         let (mut score, mut depth) = (0.0f32, found.depth as usize + 1);

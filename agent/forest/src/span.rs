@@ -1,45 +1,42 @@
-//! Arithmetic on boxes: a low and a high corner, each as many numbers as a point.
+//! Arithmetic on boxes: a low and a high corner, each as many fours as a point takes; the last is filled up with zeros.
 //!
-//! Sums run in four lanes, then over the rest, in an order that does not depend on the machine. A NaN stands for a number
+//! Sums run in four lanes, which are added up in an order that does not depend on the machine. A NaN stands for a number
 //! that is not to be judged: it is outside of nothing.
 
 use crate::four::Four;
 
-/// Sum of the four-wide terms and of those of the rest.
+/// Fours that a point of this width takes.
 #[inline(always)]
-fn sum(width: usize, fours: impl Fn(usize) -> Four, rest: impl Fn(usize) -> f32) -> f32 {
-    let (mut total, whole) = (0.0, width & !3);
-    if whole > 0 {
-        let mut lanes = fours(0);
-        for at in (4..whole).step_by(4) {
-            lanes = lanes.plus(fours(at));
-        }
-        total = lanes.sum();
-    }
-    for at in whole..width {
-        total += rest(at);
-    }
-    total
+pub(crate) fn fours(width: usize) -> usize {
+    width.div_ceil(4)
 }
 
-/// The four numbers from `at` on.
+/// The numbers from `at` on, as many as there are.
 #[inline(always)]
-fn four(of: &[f32], at: usize) -> Four {
+pub(crate) fn four(of: &[f32], at: usize) -> Four {
     match of[at..].first_chunk() {
         Some(four) => Four::new(four),
-        None => Four::zero(),
+        None => Four::new(&core::array::from_fn(|i| of.get(at + i).copied().unwrap_or(0.0))),
     }
 }
 
-/// How far `point` lies outside the box, summed over the dimensions; 0 only inside and on the edge.
+/// One number of a corner.
 #[inline(always)]
-pub(crate) fn beyond(low: &[f32], high: &[f32], point: &[f32], width: usize) -> f32 {
-    let (low, high, point) = (&low[..width], &high[..width], &point[..width]);
-    let lanes = |at| {
-        let value = four(point, at);
-        four(low, at).minus(value).greater(value.minus(four(high, at))).greater(Four::zero())
-    };
-    sum(width, lanes, |at| outside(low[at], high[at], point[at]))
+pub(crate) fn number(corner: &[Four], at: usize) -> f32 {
+    corner[at / 4].numbers()[at % 4]
+}
+
+/// How far `point` lies outside the box, summed over the dimensions, 0 only inside and on the edge; and the sum of the
+/// box's sides.
+#[inline(always)]
+pub(crate) fn compare(low: &[Four], high: &[Four], point: &[Four]) -> (f32, f32) {
+    let (mut beyond, mut extent) = (Four::zero(), Four::zero());
+    for (at, ((&low, &high), &value)) in low.iter().zip(high).zip(point).enumerate() {
+        let outside = low.minus(value).greater(value.minus(high)).greater(Four::zero());
+        let side = high.minus(low);
+        (beyond, extent) = if at == 0 { (outside, side) } else { (beyond.plus(outside), extent.plus(side)) };
+    }
+    beyond.sums(extent)
 }
 
 /// How far `value` lies outside of a side.
@@ -50,28 +47,31 @@ pub(crate) fn outside(low: f32, high: f32, value: f32) -> f32 {
     if most > 0.0 { most } else { 0.0 }
 }
 
-/// Sum of the box's sides.
+/// Sets both corners to a point.
 #[inline(always)]
-pub(crate) fn extent(low: &[f32], high: &[f32], width: usize) -> f32 {
-    let (low, high) = (&low[..width], &high[..width]);
-    sum(width, |at| four(high, at).minus(four(low, at)), |at| high[at] - low[at])
+pub(crate) fn put(low: &mut [Four], high: &mut [Four], point: &[f32]) {
+    for (at, (low, high)) in low.iter_mut().zip(high).enumerate() {
+        *low = four(point, 4 * at);
+        *high = *low;
+    }
+}
+
+/// Widens the box around a point.
+#[inline(always)]
+pub(crate) fn take_in(low: &mut [Four], high: &mut [Four], point: &[f32]) {
+    for (at, (low, high)) in low.iter_mut().zip(high).enumerate() {
+        let value = four(point, 4 * at);
+        (*low, *high) = (value.lesser(*low), value.greater(*high));
+    }
 }
 
 /// Widens the box around another.
 #[inline(always)]
-pub(crate) fn widen(low: &mut [f32], high: &mut [f32], other_low: &[f32], other_high: &[f32], width: usize) {
-    let (low, high) = (&mut low[..width], &mut high[..width]);
-    let (other_low, other_high) = (&other_low[..width], &other_high[..width]);
-    for at in (0..width & !3).step_by(4) {
-        let (lesser, greater) =
-            (four(other_low, at).lesser(four(low, at)), four(other_high, at).greater(four(high, at)));
-        if let (Some(low), Some(high)) = (low[at..].first_chunk_mut(), high[at..].first_chunk_mut()) {
-            lesser.store(low);
-            greater.store(high);
-        }
+pub(crate) fn widen(low: &mut [Four], high: &mut [Four], other_low: &[Four], other_high: &[Four]) {
+    for (low, other) in low.iter_mut().zip(other_low) {
+        *low = other.lesser(*low);
     }
-    for at in width & !3..width {
-        low[at] = if other_low[at] < low[at] { other_low[at] } else { low[at] };
-        high[at] = if other_high[at] > high[at] { other_high[at] } else { high[at] };
+    for (high, other) in high.iter_mut().zip(other_high) {
+        *high = other.greater(*high);
     }
 }

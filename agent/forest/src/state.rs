@@ -177,9 +177,8 @@ fn take_forest(reader: &mut Reader) -> Option<Forest> {
     forest.store.set_run(run);
     let width = forest.width();
     for tree in &mut forest.trees {
-        take_tree(tree, width, (dimensions, shingle, inputs), reader)?;
-        let numbers = forest.store.numbers();
-        if tree.root != NONE && !tree.restore_boxes(numbers, &mut forest.scratch.hull) {
+        let branches = take_tree(tree, width, (dimensions, shingle, inputs), reader)?;
+        if !tree.build(&branches, forest.store.numbers(), &mut forest.scratch.hull) {
             return None;
         }
         for leaf in tree.leaves.iter().filter(|leaf| leaf.mass > 0) {
@@ -191,22 +190,24 @@ fn take_forest(reader: &mut Reader) -> Option<Forest> {
     (filled == (forest.seen > 0)).then_some(forest)
 }
 
-/// Reads a tree into an empty one, all but its boxes.
+/// Reads a tree into an empty one: its leaves and sample, and apart from that its branches, which the leaves and they
+/// themselves name by their order.
 fn take_tree(
     tree: &mut Tree,
     width: usize,
     (dimensions, shingle, inputs): (usize, usize, usize),
     reader: &mut Reader,
-) -> Option<()> {
+) -> Option<Vec<Branch>> {
     let points = reader.take(16)? as usize;
+    let mut branches = Vec::new();
     if points == 0 {
-        return Some(());
+        return Some(branches);
     }
     let leaves = reader.take(16)? as usize;
     if points > tree.leaves.len() || leaves == 0 || leaves > points {
         return None;
     }
-    let (mut next_leaf, mut next_branch) = (0, 0);
+    let mut next_leaf = 0;
     // Where the next node hangs, by parent and side.
     let mut waiting = vec![(NONE, 0)];
     while let Some((parent, side)) = waiting.pop() {
@@ -221,18 +222,18 @@ fn take_tree(
         } else {
             let dimension = reader.take(bits_for(width))? as usize;
             let cut = take_value(reader)?;
-            if next_branch + 1 >= leaves || dimension >= width {
+            if branches.len() + 1 >= leaves || dimension >= width {
                 return None;
             }
-            tree.branches[next_branch] = Branch::new(cut, dimension as u16, parent);
-            waiting.extend([(next_branch as u16, 1), (next_branch as u16, 0)]);
-            next_branch += 1;
-            (next_branch - 1) as u16
+            let branch = branches.len() as u16;
+            branches.push(Branch { cut, dimension: dimension as u16, children: [NONE; 2], parent });
+            waiting.extend([(branch, 1), (branch, 0)]);
+            branch
         };
         if parent == NONE {
             tree.root = node;
         } else {
-            tree.branches[usize::from(parent)].children[side] = node;
+            branches[usize::from(parent)].children[side] = node;
         }
     }
     if next_leaf != leaves {
@@ -249,6 +250,6 @@ fn take_tree(
         tree.sampler.keys.push(key);
         tree.sampler.leaves.push(leaf);
     }
-    tree.free_from(next_branch, next_leaf);
-    tree.leaves[..leaves].iter().all(|leaf| leaf.mass > 0).then_some(())
+    tree.free_leaves_from(next_leaf);
+    tree.leaves[..leaves].iter().all(|leaf| leaf.mass > 0).then_some(branches)
 }

@@ -6,12 +6,13 @@
 
 mod boxes;
 
+use crate::four::Four;
 use crate::random::Random;
 use crate::sampler::Sampler;
-use crate::span::{beyond, extent, outside};
+use crate::span::{compare, fours, number, outside, put, take_in};
 use alloc::vec;
 use alloc::vec::Vec;
-use boxes::{BOXLESS, COUNTED, Extent, small};
+use boxes::most_boxes;
 
 pub(crate) use boxes::start_hull;
 
@@ -32,16 +33,22 @@ pub(crate) struct Branch {
     pub(crate) dimension: u16,
     pub(crate) children: [Node; 2],
     pub(crate) parent: Node,
-    extent: Extent,
 }
 
 impl Branch {
-    /// Leads every point back to itself.
-    pub(crate) const IDLE: Branch = Branch { cut: 0.0, dimension: 0, children: [0; 2], parent: NONE, extent: BOXLESS };
+    /// The child to which the cut sends `point`, which has `W` numbers, or any if `W` is 0.
+    #[inline(always)]
+    pub(crate) fn next<const W: usize>(&self, point: &[f32]) -> Node {
+        // A power of two saves the question whether there is such a number.
+        let at = if W.is_power_of_two() { self.dimension as usize & (W - 1) } else { self.dimension as usize };
+        self.children[usize::from(point[at] > self.cut)]
+    }
 
-    /// A branch whose children are not yet known.
-    pub(crate) fn new(cut: f32, dimension: u16, parent: Node) -> Self {
-        Branch { cut, dimension, children: [NONE; 2], parent, extent: BOXLESS }
+    /// The other child.
+    #[inline(always)]
+    pub(crate) fn other(&self, child: Node) -> Node {
+        // In place of a choice that no processor can foresee.
+        self.children[0] ^ self.children[1] ^ child
     }
 }
 
@@ -57,17 +64,16 @@ pub(crate) struct Leaf {
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     width: usize,
-    /// Leaves below a branch from which on it keeps its box.
-    small: u16,
     pub(crate) root: Node,
+    /// Those in the first `boxed` places keep their boxes, the others none.
     pub(crate) branches: Vec<Branch>,
+    boxed: u16,
     pub(crate) leaves: Vec<Leaf>,
-    /// In each place `width` low corners, `width` high corners and the sum of the sides.
-    boxes: Vec<f32>,
-    /// First of the free places, which name the next by their parent.
-    free_branch: Node,
+    /// In each place the low and the high corner of the branch at the same place.
+    boxes: Vec<Four>,
+    /// First of the free places without and with a box; they name the next by their parent, as the free leaves do.
+    free_branches: [Node; 2],
     free_leaf: Node,
-    free_boxes: Vec<u16>,
     pub(crate) sampler: Sampler,
     /// What a score in this tree is multiplied by: log2(points kept + 1).
     pub(crate) scale: f64,
@@ -76,20 +82,12 @@ pub(crate) struct Tree {
 /// A branch or leaf as [`Tree::climb`] comes by it.
 pub(crate) struct Visit<'a> {
     pub(crate) node: Node,
-    pub(crate) low: &'a [f32],
-    pub(crate) high: &'a [f32],
+    pub(crate) low: &'a [Four],
+    pub(crate) high: &'a [Four],
     /// Sum of the box's sides.
     pub(crate) extent: f32,
     /// How far the point lies outside the box; never 0.
     pub(crate) beyond: f32,
-}
-
-impl<'a> Visit<'a> {
-    #[inline(always)]
-    pub(crate) fn of(node: Node, low: &'a [f32], high: &'a [f32], point: &[f32]) -> Self {
-        let width = low.len();
-        Visit { node, low, high, extent: extent(low, high, width), beyond: beyond(low, high, point, width) }
-    }
 }
 
 /// Where the cuts lead a point: a leaf's place without [`LEAF`], and how deep it stands.
@@ -101,7 +99,6 @@ pub(crate) struct Found {
 
 /// A cut that sets a point apart from a node.
 struct Separation {
-    node: Node,
     dimension: u16,
     cut: f32,
     /// Which child the point becomes: 0 on the left, 1 on the right.
@@ -111,27 +108,26 @@ struct Separation {
 impl Tree {
     /// An empty tree for up to `capacity` points.
     pub(crate) fn new(width: usize, capacity: usize) -> Self {
-        let small = small(width);
-        let boxes = capacity * 2 / small as usize + 4;
-        let free = |place: usize| if place + 1 < capacity { place as Node + 1 } else { NONE };
+        Self::with_boxes(width, capacity, most_boxes(capacity))
+    }
+
+    /// The same with room for this many boxes.
+    fn with_boxes(width: usize, capacity: usize, boxes: usize) -> Self {
+        let next = |place: usize, end: usize| if place + 1 < end { place as Node + 1 } else { NONE };
+        let branch = |place: usize| {
+            let parent = next(place, if place < boxes { boxes } else { capacity });
+            Branch { cut: 0.0, dimension: 0, children: [NONE; 2], parent }
+        };
+        let first = |place: usize, end: usize| if place < end { place as Node } else { NONE };
         Tree {
             width,
-            small,
             root: NONE,
-            branches: (0..capacity)
-                .map(|place| Branch {
-                    cut: 0.0,
-                    dimension: 0,
-                    children: [NONE; 2],
-                    parent: free(place),
-                    extent: BOXLESS,
-                })
-                .collect(),
-            leaves: (0..capacity).map(|place| Leaf { start: 0, parent: free(place), mass: 0 }).collect(),
-            boxes: vec![0.0; boxes * (2 * width + 1)],
-            free_branch: 0,
+            branches: (0..capacity).map(branch).collect(),
+            leaves: (0..capacity).map(|place| Leaf { start: 0, parent: next(place, capacity), mass: 0 }).collect(),
+            boxed: boxes as u16,
+            boxes: vec![Four::zero(); boxes * 2 * fours(width)],
+            free_branches: [first(boxes, capacity), first(0, boxes)],
             free_leaf: 0,
-            free_boxes: (0..boxes as u16).rev().collect(),
             sampler: Sampler::new(capacity),
             scale: 0.0,
         }
@@ -140,16 +136,9 @@ impl Tree {
     /// The leaf the cuts lead `point` to, from `node` on.
     pub(crate) fn descend(&self, mut node: Node, point: &[f32]) -> Option<u16> {
         while node & LEAF == 0 && node != NONE {
-            node = self.next(node, point);
+            node = self.branches[node as usize].next::<0>(point);
         }
         (node != NONE).then_some(node & !LEAF)
-    }
-
-    /// The child of `branch` to which its cut sends `point`.
-    #[inline(always)]
-    pub(crate) fn next(&self, branch: Node, point: &[f32]) -> Node {
-        let branch = &self.branches[branch as usize];
-        branch.children[usize::from(point[branch.dimension as usize] > branch.cut)]
     }
 
     /// Visits the leaf to which `point` leads and the branches above it, as long as the point lies outside their boxes;
@@ -160,47 +149,42 @@ impl Tree {
     pub(crate) fn climb<const W: usize>(
         &self,
         leaf: u16,
-        point: &[f32],
+        point: &[Four],
         numbers: &[f32],
-        hull: &mut [f32],
+        hull: &mut [Four],
         mut visit: impl FnMut(Visit),
     ) -> bool {
-        let width = self.width::<W>();
-        let (low, high) = hull[..2 * width].split_at_mut(width);
+        let (low, high) = self.corners::<W>(hull);
+        let point = &point[..low.len()];
         let Leaf { start, mut parent, .. } = self.leaves[leaf as usize];
-        let held = &numbers[start as usize..start as usize + width];
-        let apart = beyond(held, held, point, width);
-        if apart == 0.0 {
+        put(low, high, self.point::<W>(start, numbers));
+        let (beyond, _) = compare(low, high, point);
+        if beyond == 0.0 {
             return true;
         }
         let mut node = leaf | LEAF;
-        visit(Visit { node, low: held, high: held, extent: 0.0, beyond: apart });
-        // Whether `low` and `high` are the box of `node`; kept up only as far as there are no boxes.
-        let mut current = true;
-        low.copy_from_slice(held);
-        high.copy_from_slice(held);
-        while parent != NONE {
-            let branch = &self.branches[parent as usize];
-            if let Some(kept) = self.kept_box::<W>(parent) {
-                let (kept_low, kept_high) = (&kept[..width], &kept[width..2 * width]);
-                let beyond = beyond(kept_low, kept_high, point, width);
+        visit(Visit { node, low, high, extent: 0.0, beyond });
+        // The box of `node`, as long as it is not in `low` and `high`.
+        let mut kept = None;
+        while let Some(branch) = self.branches.get(parent as usize) {
+            if let Some((kept_low, kept_high)) = self.kept_box::<W>(parent) {
+                let (beyond, extent) = compare(kept_low, kept_high, point);
                 if beyond == 0.0 {
                     return false;
                 }
-                visit(Visit { node: parent, low: kept_low, high: kept_high, extent: kept[2 * width], beyond });
-                current = false;
+                visit(Visit { node: parent, low: kept_low, high: kept_high, extent, beyond });
+                kept = Some((kept_low, kept_high));
             } else {
-                if !current {
-                    start_hull(low, high);
-                    self.cover::<W>(node, numbers, low, high);
-                    current = true;
+                if let Some((kept_low, kept_high)) = kept.take() {
+                    low.copy_from_slice(kept_low);
+                    high.copy_from_slice(kept_high);
                 }
-                self.cover::<W>(self.sibling(node, parent), numbers, low, high);
-                let beyond = beyond(low, high, point, width);
+                self.cover::<W>(branch.other(node), numbers, low, high);
+                let (beyond, extent) = compare(low, high, point);
                 if beyond == 0.0 {
                     return false;
                 }
-                visit(Visit { node: parent, low, high, extent: extent(low, high, width), beyond });
+                visit(Visit { node: parent, low, high, extent, beyond });
             }
             node = parent;
             parent = branch.parent;
@@ -210,24 +194,24 @@ impl Tree {
 
     /// Takes one point of `leaf` away; the last one takes the leaf and its parent with it. Then the node that has come
     /// to stand in the parent's place is returned, or [`NONE`] for the last leaf.
-    pub(crate) fn remove<const W: usize>(&mut self, leaf: u16, numbers: &[f32], hull: &mut [f32]) -> Option<Node> {
+    pub(crate) fn remove<const W: usize>(&mut self, leaf: u16, numbers: &[f32], hull: &mut [Four]) -> Option<Node> {
         let place = &mut self.leaves[leaf as usize];
         place.mass -= 1;
         if place.mass > 0 {
             return None;
         }
-        let (start, parent) = (place.start as usize, place.parent);
+        let (start, parent) = (place.start, place.parent);
         place.parent = self.free_leaf;
         self.free_leaf = leaf;
         if parent == NONE {
             self.root = NONE;
             return Some(NONE);
         }
-        let above = self.branches[parent as usize].parent;
-        let sibling = self.sibling(leaf | LEAF, parent);
+        let branch = self.branches[parent as usize];
+        let sibling = branch.other(leaf | LEAF);
         self.free_branch(parent);
-        self.replace_child(above, parent, sibling);
-        self.shrink::<W>(above, &numbers[start..start + self.width::<W>()], numbers, hull);
+        self.replace_child(branch.parent, parent, sibling);
+        self.shrink::<W>(branch.parent, self.point::<W>(start, numbers), numbers, hull);
         Some(sibling)
     }
 
@@ -242,44 +226,43 @@ impl Tree {
         &mut self,
         leaf: u16,
         start: u32,
+        point: &[Four],
         numbers: &[f32],
-        hull: &mut [f32],
+        hull: &mut [Four],
         random: &mut Random,
     ) -> (u16, bool) {
-        let point = &numbers[start as usize..start as usize + self.width::<W>()];
         if self.root == NONE {
             let leaf = self.new_leaf(start, NONE);
             self.root = leaf | LEAF;
             return (leaf, true);
         }
-        let mut separation = None;
-        let known = self.climb::<W>(leaf, point, numbers, hull, |visit| {
+        let mut apart = None;
+        self.climb::<W>(leaf, point, numbers, hull, |visit| {
             let draw = random.unit() * (f64::from(visit.extent) + f64::from(visit.beyond));
             if draw < f64::from(visit.beyond) || visit.node & LEAF != 0 {
-                separation = Some(separate(&visit, point, draw));
+                apart = Some((visit.node, draw));
             }
         });
-        match separation {
-            Some(separation) if !known => (self.join::<W>(separation, start, numbers, hull), true),
-            _ => {
+        match apart {
+            Some((node, draw)) => (self.join::<W>(node, draw, start, numbers, hull), true),
+            // It is the leaf's own point.
+            None => {
                 self.leaves[leaf as usize].mass += 1;
                 (leaf, false)
             }
         }
     }
 
-    /// Says that the places from these on are free, in a tree that was filled in order.
-    pub(crate) fn free_from(&mut self, branch: usize, leaf: usize) {
-        let or_none = |place: usize| if place < self.leaves.len() { place as Node } else { NONE };
-        (self.free_branch, self.free_leaf) = (or_none(branch), or_none(leaf));
+    /// Says that the leaves' places from this one on are free, in a tree that was filled in order.
+    pub(crate) fn free_leaves_from(&mut self, leaf: usize) {
+        self.free_leaf = if leaf < self.leaves.len() { leaf as Node } else { NONE };
     }
 
     /// Heap memory in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.branches.capacity() * size_of::<Branch>()
             + self.leaves.capacity() * size_of::<Leaf>()
-            + self.boxes.capacity() * 4
-            + 2 * self.free_boxes.capacity()
+            + self.boxes.capacity() * size_of::<Four>()
             + 2 * (self.sampler.keys.capacity() + self.sampler.leaves.capacity())
     }
 
@@ -289,26 +272,53 @@ impl Tree {
         if W == 0 { self.width } else { W }
     }
 
-    /// Puts a branch where the separated node stands, over it and a new leaf with the point at `start`. The new leaf.
-    fn join<const W: usize>(&mut self, separation: Separation, start: u32, numbers: &[f32], hull: &mut [f32]) -> u16 {
-        let Separation { node, dimension, cut, side } = separation;
+    #[inline(always)]
+    fn point<'a, const W: usize>(&self, start: u32, numbers: &'a [f32]) -> &'a [f32] {
+        &numbers[start as usize..start as usize + self.width::<W>()]
+    }
+
+    /// Two corners out of `hull`.
+    #[inline(always)]
+    fn corners<'a, const W: usize>(&self, hull: &'a mut [Four]) -> (&'a mut [Four], &'a mut [Four]) {
+        let size = fours(self.width::<W>());
+        hull[..2 * size].split_at_mut(size)
+    }
+
+    /// Puts a branch where `node` stands, over it and a new leaf with the point at `start`, by the cut that `draw` picks.
+    /// The new leaf.
+    fn join<const W: usize>(&mut self, node: Node, draw: f64, start: u32, numbers: &[f32], hull: &mut [Four]) -> u16 {
+        let point = self.point::<W>(start, numbers);
+        let (low, high) = self.corners::<W>(hull);
+        self.hull::<W>(node, numbers, low, high);
+        let Separation { dimension, cut, side } = separate(low, high, point, draw);
+        take_in(low, high, point);
         let parent = self.parent(node);
-        let branch = self.free_branch;
-        self.free_branch = self.branches[branch as usize].parent;
+        let branch = self.take_branch(false);
         let leaf = self.new_leaf(start, branch);
         let mut children = [node; 2];
         children[side] = leaf | LEAF;
-        self.branches[branch as usize] = Branch { cut, dimension, children, parent, extent: COUNTED | 1 };
+        self.branches[branch as usize] = Branch { cut, dimension, children, parent };
         self.replace_child(parent, node, branch);
         self.set_parent(node, branch);
-        self.grow::<W>(branch, &numbers[start as usize..start as usize + self.width::<W>()], numbers, hull);
+        self.grow::<W>(branch, point, numbers, hull);
         leaf
     }
 
+    /// A free place with a box or without one; if there is none, one of the other kind.
+    fn take_branch(&mut self, with_box: bool) -> Node {
+        let mut kind = usize::from(with_box);
+        if self.free_branches[kind] == NONE {
+            kind = 1 - kind;
+        }
+        let branch = self.free_branches[kind];
+        self.free_branches[kind] = self.branches[branch as usize].parent;
+        branch
+    }
+
     fn free_branch(&mut self, branch: Node) {
-        self.free_box(branch);
-        self.branches[branch as usize].parent = self.free_branch;
-        self.free_branch = branch;
+        let kind = usize::from(self.has_box(branch));
+        self.branches[branch as usize].parent = self.free_branches[kind];
+        self.free_branches[kind] = branch;
     }
 
     fn new_leaf(&mut self, start: u32, parent: Node) -> u16 {
@@ -316,14 +326,6 @@ impl Tree {
         self.free_leaf = self.leaves[leaf as usize].parent;
         self.leaves[leaf as usize] = Leaf { start, parent, mass: 1 };
         leaf
-    }
-
-    /// The other child of `parent`.
-    #[inline(always)]
-    pub(crate) fn sibling(&self, node: Node, parent: Node) -> Node {
-        let [left, right] = self.branches[parent as usize].children;
-        // In place of a choice that no processor can foresee.
-        left ^ right ^ node
     }
 
     pub(crate) fn parent(&self, node: Node) -> Node {
@@ -350,11 +352,12 @@ impl Tree {
     }
 }
 
-/// The cut that `draw`, uniform below `visit.beyond`, picks among those that set the point apart.
-fn separate(visit: &Visit, point: &[f32], draw: f64) -> Separation {
+/// The cut that `draw`, uniform below what is beyond the box, picks among those that set the point apart.
+fn separate(low: &[Four], high: &[Four], point: &[f32], draw: f64) -> Separation {
     let mut rest = draw;
-    let mut separation = Separation { node: visit.node, dimension: 0, cut: 0.0, side: 0 };
-    for (i, ((&low, &high), &value)) in visit.low.iter().zip(visit.high).zip(point).enumerate() {
+    let mut separation = Separation { dimension: 0, cut: 0.0, side: 0 };
+    for (i, &value) in point.iter().enumerate() {
+        let (low, high) = (number(low, i), number(high, i));
         let length = outside(low, high, value);
         if length == 0.0 {
             continue;
@@ -363,7 +366,7 @@ fn separate(visit: &Visit, point: &[f32], draw: f64) -> Separation {
         let (from, to, side) = if value < low { (value, low, 0) } else { (high, value, 1) };
         let cut = (f64::from(from) + rest) as f32;
         let cut = if cut < to { cut } else { from };
-        separation = Separation { node: visit.node, dimension: i as u16, cut, side };
+        separation = Separation { dimension: i as u16, cut, side };
         if rest < f64::from(length) {
             break;
         }

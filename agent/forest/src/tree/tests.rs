@@ -1,5 +1,7 @@
 use super::*;
+use crate::span::four;
 use crate::store::Store;
+extern crate std;
 use proptest::prelude::*;
 
 const WIDTH: usize = 5;
@@ -28,17 +30,21 @@ struct Stand {
     tree: Tree,
     store: Store,
     random: Random,
-    hull: Vec<f32>,
+    hull: Vec<Four>,
     standing: Vec<(u16, [f32; WIDTH])>,
 }
 
 impl Stand {
     fn new(seed: u64) -> Self {
+        Self::with_boxes(seed, most_boxes(CAPACITY))
+    }
+
+    fn with_boxes(seed: u64, boxes: usize) -> Self {
         Stand {
-            tree: Tree::new(WIDTH, CAPACITY),
+            tree: Tree::with_boxes(WIDTH, CAPACITY, boxes),
             store: Store::new(WIDTH, 1, 400),
             random: Random::new(seed),
-            hull: vec![0.0; 2 * WIDTH],
+            hull: vec![Four::zero(); 2 * fours(WIDTH)],
             standing: vec![],
         }
     }
@@ -49,7 +55,8 @@ impl Stand {
             Step::Insert(point) if standing.len() < CAPACITY => {
                 let start = store.push(point).unwrap();
                 let leaf = tree.descend(tree.root, point).unwrap_or_default();
-                let (leaf, _) = tree.insert::<W>(leaf, start, store.numbers(), hull, random);
+                let fours = [four(point, 0), four(point, 4)];
+                let (leaf, _) = tree.insert::<W>(leaf, start, &fours, store.numbers(), hull, random);
                 standing.push((leaf, *point));
             }
             Step::Remove(which) if !standing.is_empty() => {
@@ -80,25 +87,39 @@ proptest! {
             };
             let leaves = tree.leaves.iter().filter(|leaf| leaf.mass > 0).count();
             prop_assert_eq!(below.len(), leaves);
-            // Every box is kept by a branch or free.
-            let kept = (0..tree.branches.len()).filter(|&node| tree.kept_box::<0>(node as Node).is_some()).count();
-            prop_assert_eq!(kept + tree.free_boxes.len(), tree.boxes.len() / (2 * WIDTH + 1));
+            // Every place of either kind is taken or free.
+            let free = tree.free_branches.map(|first| std::iter::successors(Some(first), |&place| {
+                Some(tree.branches.get(usize::from(place))?.parent)
+            }).take_while(|&place| place != NONE).count());
+            prop_assert_eq!(free[0] + free[1] + leaves.saturating_sub(1), tree.branches.len());
         }
     }
 
     #[test]
     fn where_the_boxes_stand_changes_no_cut(steps in steps(), seed: u64) {
-        let (mut with, mut without) = (Stand::new(seed), Stand::new(seed));
-        without.tree.free_boxes.clear();
+        let mut stands = [0, 3, CAPACITY].map(|boxes| Stand::with_boxes(seed, boxes));
         for step in &steps {
-            with.take::<WIDTH>(step);
-            without.take::<0>(step);
+            let [none, few, all] = &mut stands;
+            none.take::<0>(step);
+            few.take::<WIDTH>(step);
+            all.take::<0>(step);
         }
-        let cuts = |tree: &Tree| -> Vec<(u32, u16, [Node; 2])> {
-            tree.branches.iter().map(|branch| (branch.cut.to_bits(), branch.dimension, branch.children)).collect()
-        };
-        prop_assert_eq!(cuts(&with.tree), cuts(&without.tree));
+        let [none, few, all] = stands.map(|stand| cuts(&stand.tree));
+        prop_assert_eq!(&none, &few);
+        prop_assert_eq!(none, all);
     }
+}
+
+/// The cuts of a tree, parents before children.
+fn cuts(tree: &Tree) -> Vec<(u32, u16)> {
+    let (mut waiting, mut cuts) = (vec![tree.root], vec![]);
+    while let Some(node) = waiting.pop() {
+        if let Some(branch) = tree.branches.get(usize::from(node)) {
+            cuts.push((branch.cut.to_bits(), branch.dimension));
+            waiting.extend(branch.children);
+        }
+    }
+    cuts
 }
 
 fn point_of<'a>(tree: &Tree, store: &'a Store, leaf: u16) -> &'a [f32] {
@@ -114,7 +135,7 @@ fn check<'a>(tree: &Tree, store: &'a Store, node: Node) -> Result<Vec<&'a [f32]>
     let branch = tree.branches[usize::from(node)];
     let [left, right] = branch.children;
     prop_assert_eq!((tree.parent(left), tree.parent(right)), (node, node));
-    prop_assert_eq!((tree.sibling(left, node), tree.sibling(right, node)), (right, left));
+    prop_assert_eq!((branch.other(left), branch.other(right)), (right, left));
     let (left, right) = (check(tree, store, left)?, check(tree, store, right)?);
     let dimension = usize::from(branch.dimension);
     prop_assert!(left.iter().all(|point| point[dimension] <= branch.cut));
@@ -124,15 +145,9 @@ fn check<'a>(tree: &Tree, store: &'a Store, node: Node) -> Result<Vec<&'a [f32]>
         (0..WIDTH).map(|i| points.iter().map(|point| point[i]).reduce(pick).unwrap()).collect()
     };
     let (low, high) = (corner(f32::min), corner(f32::max));
-    match tree.kept_box::<0>(node) {
-        Some(kept) => {
-            prop_assert_eq!((&kept[..WIDTH], &kept[WIDTH..2 * WIDTH]), (&low[..], &high[..]));
-            prop_assert_eq!(kept[2 * WIDTH], extent(&low, &high, WIDTH));
-        }
-        None if points.len() < usize::from(tree.small) => {
-            prop_assert_eq!(branch.extent, COUNTED | points.len() as u16);
-        }
-        None => prop_assert_eq!(branch.extent, BOXLESS),
+    if let Some((kept_low, kept_high)) = tree.kept_box::<0>(node) {
+        let kept = |corner: &[Four]| -> Vec<f32> { (0..WIDTH).map(|i| number(corner, i)).collect() };
+        prop_assert_eq!((kept(kept_low), kept(kept_high)), (low, high));
     }
     Ok(points)
 }
