@@ -60,7 +60,7 @@ impl Tree {
             return;
         }
         // A point that is in the tree lies inside all boxes around it: it is held against those of all others.
-        let (low, high) = hull.split_at_mut(fours.len());
+        let (low, high) = hull[..2 * fours.len()].split_at_mut(fours.len());
         start_hull(low, high);
         let (mut node, mut depth) = (found.leaf | LEAF, usize::from(found.depth));
         let mut parent = self.parent(node);

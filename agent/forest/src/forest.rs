@@ -5,7 +5,7 @@ use crate::math::log2;
 use crate::options::{check, inputs_needed};
 use crate::random::Random;
 use crate::sampler::{Clock, INFINITE};
-use crate::span::{four, fours};
+use crate::span::{fours, set};
 use crate::steady::Steady;
 use crate::store::{Needed, Store};
 use crate::tree::{Found, Tree};
@@ -41,7 +41,7 @@ pub(crate) struct Scratch {
     pub(crate) found: Vec<Found>,
     /// Each tree's score: they are summed in the order of the trees, in whatever order they came.
     pub(crate) scores: Vec<f64>,
-    /// Two corners of a box.
+    /// Two corners of a box, and a third.
     pub(crate) hull: Vec<Four>,
     /// One input.
     pub(crate) input: Vec<f32>,
@@ -71,7 +71,7 @@ impl Forest {
                 fours: vec![Four::zero(); fours(width)],
                 found: vec![Found::default(); options.trees],
                 scores: vec![0.0; options.trees],
-                hull: vec![Four::zero(); 2 * fours(width)],
+                hull: vec![Four::zero(); 3 * fours(width)],
                 input: vec![0.0; options.dimensions],
                 guesses: vec![0.0; options.trees * options.dimensions],
                 shares: vec![Attribution::default(); width],
@@ -184,7 +184,7 @@ impl Forest {
     /// Puts the whole point in the scratch into its fours as well.
     pub(crate) fn spread(&mut self) {
         let Scratch { point, fours, .. } = &mut self.scratch;
-        fours.iter_mut().enumerate().for_each(|(at, into)| *into = four(point, 4 * at));
+        set(fours, point);
     }
 
     /// The score of the whole point in the scratch. Leaves in `scratch.found` where each tree leads it.

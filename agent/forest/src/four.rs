@@ -10,7 +10,7 @@ pub(crate) use plain::{Four, fetch};
 pub(crate) use sse::{Four, fetch};
 
 #[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code, dead_code, reason = "the intrinsics need SSE2, which is part of x86-64 itself; all work on values alone")]
+#[allow(unsafe_code, reason = "the intrinsics need SSE2, which is part of x86-64 itself; all work on values alone")]
 mod sse {
     use core::arch::x86_64::*;
 
@@ -61,6 +61,13 @@ mod sse {
         pub(crate) fn lesser(self, other: Self) -> Self {
             // SAFETY: SSE2 is there.
             Four(unsafe { _mm_min_ps(self.0, other.0) })
+        }
+
+        /// In which lanes it is greater: a bit for each.
+        #[inline(always)]
+        pub(crate) fn above(self, other: Self) -> u32 {
+            // SAFETY: SSE2 is there.
+            unsafe { _mm_movemask_ps(_mm_cmpgt_ps(self.0, other.0)) as u32 }
         }
 
         /// The sums of both.
@@ -129,6 +136,13 @@ mod plain {
             self.with(other, |a, b| if a < b { a } else { b })
         }
 
+        /// In which lanes it is greater: a bit for each.
+        #[inline(always)]
+        pub(crate) fn above(self, other: Self) -> u32 {
+            let bit = |lane: usize| u32::from(self.0[lane] > other.0[lane]) << lane;
+            bit(0) | bit(1) | bit(2) | bit(3)
+        }
+
         /// The sums of both.
         #[inline(always)]
         pub(crate) fn sums(self, other: Self) -> (f32, f32) {
@@ -173,6 +187,7 @@ mod tests {
                 for (one, other) in fast.numbers().into_iter().zip(plain.numbers()) {
                     prop_assert!(one.to_bits() == other.to_bits() || one.is_nan() && other.is_nan());
                 }
+                prop_assert_eq!(fast.above(x), plain.above(p));
                 let (one, other) = (fast.sums(x), plain.sums(p));
                 for (one, other) in [(one.0, other.0), (one.1, other.1)] {
                     prop_assert!(one.to_bits() == other.to_bits() || one.is_nan() && other.is_nan());

@@ -39,6 +39,17 @@ pub(crate) fn compare(low: &[Four], high: &[Four], point: &[Four]) -> (f32, f32)
     beyond.sums(extent)
 }
 
+/// Whether a point of this width lies inside the box and on no face of it.
+#[inline(always)]
+pub(crate) fn is_within(low: &[Four], high: &[Four], point: &[Four], width: usize) -> bool {
+    let mut all = true;
+    for (at, ((&low, &high), &value)) in low.iter().zip(high).zip(point).enumerate() {
+        let lanes = if width - 4 * at < 4 { (1 << (width - 4 * at)) - 1 } else { 15 };
+        all &= value.above(low) & high.above(value) & lanes == lanes;
+    }
+    all
+}
+
 /// How far `value` lies outside of a side.
 #[inline(always)]
 pub(crate) fn outside(low: f32, high: f32, value: f32) -> f32 {
@@ -47,13 +58,10 @@ pub(crate) fn outside(low: f32, high: f32, value: f32) -> f32 {
     if most > 0.0 { most } else { 0.0 }
 }
 
-/// Sets both corners to a point.
+/// Sets a corner to a point.
 #[inline(always)]
-pub(crate) fn put(low: &mut [Four], high: &mut [Four], point: &[f32]) {
-    for (at, (low, high)) in low.iter_mut().zip(high).enumerate() {
-        *low = four(point, 4 * at);
-        *high = *low;
-    }
+pub(crate) fn set(corner: &mut [Four], point: &[f32]) {
+    corner.iter_mut().enumerate().for_each(|(at, into)| *into = four(point, 4 * at));
 }
 
 /// Widens the box around a point.
@@ -63,6 +71,13 @@ pub(crate) fn take_in(low: &mut [Four], high: &mut [Four], point: &[f32]) {
         let value = four(point, 4 * at);
         (*low, *high) = (value.lesser(*low), value.greater(*high));
     }
+}
+
+/// Whether a box within another one, or around the same points, is smaller.
+#[inline(always)]
+pub(crate) fn is_smaller(inner: (&[Four], &[Four]), low: &[Four], high: &[Four]) -> bool {
+    let lower = inner.0.iter().zip(low).fold(0, |bits, (inner, low)| bits | inner.above(*low));
+    inner.1.iter().zip(high).fold(lower, |bits, (inner, high)| bits | high.above(*inner)) != 0
 }
 
 /// Widens the box around another.

@@ -9,7 +9,7 @@ mod boxes;
 use crate::four::Four;
 use crate::random::Random;
 use crate::sampler::Sampler;
-use crate::span::{compare, fours, number, outside, put, take_in};
+use crate::span::{compare, fours, number, outside, set, widen};
 use alloc::vec;
 use alloc::vec::Vec;
 use boxes::most_boxes;
@@ -113,20 +113,22 @@ impl Tree {
 
     /// The same with room for this many boxes.
     fn with_boxes(width: usize, capacity: usize, boxes: usize) -> Self {
+        // A few more than there are branches, so that those without a box seldom have to go where there is one.
+        let places = (capacity + capacity / 16).min(MOST_POINTS);
         let next = |place: usize, end: usize| if place + 1 < end { place as Node + 1 } else { NONE };
         let branch = |place: usize| {
-            let parent = next(place, if place < boxes { boxes } else { capacity });
+            let parent = next(place, if place < boxes { boxes } else { places });
             Branch { cut: 0.0, dimension: 0, children: [NONE; 2], parent }
         };
         let first = |place: usize, end: usize| if place < end { place as Node } else { NONE };
         Tree {
             width,
             root: NONE,
-            branches: (0..capacity).map(branch).collect(),
+            branches: (0..places).map(branch).collect(),
             leaves: (0..capacity).map(|place| Leaf { start: 0, parent: next(place, capacity), mass: 0 }).collect(),
             boxed: boxes as u16,
             boxes: vec![Four::zero(); boxes * 2 * fours(width)],
-            free_branches: [first(boxes, capacity), first(0, boxes)],
+            free_branches: [first(boxes, places), first(0, boxes)],
             free_leaf: 0,
             sampler: Sampler::new(capacity),
             scale: 0.0,
@@ -157,7 +159,8 @@ impl Tree {
         let (low, high) = self.corners::<W>(hull);
         let point = &point[..low.len()];
         let Leaf { start, mut parent, .. } = self.leaves[leaf as usize];
-        put(low, high, self.point::<W>(start, numbers));
+        set(low, self.point::<W>(start, numbers));
+        high.copy_from_slice(low);
         let (beyond, _) = compare(low, high, point);
         if beyond == 0.0 {
             return true;
@@ -211,7 +214,7 @@ impl Tree {
         let sibling = branch.other(leaf | LEAF);
         self.free_branch(parent);
         self.replace_child(branch.parent, parent, sibling);
-        self.shrink::<W>(branch.parent, self.point::<W>(start, numbers), numbers, hull);
+        self.shrink::<W>(branch.parent, start, numbers, hull);
         Some(sibling)
     }
 
@@ -244,7 +247,7 @@ impl Tree {
             }
         });
         match apart {
-            Some((node, draw)) => (self.join::<W>(node, draw, start, numbers, hull), true),
+            Some((node, draw)) => (self.join::<W>(node, draw, (start, point), numbers, hull), true),
             // It is the leaf's own point.
             None => {
                 self.leaves[leaf as usize].mass += 1;
@@ -286,12 +289,18 @@ impl Tree {
 
     /// Puts a branch where `node` stands, over it and a new leaf with the point at `start`, by the cut that `draw` picks.
     /// The new leaf.
-    fn join<const W: usize>(&mut self, node: Node, draw: f64, start: u32, numbers: &[f32], hull: &mut [Four]) -> u16 {
-        let point = self.point::<W>(start, numbers);
+    fn join<const W: usize>(
+        &mut self,
+        node: Node,
+        draw: f64,
+        (start, point): (u32, &[Four]),
+        numbers: &[f32],
+        hull: &mut [Four],
+    ) -> u16 {
         let (low, high) = self.corners::<W>(hull);
         self.hull::<W>(node, numbers, low, high);
-        let Separation { dimension, cut, side } = separate(low, high, point, draw);
-        take_in(low, high, point);
+        let Separation { dimension, cut, side } = separate(low, high, self.point::<W>(start, numbers), draw);
+        widen(low, high, point, point);
         let parent = self.parent(node);
         let branch = self.take_branch(false);
         let leaf = self.new_leaf(start, branch);

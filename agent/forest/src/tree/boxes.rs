@@ -1,25 +1,21 @@
 //! The boxes around the points below a tree's branches.
 //!
-//! A branch is made of pieces: of the leaves below it, where one of a branch that keeps its box stands for all below that.
-//! One of more than [`PIECES`] keeps its box as well; of any other it is worked out from the pieces when it is needed.
-//! A kept box thus does for several pieces, so that a tree has room enough for a quarter as many as it has leaves. Should
-//! there be no room all the same, a branch is made of more pieces: that costs time, and changes nothing else.
+//! Most branches have only a few leaves below: their boxes are worked out from the points when they are needed. From
+//! [`SMALL`] leaves up, a branch keeps its box. Should there be no room for one, as in a tree that has grown like a
+//! chain, its box is worked out as well: that costs time, and changes nothing else.
 
 use super::{Branch, LEAF, Leaf, NONE, Node, Tree};
 use crate::four::Four;
-use crate::span::{four, fours, number, take_in, widen};
+use crate::span::{fours, is_smaller, is_within, set, take_in, widen};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Most pieces of a branch without a box.
-const PIECES: usize = 4;
-
-/// So few pieces, and a box is given up.
-const FEW: usize = 3;
+/// Leaves below a branch from which on it keeps its box.
+const SMALL: usize = 8;
 
 /// Boxes of a tree of this many points.
 pub(super) fn most_boxes(capacity: usize) -> usize {
-    capacity / PIECES
+    capacity * 7 / 24
 }
 
 impl Tree {
@@ -49,34 +45,23 @@ impl Tree {
     fn cover_below<const W: usize>(&self, top: Node, numbers: &[f32], low: &mut [Four], high: &mut [Four]) {
         let size = fours(self.width::<W>());
         let (low, high) = (&mut low[..size], &mut high[..size]);
-        let mut node = top;
-        loop {
-            // Down to the left, as far as nothing is known.
-            let mut parent = loop {
-                if node & LEAF != 0 {
-                    let Leaf { start, parent, .. } = self.leaves[(node & !LEAF) as usize];
-                    take_in(low, high, self.point::<W>(start, numbers));
-                    break parent;
+        if let Some((kept_low, kept_high)) = self.kept_box::<W>(top) {
+            return widen(low, high, kept_low, kept_high);
+        }
+        // Branches without boxes. Where boxes are kept as they should be, there are fewer.
+        let mut waiting = [top; 2 * SMALL];
+        let mut count = 1;
+        while count > 0 {
+            count -= 1;
+            for child in self.branches[waiting[count] as usize].children {
+                if child & LEAF != 0 {
+                    take_in(low, high, self.point::<W>(self.leaves[(child & !LEAF) as usize].start, numbers));
+                } else if count + 1 < waiting.len() && !self.has_box(child) {
+                    waiting[count] = child;
+                    count += 1;
+                } else {
+                    self.cover_below::<W>(child, numbers, low, high);
                 }
-                let branch = &self.branches[node as usize];
-                if let Some((kept_low, kept_high)) = self.kept_box::<W>(node) {
-                    widen(low, high, kept_low, kept_high);
-                    break branch.parent;
-                }
-                node = branch.children[0];
-            };
-            // Up from the right, then over to the next on the right.
-            loop {
-                if node == top {
-                    return;
-                }
-                let branch = &self.branches[parent as usize];
-                if branch.children[0] == node {
-                    node = branch.children[1];
-                    break;
-                }
-                node = parent;
-                parent = branch.parent;
             }
         }
     }
@@ -89,11 +74,11 @@ impl Tree {
     }
 
     /// Follows a point that has come in with `branch`, whose box `hull` is, from there up.
-    pub(super) fn grow<const W: usize>(&mut self, branch: Node, point: &[f32], numbers: &[f32], hull: &mut [Four]) {
+    pub(super) fn grow<const W: usize>(&mut self, branch: Node, point: &[Four], numbers: &[f32], hull: &mut [Four]) {
         let (low, high) = self.corners::<W>(hull);
-        let (mut node, mut pieces) = (branch, self.pieces_below(branch));
+        let (mut node, mut leaves) = (branch, self.leaves_below(branch));
         loop {
-            if pieces > PIECES && !self.has_box(node) {
+            if leaves >= SMALL && !self.has_box(node) {
                 node = self.move_branch(node, true);
             }
             let fresh = self.has_box(node);
@@ -107,7 +92,7 @@ impl Tree {
             }
             let sibling = self.branches[parent as usize].other(node);
             self.cover::<W>(sibling, numbers, low, high);
-            pieces += self.pieces(sibling, PIECES);
+            leaves += self.leaves_of(sibling, SMALL);
             node = parent;
         }
         while let Some(&Branch { parent, .. }) = self.branches.get(node as usize) {
@@ -119,16 +104,13 @@ impl Tree {
     }
 
     /// Widens a kept box around `point`; whether that changes it.
-    fn grow_box<const W: usize>(&mut self, branch: Node, point: &[f32]) -> bool {
+    #[inline(always)]
+    fn grow_box<const W: usize>(&mut self, branch: Node, point: &[Four]) -> bool {
         let size = fours(self.width::<W>());
         let (low, high) = self.boxes[branch as usize * 2 * size..][..2 * size].split_at_mut(size);
-        let mut changed = false;
-        for (at, (low, high)) in low.iter_mut().zip(high).enumerate() {
-            let value = four(point, 4 * at);
-            let wider = (value.lesser(*low), value.greater(*high));
-            changed |= wider.0.numbers() != low.numbers() || wider.1.numbers() != high.numbers();
-            (*low, *high) = wider;
-        }
+        let point = &point[..size];
+        let changed = is_smaller((low, high), point, point);
+        widen(low, high, point, point);
         changed
     }
 
@@ -136,68 +118,82 @@ impl Tree {
     pub(super) fn shrink<const W: usize>(
         &mut self,
         mut node: Node,
-        point: &[f32],
+        start: u32,
         numbers: &[f32],
         hull: &mut [Four],
     ) {
+        let (gone, hull) = hull.split_at_mut(fours(self.width::<W>()));
         let (low, high) = self.corners::<W>(hull);
-        let mut fewer = true;
-        while let Some(&Branch { parent, .. }) = self.branches.get(node as usize) {
+        set(gone, self.point::<W>(start, numbers));
+        // The highest node whose box is known to be `low` and `high`.
+        let (mut fewer, mut known) = (true, NONE);
+        while let Some(&Branch { parent, children, .. }) = self.branches.get(node as usize) {
             if let Some((kept_low, kept_high)) = self.kept_box::<W>(node) {
-                let inside = (0..point.len()).all(|i| {
-                    let (low, high) = (number(kept_low, i), number(kept_high, i));
-                    low < point[i] && point[i] < high
-                });
-                if fewer && self.pieces_below(node) <= FEW {
+                let is_within = is_within(kept_low, kept_high, gone, self.width::<W>());
+                if fewer && self.leaves_below(node) < SMALL {
                     node = self.move_branch(node, false);
                 }
                 fewer = false;
-                if inside || self.has_box(node) && !self.fit_box::<W>(node, numbers, low, high) {
+                if is_within {
                     return;
+                }
+                if self.has_box(node) {
+                    let [left, right] = children;
+                    if known == NONE {
+                        start_hull(low, high);
+                    }
+                    for child in [left, right] {
+                        if child != known {
+                            self.cover::<W>(child, numbers, low, high);
+                        }
+                    }
+                    if !self.fit_box(node, low, high) {
+                        return;
+                    }
+                    known = node;
                 }
             }
             node = parent;
         }
     }
 
-    /// Sets a kept box to the hull of the children's; whether that changes it.
-    fn fit_box<const W: usize>(&mut self, branch: Node, numbers: &[f32], low: &mut [Four], high: &mut [Four]) -> bool {
-        let [left, right] = self.branches[branch as usize].children;
-        self.hull::<W>(left, numbers, low, high);
-        self.cover::<W>(right, numbers, low, high);
-        self.set_box(branch, low, high)
-    }
-
-    /// Sets a kept box; whether that changes it.
+    /// Sets a kept box to one within it; whether that is smaller.
     #[inline(always)]
-    fn set_box(&mut self, branch: Node, low: &[Four], high: &[Four]) -> bool {
+    fn fit_box(&mut self, branch: Node, low: &[Four], high: &[Four]) -> bool {
         let size = low.len();
         let (kept_low, kept_high) = self.boxes[branch as usize * 2 * size..][..2 * size].split_at_mut(size);
-        let mut changed = false;
-        for (kept, new) in kept_low.iter_mut().zip(low).chain(kept_high.iter_mut().zip(high)) {
-            changed |= kept.numbers() != new.numbers();
-            *kept = *new;
-        }
-        changed
+        let smaller = is_smaller((low, high), kept_low, kept_high);
+        kept_low.copy_from_slice(low);
+        kept_high.copy_from_slice(high);
+        smaller
     }
 
-    /// Pieces of which a branch is made, whether it keeps its box or not; if they are more than [`PIECES`], any such number.
-    fn pieces_below(&self, branch: Node) -> usize {
+    /// Sets a kept box.
+    #[inline(always)]
+    fn set_box(&mut self, branch: Node, low: &[Four], high: &[Four]) {
+        let size = low.len();
+        let (kept_low, kept_high) = self.boxes[branch as usize * 2 * size..][..2 * size].split_at_mut(size);
+        kept_low.copy_from_slice(low);
+        kept_high.copy_from_slice(high);
+    }
+
+    /// Leaves below a branch; if there are at least [`SMALL`], any such number.
+    fn leaves_below(&self, branch: Node) -> usize {
         let [left, right] = self.branches[branch as usize].children;
-        self.pieces(left, PIECES) + self.pieces(right, PIECES)
+        self.leaves_of(left, SMALL) + self.leaves_of(right, SMALL)
     }
 
-    /// Pieces that `node` adds to its parent's; if they are more than `most`, any such number.
-    fn pieces(&self, node: Node, most: usize) -> usize {
-        if node & LEAF != 0 || self.has_box(node) {
+    /// Leaves that a node is or has below it; if there are at least `most`, any such number.
+    fn leaves_of(&self, node: Node, most: usize) -> usize {
+        if node & LEAF != 0 {
             return 1;
         }
-        if most < 2 {
-            return 2;
+        if most <= 2 || self.has_box(node) {
+            return most;
         }
         let [left, right] = self.branches[node as usize].children;
-        let before = self.pieces(left, most - 1);
-        if before < most { before + self.pieces(right, most - before) } else { before + 1 }
+        let before = self.leaves_of(left, most - 1);
+        before + if before < most { self.leaves_of(right, most - before) } else { 0 }
     }
 
     /// Moves a branch to a place with or without a box, if one is free. Where it stands then.
@@ -229,11 +225,13 @@ impl Tree {
         for leaf in self.leaves.iter_mut().filter(|leaf| leaf.mass > 0) {
             leaf.parent = place(leaf.parent);
         }
-        let size = fours(self.width);
-        let (low, high) = hull.split_at_mut(size);
+        let (low, high) = self.corners::<0>(hull);
         for &branch in places.iter().rev() {
             if self.has_box(branch) {
-                self.fit_box::<0>(branch, numbers, low, high);
+                let [left, right] = self.branches[branch as usize].children;
+                self.hull::<0>(left, numbers, low, high);
+                self.cover::<0>(right, numbers, low, high);
+                self.set_box(branch, low, high);
             }
         }
         let leads_home = |(at, leaf): (usize, &Leaf)| {
@@ -244,13 +242,12 @@ impl Tree {
 
     /// Takes a place for each of a whole tree's branches.
     fn places(&mut self, branches: &[Branch]) -> Vec<Node> {
-        let mut pieces = vec![0; branches.len()];
+        let mut leaves = vec![0; branches.len()];
         let mut places = vec![NONE; branches.len()];
         for (at, branch) in branches.iter().enumerate().rev() {
-            pieces[at] = branch.children.iter().map(|&child| pieces.get(child as usize).map_or(1, |&of| of)).sum();
-            if pieces[at] > PIECES && self.free_branches[1] != NONE {
+            leaves[at] = branch.children.iter().map(|&child| leaves.get(child as usize).map_or(1, |&of| of)).sum();
+            if leaves[at] >= SMALL && self.free_branches[1] != NONE {
                 places[at] = self.take_branch(true);
-                pieces[at] = 1;
             }
         }
         for place in places.iter_mut().filter(|place| **place == NONE) {

@@ -44,7 +44,7 @@ impl Stand {
             tree: Tree::with_boxes(WIDTH, CAPACITY, boxes),
             store: Store::new(WIDTH, 1, 400),
             random: Random::new(seed),
-            hull: vec![Four::zero(); 2 * fours(WIDTH)],
+            hull: vec![Four::zero(); 3 * fours(WIDTH)],
             standing: vec![],
         }
     }
@@ -150,4 +150,24 @@ fn check<'a>(tree: &Tree, store: &'a Store, node: Node) -> Result<Vec<&'a [f32]>
         prop_assert_eq!((kept(kept_low), kept(kept_high)), (low, high));
     }
     Ok(points)
+}
+#[test]
+fn usage_tmp() {
+    use crate::{Forest, Options};
+    extern crate std;
+    for (d, sh) in [(1, 1), (1, 8), (3, 8), (8, 1)] {
+        let mut f = Forest::new(Options { dimensions: d, shingle: sh, ..Options::default() }).unwrap();
+        let mut r = Random::new(1);
+        let mut g = 0.0f32;
+        for _ in 0..6000 {
+            g = 0.95 * g + (r.unit() + r.unit() + r.unit() - 1.5) as f32;
+            let i: Vec<f32> = (0..d).map(|_| g + r.unit() as f32 * 0.3).collect();
+            f.update(&i).unwrap();
+        }
+        let used: Vec<usize> = f.trees.iter().map(|t| {
+            let mut n = 0; let mut w = vec![t.root];
+            while let Some(x) = w.pop() { if let Some(b) = t.branches.get(x as usize) { if t.has_box(x) { n += 1; } w.extend(b.children); } }
+            n }).collect();
+        std::println!("{d}x{sh} used avg {} max {} of {} inputs cap", used.iter().sum::<usize>() as f64 / 50.0, used.iter().max().unwrap(), f.trees[0].boxed);
+    }
 }
