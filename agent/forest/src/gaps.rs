@@ -121,7 +121,7 @@ impl Tree {
                     return best;
                 }
                 let branch = &self.branches[parent as usize];
-                if point[branch.dimension as usize].is_nan() && branch.children[0] == node {
+                if point[branch.dimension()].is_nan() && branch.children[0] == node {
                     node = branch.children[1];
                     break;
                 }

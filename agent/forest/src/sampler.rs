@@ -105,9 +105,9 @@ impl Sampler {
             if child >= self.keys.len() {
                 break;
             }
-            if child + 1 < self.keys.len() && self.keys[child + 1] > self.keys[child] {
-                child += 1;
-            }
+            let last = self.keys.len() - 1;
+            // In place of a choice that no processor can foresee.
+            child += usize::from(self.keys[(child + 1).min(last)] > self.keys[child]);
             if self.keys[child] <= key {
                 break;
             }

@@ -124,7 +124,7 @@ fn put_tree(tree: &Tree, widths: (u32, u32), input_of: impl Fn(u32) -> u32, writ
             next += 1;
         } else {
             let branch = &tree.branches[usize::from(node)];
-            writer.put(u32::from(branch.dimension), widths.0);
+            writer.put(branch.dimension() as u32, widths.0);
             writer.put(branch.cut.to_bits(), 32);
             waiting.extend([branch.children[1], branch.children[0]]);
         }
@@ -226,7 +226,7 @@ fn take_tree(
                 return None;
             }
             let branch = branches.len() as u16;
-            branches.push(Branch { cut, dimension: dimension as u16, children: [NONE; 2], parent });
+            branches.push(Branch::new(cut, dimension as u16, [NONE; 2], parent));
             waiting.extend([(branch, 1), (branch, 0)]);
             branch
         };

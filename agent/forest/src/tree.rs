@@ -9,7 +9,7 @@ mod boxes;
 use crate::four::Four;
 use crate::random::Random;
 use crate::sampler::Sampler;
-use crate::span::{compare, fours, number, outside, set, widen};
+use crate::span::{compare, fours, number, outside, set};
 use alloc::vec;
 use alloc::vec::Vec;
 use boxes::most_boxes;
@@ -30,17 +30,35 @@ pub(crate) const MOST_POINTS: usize = 0x7ffe;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Branch {
     pub(crate) cut: f32,
-    pub(crate) dimension: u16,
+    /// The number that is cut; in the upper four bits how many leaves stand below, up to [`SMALL`](boxes::SMALL).
+    packed: u16,
     pub(crate) children: [Node; 2],
     pub(crate) parent: Node,
 }
 
 impl Branch {
+    /// A branch of which it is not yet known how many leaves stand below.
+    pub(crate) fn new(cut: f32, dimension: u16, children: [Node; 2], parent: Node) -> Self {
+        Branch { cut, packed: dimension, children, parent }
+    }
+
+    pub(crate) fn dimension(&self) -> usize {
+        usize::from(self.packed & 0xfff)
+    }
+
+    fn leaves(&self) -> u16 {
+        self.packed >> 12
+    }
+
+    fn set_leaves(&mut self, leaves: u16) {
+        self.packed = self.packed & 0xfff | leaves << 12;
+    }
+
     /// The child to which the cut sends `point`, which has `W` numbers, or any if `W` is 0.
     #[inline(always)]
     pub(crate) fn next<const W: usize>(&self, point: &[f32]) -> Node {
         // A power of two saves the question whether there is such a number.
-        let at = if W.is_power_of_two() { self.dimension as usize & (W - 1) } else { self.dimension as usize };
+        let at = if W.is_power_of_two() { usize::from(self.packed) & (W - 1) } else { self.dimension() };
         self.children[usize::from(point[at] > self.cut)]
     }
 
@@ -118,7 +136,7 @@ impl Tree {
         let next = |place: usize, end: usize| if place + 1 < end { place as Node + 1 } else { NONE };
         let branch = |place: usize| {
             let parent = next(place, if place < boxes { boxes } else { places });
-            Branch { cut: 0.0, dimension: 0, children: [NONE; 2], parent }
+            Branch::new(0.0, 0, [NONE; 2], parent)
         };
         let first = |place: usize, end: usize| if place < end { place as Node } else { NONE };
         Tree {
@@ -239,21 +257,20 @@ impl Tree {
             self.root = leaf | LEAF;
             return (leaf, true);
         }
-        let mut apart = None;
-        self.climb::<W>(leaf, point, numbers, hull, |visit| {
-            let draw = random.unit() * (f64::from(visit.extent) + f64::from(visit.beyond));
-            if draw < f64::from(visit.beyond) || visit.node & LEAF != 0 {
-                apart = Some((visit.node, draw));
-            }
+        let (mut apart, mut cut) = (leaf | LEAF, 0);
+        let is_known = self.climb::<W>(leaf, point, numbers, hull, |visit| {
+            let beyond = f64::from(visit.beyond);
+            let draw = random.unit() * (f64::from(visit.extent) + beyond);
+            // A choice that no processor can foresee: the bits are chosen without a jump.
+            let is_apart = draw < beyond || visit.extent == 0.0;
+            apart = if is_apart { visit.node } else { apart };
+            cut = if is_apart { draw.to_bits() } else { cut };
         });
-        match apart {
-            Some((node, draw)) => (self.join::<W>(node, draw, (start, point), numbers, hull), true),
-            // It is the leaf's own point.
-            None => {
-                self.leaves[leaf as usize].mass += 1;
-                (leaf, false)
-            }
+        if is_known {
+            self.leaves[leaf as usize].mass += 1;
+            return (leaf, false);
         }
+        (self.join::<W>(apart, f64::from_bits(cut), (start, point), numbers, hull), true)
     }
 
     /// Says that the leaves' places from this one on are free, in a tree that was filled in order.
@@ -300,13 +317,12 @@ impl Tree {
         let (low, high) = self.corners::<W>(hull);
         self.hull::<W>(node, numbers, low, high);
         let Separation { dimension, cut, side } = separate(low, high, self.point::<W>(start, numbers), draw);
-        widen(low, high, point, point);
         let parent = self.parent(node);
         let branch = self.take_branch(false);
         let leaf = self.new_leaf(start, branch);
         let mut children = [node; 2];
         children[side] = leaf | LEAF;
-        self.branches[branch as usize] = Branch { cut, dimension, children, parent };
+        self.branches[branch as usize] = Branch::new(cut, dimension, children, parent);
         self.replace_child(parent, node, branch);
         self.set_parent(node, branch);
         self.grow::<W>(branch, point, numbers, hull);
@@ -363,25 +379,21 @@ impl Tree {
 
 /// The cut that `draw`, uniform below what is beyond the box, picks among those that set the point apart.
 fn separate(low: &[Four], high: &[Four], point: &[f32], draw: f64) -> Separation {
-    let mut rest = draw;
-    let mut separation = Separation { dimension: 0, cut: 0.0, side: 0 };
+    let (mut rest, mut found, mut found_rest) = (draw, 0, draw);
     for (i, &value) in point.iter().enumerate() {
-        let (low, high) = (number(low, i), number(high, i));
-        let length = outside(low, high, value);
-        if length == 0.0 {
-            continue;
-        }
-        // The cut lies from one end up to, but without, the other, whatever was rounded.
-        let (from, to, side) = if value < low { (value, low, 0) } else { (high, value, 1) };
-        let cut = (f64::from(from) + rest) as f32;
-        let cut = if cut < to { cut } else { from };
-        separation = Separation { dimension: i as u16, cut, side };
+        let length = outside(number(low, i), number(high, i), value);
+        // Should rounding leave a rest behind the last, it is the last that the point lies outside of.
+        (found, found_rest) = if length > 0.0 { (i, rest) } else { (found, found_rest) };
         if rest < f64::from(length) {
             break;
         }
         rest -= f64::from(length);
     }
-    separation
+    let (low, high, value) = (number(low, found), number(high, found), point[found]);
+    // The cut lies from one end up to, but without, the other, whatever was rounded.
+    let (from, to, side) = if value < low { (value, low, 0) } else { (high, value, 1) };
+    let cut = (f64::from(from) + found_rest) as f32;
+    Separation { dimension: found as u16, cut: if cut < to { cut } else { from }, side }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// Leaves below a branch from which on it keeps its box.
-const SMALL: usize = 8;
+pub(super) const SMALL: u16 = 8;
 
 /// Boxes of a tree of this many points.
 pub(super) fn most_boxes(capacity: usize) -> usize {
@@ -49,7 +49,7 @@ impl Tree {
             return widen(low, high, kept_low, kept_high);
         }
         // Branches without boxes. Where boxes are kept as they should be, there are fewer.
-        let mut waiting = [top; 2 * SMALL];
+        let mut waiting = [top; 2 * SMALL as usize];
         let mut count = 1;
         while count > 0 {
             count -= 1;
@@ -73,33 +73,28 @@ impl Tree {
         self.cover::<W>(top, numbers, low, high);
     }
 
-    /// Follows a point that has come in with `branch`, whose box `hull` is, from there up.
+    /// Follows a point that has come in with `branch`, from there up.
     pub(super) fn grow<const W: usize>(&mut self, branch: Node, point: &[Four], numbers: &[f32], hull: &mut [Four]) {
         let (low, high) = self.corners::<W>(hull);
-        let (mut node, mut leaves) = (branch, self.leaves_below(branch));
-        loop {
-            if leaves >= SMALL && !self.has_box(node) {
+        let (mut node, mut wider) = (branch, true);
+        // A new branch may have been put where there is a box for want of another place.
+        let mut fresh = self.has_box(branch);
+        while node != NONE {
+            let (before, leaves) = (self.branches[node as usize].leaves(), self.count_leaves(node));
+            if leaves == SMALL && !self.has_box(node) {
                 node = self.move_branch(node, true);
+                fresh = self.has_box(node);
             }
-            let fresh = self.has_box(node);
             if fresh {
-                self.set_box(node, low, high);
+                self.set_box::<W>(node, numbers, low, high);
+            } else if wider && self.has_box(node) {
+                wider = self.grow_box::<W>(node, point);
             }
-            let parent = self.branches[node as usize].parent;
-            if fresh || parent == NONE || self.has_box(parent) {
-                node = parent;
-                break;
-            }
-            let sibling = self.branches[parent as usize].other(node);
-            self.cover::<W>(sibling, numbers, low, high);
-            leaves += self.leaves_of(sibling, SMALL);
-            node = parent;
-        }
-        while let Some(&Branch { parent, .. }) = self.branches.get(node as usize) {
-            if self.has_box(node) && !self.grow_box::<W>(node, point) {
+            if !wider && leaves == before {
                 return;
             }
-            node = parent;
+            fresh = false;
+            node = self.branches[node as usize].parent;
         }
     }
 
@@ -126,34 +121,30 @@ impl Tree {
         let (low, high) = self.corners::<W>(hull);
         set(gone, self.point::<W>(start, numbers));
         // The highest node whose box is known to be `low` and `high`.
-        let (mut fewer, mut known) = (true, NONE);
-        while let Some(&Branch { parent, children, .. }) = self.branches.get(node as usize) {
+        let mut known = NONE;
+        let mut smaller = true;
+        while node != NONE {
+            let (before, leaves) = (self.branches[node as usize].leaves(), self.count_leaves(node));
             if let Some((kept_low, kept_high)) = self.kept_box::<W>(node) {
-                let is_within = is_within(kept_low, kept_high, gone, self.width::<W>());
-                if fewer && self.leaves_below(node) < SMALL {
+                smaller = smaller && !is_within(kept_low, kept_high, gone, self.width::<W>());
+                if leaves < SMALL {
                     node = self.move_branch(node, false);
                 }
-                fewer = false;
-                if is_within {
-                    return;
-                }
-                if self.has_box(node) {
-                    let [left, right] = children;
+                if smaller && self.has_box(node) {
                     if known == NONE {
                         start_hull(low, high);
                     }
-                    for child in [left, right] {
-                        if child != known {
-                            self.cover::<W>(child, numbers, low, high);
-                        }
-                    }
-                    if !self.fit_box(node, low, high) {
-                        return;
+                    for child in self.branches[node as usize].children.into_iter().filter(|&child| child != known) {
+                        self.cover::<W>(child, numbers, low, high);
                     }
                     known = node;
+                    smaller = self.fit_box(node, low, high);
                 }
             }
-            node = parent;
+            if !smaller && leaves == before {
+                return;
+            }
+            node = self.branches[node as usize].parent;
         }
     }
 
@@ -168,32 +159,21 @@ impl Tree {
         smaller
     }
 
-    /// Sets a kept box.
-    #[inline(always)]
-    fn set_box(&mut self, branch: Node, low: &[Four], high: &[Four]) {
-        let size = low.len();
-        let (kept_low, kept_high) = self.boxes[branch as usize * 2 * size..][..2 * size].split_at_mut(size);
-        kept_low.copy_from_slice(low);
-        kept_high.copy_from_slice(high);
-    }
-
-    /// Leaves below a branch; if there are at least [`SMALL`], any such number.
-    fn leaves_below(&self, branch: Node) -> usize {
+    /// Works out a kept box from the children's.
+    fn set_box<const W: usize>(&mut self, branch: Node, numbers: &[f32], low: &mut [Four], high: &mut [Four]) {
         let [left, right] = self.branches[branch as usize].children;
-        self.leaves_of(left, SMALL) + self.leaves_of(right, SMALL)
+        self.hull::<W>(left, numbers, low, high);
+        self.cover::<W>(right, numbers, low, high);
+        self.fit_box(branch, low, high);
     }
 
-    /// Leaves that a node is or has below it; if there are at least `most`, any such number.
-    fn leaves_of(&self, node: Node, most: usize) -> usize {
-        if node & LEAF != 0 {
-            return 1;
-        }
-        if most <= 2 || self.has_box(node) {
-            return most;
-        }
-        let [left, right] = self.branches[node as usize].children;
-        let before = self.leaves_of(left, most - 1);
-        before + if before < most { self.leaves_of(right, most - before) } else { 0 }
+    /// Counts the leaves below a branch, up to [`SMALL`], by what is known of its children.
+    fn count_leaves(&mut self, branch: Node) -> u16 {
+        let below = |child: Node| self.branches.get(child as usize).map_or(1, Branch::leaves);
+        let [left, right] = self.branches[branch as usize].children.map(below);
+        let leaves = (left + right).min(SMALL);
+        self.branches[branch as usize].set_leaves(leaves);
+        leaves
     }
 
     /// Moves a branch to a place with or without a box, if one is free. Where it stands then.
@@ -227,11 +207,9 @@ impl Tree {
         }
         let (low, high) = self.corners::<0>(hull);
         for &branch in places.iter().rev() {
+            self.count_leaves(branch);
             if self.has_box(branch) {
-                let [left, right] = self.branches[branch as usize].children;
-                self.hull::<0>(left, numbers, low, high);
-                self.cover::<0>(right, numbers, low, high);
-                self.set_box(branch, low, high);
+                self.set_box::<0>(branch, numbers, low, high);
             }
         }
         let leads_home = |(at, leaf): (usize, &Leaf)| {
@@ -242,7 +220,7 @@ impl Tree {
 
     /// Takes a place for each of a whole tree's branches.
     fn places(&mut self, branches: &[Branch]) -> Vec<Node> {
-        let mut leaves = vec![0; branches.len()];
+        let mut leaves = vec![0u16; branches.len()];
         let mut places = vec![NONE; branches.len()];
         for (at, branch) in branches.iter().enumerate().rev() {
             leaves[at] = branch.children.iter().map(|&child| leaves.get(child as usize).map_or(1, |&of| of)).sum();

@@ -1,4 +1,5 @@
 use super::*;
+use super::boxes::SMALL;
 use crate::span::four;
 use crate::store::Store;
 extern crate std;
@@ -111,11 +112,11 @@ proptest! {
 }
 
 /// The cuts of a tree, parents before children.
-fn cuts(tree: &Tree) -> Vec<(u32, u16)> {
+fn cuts(tree: &Tree) -> Vec<(u32, usize)> {
     let (mut waiting, mut cuts) = (vec![tree.root], vec![]);
     while let Some(node) = waiting.pop() {
         if let Some(branch) = tree.branches.get(usize::from(node)) {
-            cuts.push((branch.cut.to_bits(), branch.dimension));
+            cuts.push((branch.cut.to_bits(), branch.dimension()));
             waiting.extend(branch.children);
         }
     }
@@ -137,7 +138,7 @@ fn check<'a>(tree: &Tree, store: &'a Store, node: Node) -> Result<Vec<&'a [f32]>
     prop_assert_eq!((tree.parent(left), tree.parent(right)), (node, node));
     prop_assert_eq!((branch.other(left), branch.other(right)), (right, left));
     let (left, right) = (check(tree, store, left)?, check(tree, store, right)?);
-    let dimension = usize::from(branch.dimension);
+    let dimension = branch.dimension();
     prop_assert!(left.iter().all(|point| point[dimension] <= branch.cut));
     prop_assert!(right.iter().all(|point| point[dimension] > branch.cut));
     let points = [left, right].concat();
@@ -149,6 +150,7 @@ fn check<'a>(tree: &Tree, store: &'a Store, node: Node) -> Result<Vec<&'a [f32]>
         let kept = |corner: &[Four]| -> Vec<f32> { (0..WIDTH).map(|i| number(corner, i)).collect() };
         prop_assert_eq!((kept(kept_low), kept(kept_high)), (low, high));
     }
+    prop_assert_eq!(usize::from(branch.leaves()), points.len().min(usize::from(SMALL)));
     Ok(points)
 }
 #[test]
