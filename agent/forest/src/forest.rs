@@ -232,11 +232,9 @@ impl Forest {
             let Some(key) = self.clock.draw(worst, &mut self.random) else { continue };
             let (numbers, hull, fours) = (self.store.numbers(), &mut self.scratch.hull, &self.scratch.fours);
             let mut leaf = found.then_some(place.leaf);
-            let mut gone = None;
             if !adds {
                 let old = tree.sampler.leaves[0];
                 if let Some(instead) = tree.remove::<W>(old, numbers, hull) {
-                    gone = Some(tree.leaves[old as usize].start);
                     // The point went to the leaf that is gone: it now goes on from what came in its place.
                     if leaf == Some(old) {
                         leaf = tree.descend(instead, &self.scratch.point);
@@ -244,28 +242,27 @@ impl Forest {
                 }
             }
             let leaf = leaf.or_else(|| tree.descend(tree.root, &self.scratch.point)).unwrap_or_default();
-            let (leaf, is_new) = tree.insert::<W>(leaf, start, fours, numbers, hull, &mut self.random);
+            let leaf = tree.insert::<W>(leaf, start, fours, numbers, hull, &mut self.random);
             if adds {
                 tree.sampler.push(key, leaf);
                 tree.scale = log2(tree.sampler.len() as f64 + 1.0);
             } else {
                 tree.sampler.replace_worst(key, leaf);
             }
-            if is_new {
-                self.store.hold(start);
-            }
-            if let Some(gone) = gone {
-                self.store.release(gone);
-            }
         }
     }
 
     /// Makes room in the store.
     fn make_room(&mut self) {
-        self.store.find_needed(&mut self.needed);
+        self.store.find_needed(starts(&self.trees), &mut self.needed);
         for leaf in self.trees.iter_mut().flat_map(|tree| &mut tree.leaves).filter(|leaf| leaf.mass > 0) {
             leaf.start = self.store.moved(leaf.start, &self.needed);
         }
         self.store.squeeze(&self.needed);
     }
+}
+
+/// Where the points begin that the trees hold.
+pub(crate) fn starts(trees: &[Tree]) -> impl Iterator<Item = u32> {
+    trees.iter().flat_map(|tree| &tree.leaves).filter(|leaf| leaf.mass > 0).map(|leaf| leaf.start)
 }

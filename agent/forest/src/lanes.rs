@@ -5,32 +5,25 @@ use crate::tree::{Branch, Found, LEAF, Node, Tree};
 
 const LANES: usize = 4;
 
+/// Trees between one that starts and one whose top is asked for.
+const AHEAD: usize = 3;
+
 /// A tree being descended.
 #[derive(Clone, Copy)]
 struct Lane<'a> {
     branches: &'a [Branch],
-    node: Node,
+    node: usize,
     depth: u16,
     tree: usize,
 }
 
 impl<'a> Lane<'a> {
     fn start((at, tree): (usize, &'a Tree)) -> Self {
-        Lane { branches: &tree.branches, node: tree.root, depth: 0, tree: at }
-    }
-
-    /// One branch down; `false` if there is none.
-    #[inline(always)]
-    fn step<const W: usize>(&mut self, point: &[f32]) -> bool {
-        // A leaf is a place that no branch has.
-        let Some(branch) = self.branches.get(self.node as usize) else { return false };
-        self.node = branch.next::<W>(point);
-        self.depth += 1;
-        true
+        Lane { branches: &tree.branches, node: usize::from(tree.root), depth: 0, tree: at }
     }
 
     fn found(&self) -> (usize, Found) {
-        (self.tree, Found { leaf: self.node & !LEAF, depth: self.depth })
+        (self.tree, Found { leaf: self.node as Node & !LEAF, depth: self.depth })
     }
 }
 
@@ -38,8 +31,13 @@ impl<'a> Lane<'a> {
 #[inline(always)]
 pub(crate) fn descend_all<const W: usize>(trees: &[Tree], point: &[f32], mut arrived: impl FnMut(usize, Found)) {
     let point = if W == 0 { point } else { &point[..W] };
-    let mut waiting = trees.iter().enumerate().map(Lane::start);
-    let mut lanes = [const { Lane { branches: &[], node: LEAF, depth: 0, tree: usize::MAX } }; LANES];
+    let mut waiting = trees.iter().enumerate().map(|(at, tree)| {
+        if let Some(later) = trees.get(at + AHEAD) {
+            later.fetch_top();
+        }
+        Lane::start((at, tree))
+    });
+    let mut lanes = [const { Lane { branches: &[], node: LEAF as usize, depth: 0, tree: usize::MAX } }; LANES];
     let mut busy = 0;
     for (lane, start) in lanes.iter_mut().zip(&mut waiting) {
         *lane = start;
@@ -59,7 +57,11 @@ pub(crate) fn descend_all<const W: usize>(trees: &[Tree], point: &[f32], mut arr
         }
     }
     for lane in &mut lanes[..busy] {
-        while lane.step::<W>(point) {}
+        // A leaf is a place that no branch has.
+        while let Some(branch) = lane.branches.get(lane.node) {
+            lane.node = usize::from(branch.next::<W>(point));
+            lane.depth += 1;
+        }
         let (tree, found) = lane.found();
         arrived(tree, found);
     }
@@ -68,11 +70,19 @@ pub(crate) fn descend_all<const W: usize>(trees: &[Tree], point: &[f32], mut arr
 /// Goes on in all lanes until one is at a leaf: which one.
 #[inline(always)]
 fn first_to_arrive<const W: usize>(lanes: &mut [Lane; LANES], point: &[f32]) -> usize {
-    loop {
-        for (at, lane) in lanes.iter_mut().enumerate() {
-            if !lane.step::<W>(point) {
-                return at;
-            }
+    // The steps of all lanes are counted together.
+    let mut nodes = lanes.map(|lane| lane.node);
+    let mut rounds = 0;
+    let at = 'arrived: loop {
+        for at in 0..LANES {
+            let Some(branch) = lanes[at].branches.get(nodes[at]) else { break 'arrived at };
+            nodes[at] = usize::from(branch.next::<W>(point));
         }
+        rounds += 1;
+    };
+    for (i, (lane, node)) in lanes.iter_mut().zip(nodes).enumerate() {
+        lane.node = node;
+        lane.depth += rounds + u16::from(i < at);
     }
+    at
 }

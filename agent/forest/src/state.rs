@@ -19,7 +19,7 @@
 //! Boxes and masses follow from the rest. Which place a node has in memory is not kept, for nothing depends on it.
 
 use crate::bits::{Reader, Writer, bits_for, checksum};
-use crate::forest::Forest;
+use crate::forest::{Forest, starts};
 use crate::random::Random;
 use crate::sampler::INFINITE;
 use crate::steady::{LONG, Steady};
@@ -48,7 +48,7 @@ impl Forest {
             writer.put(u32::from(steady.run), 8);
         }
         let mut needed = Needed::default();
-        self.store.find_needed(&mut needed);
+        self.store.find_needed(starts(&self.trees), &mut needed);
         writer.put(needed.count as u32, 32);
         writer.put(self.store.run() as u32, 32);
         let inputs = self.store.numbers().chunks(self.options.dimensions).enumerate();
@@ -180,9 +180,6 @@ fn take_forest(reader: &mut Reader) -> Option<Forest> {
         let branches = take_tree(tree, width, (dimensions, shingle, inputs), reader)?;
         if !tree.build(&branches, forest.store.numbers(), &mut forest.scratch.hull) {
             return None;
-        }
-        for leaf in tree.leaves.iter().filter(|leaf| leaf.mass > 0) {
-            forest.store.hold(leaf.start);
         }
         tree.scale = crate::math::log2(tree.sampler.len() as f64 + 1.0);
     }

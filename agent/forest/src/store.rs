@@ -11,8 +11,6 @@ pub(crate) struct Store {
     dimensions: usize,
     shingle: usize,
     numbers: Vec<f32>,
-    /// For each input, in how many trees a leaf holds the point that starts with it.
-    holders: Vec<u16>,
     /// Inputs there is room for.
     capacity: usize,
     /// How many of the last inputs follow one another in the stream; counted up to `shingle`.
@@ -56,7 +54,6 @@ impl Store {
             dimensions,
             shingle,
             numbers: Vec::with_capacity(capacity * dimensions),
-            holders: Vec::with_capacity(capacity),
             capacity,
             run: 0,
         }
@@ -85,22 +82,12 @@ impl Store {
     /// Adds an input, for which there must be room. Where the point begins that it completes, if it completes one.
     pub(crate) fn push(&mut self, input: &[f32]) -> Option<u32> {
         self.numbers.extend_from_slice(input);
-        self.holders.push(0);
         self.run = (self.run + 1).min(self.shingle);
         (self.run == self.shingle).then(|| (self.numbers.len() - self.shingle * self.dimensions) as u32)
     }
 
-    /// One more leaf, or one fewer, holds the point at `start`.
-    pub(crate) fn hold(&mut self, start: u32) {
-        self.holders[start as usize / self.dimensions] += 1;
-    }
-
-    pub(crate) fn release(&mut self, start: u32) {
-        self.holders[start as usize / self.dimensions] -= 1;
-    }
-
     pub(crate) fn is_full(&self) -> bool {
-        self.holders.len() == self.capacity
+        self.inputs() == self.capacity
     }
 
     /// Makes room in an empty store for this many inputs and as many again as are usually free.
@@ -109,7 +96,6 @@ impl Store {
         if needed > self.capacity {
             self.capacity = needed;
             self.numbers.reserve_exact(needed * self.dimensions);
-            self.holders.reserve_exact(needed);
         }
     }
 
@@ -123,46 +109,51 @@ impl Store {
         self.run
     }
 
-    /// Finds what is still needed: the points that are held, and the last inputs.
-    pub(crate) fn find_needed(&self, needed: &mut Needed) {
+    fn inputs(&self) -> usize {
+        self.numbers.len() / self.dimensions
+    }
+
+    /// Finds what is still needed: the points that begin at `starts`, and the last inputs.
+    pub(crate) fn find_needed(&self, starts: impl Iterator<Item = u32>, needed: &mut Needed) {
+        let inputs = self.inputs();
         needed.words.clear();
-        needed.count = 0;
+        needed.words.resize(inputs.div_ceil(64), (0, 0));
+        for start in starts {
+            let input = start as usize / self.dimensions;
+            needed.words[input / 64].0 |= 1 << (input % 64);
+        }
         // The very last input may be asked for even behind an interruption.
-        let recent = self.holders.len().saturating_sub(self.run.max(1));
-        // Inputs from here on that belong to a point that is held.
-        let mut held = 0;
-        for (word, holders) in self.holders.chunks(64).enumerate() {
-            let mut bits = 0u64;
-            for (bit, &holders) in holders.iter().enumerate() {
-                if holders > 0 {
-                    held = self.shingle;
-                }
+        let recent = inputs - self.run.max(1).min(inputs);
+        let (mut before, mut held) = (0, 0);
+        for (word, (bits, count)) in needed.words.iter_mut().enumerate() {
+            let starts = *bits;
+            for bit in 0..(inputs - 64 * word).min(64) {
+                // Inputs from here on that belong to a point that is held.
+                held = if starts >> bit & 1 == 1 { self.shingle } else { held };
                 if held > 0 || word * 64 + bit >= recent {
-                    bits |= 1 << bit;
+                    *bits |= 1 << bit;
                 }
                 held = held.saturating_sub(1);
             }
-            needed.words.push((bits, needed.count as u32));
-            needed.count += bits.count_ones() as usize;
+            *count = before;
+            before += bits.count_ones();
         }
+        needed.count = before as usize;
     }
 
     /// Leaves out what is not needed. The caller moves the leaves' starts, by [`Store::moved`].
     pub(crate) fn squeeze(&mut self, needed: &Needed) {
         let mut to = 0;
-        for from in (0..self.holders.len()).filter(|&input| needed.contains(input)) {
+        for from in (0..self.inputs()).filter(|&input| needed.contains(input)) {
             let numbers = from * self.dimensions..(from + 1) * self.dimensions;
             self.numbers.copy_within(numbers, to * self.dimensions);
-            self.holders[to] = self.holders[from];
             to += 1;
         }
         self.numbers.truncate(to * self.dimensions);
-        self.holders.truncate(to);
         // Squeezing costs a pass over everything: an eighth free makes that rare enough.
         if to > self.capacity - self.capacity / 8 {
             self.capacity += self.capacity / 4;
             self.numbers.reserve_exact(self.capacity * self.dimensions - self.numbers.len());
-            self.holders.reserve_exact(self.capacity - to);
         }
     }
 
@@ -173,7 +164,7 @@ impl Store {
 
     /// Bytes on the heap.
     pub(crate) fn bytes(&self) -> usize {
-        self.numbers.capacity() * size_of::<f32>() + self.holders.capacity() * size_of::<u16>()
+        self.numbers.capacity() * size_of::<f32>()
     }
 }
 
@@ -196,7 +187,7 @@ mod tests {
                     store.interrupt();
                 }
                 if store.is_full() {
-                    store.find_needed(&mut needed);
+                    store.find_needed(held.iter().map(|&(start, _)| start), &mut needed);
                     for (start, _) in &mut held {
                         *start = store.moved(*start, &needed);
                     }
@@ -206,7 +197,6 @@ mod tests {
                     prop_assert!(!store.is_full());
                 }
                 if let Some(start) = store.push(&[at as f32, -(at as f32)]).filter(|_| hold) {
-                    store.hold(start);
                     held.push((start, at));
                 }
                 for &(start, last) in &held {

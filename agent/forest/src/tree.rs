@@ -236,8 +236,7 @@ impl Tree {
         Some(sibling)
     }
 
-    /// Adds `point`, which begins at `start` in the store and which the cuts lead to `leaf`. Its leaf, and whether that is
-    /// a new one, which holds `start`.
+    /// Adds `point`, which begins at `start` in the store and which the cuts lead to `leaf`. Its leaf.
     ///
     /// This is algorithm 2 of Guha et al. from below: going down, at every node a cut of the box around node and point
     /// is drawn, and the first that sets the point apart becomes their parent. The draws at different nodes do not
@@ -251,11 +250,11 @@ impl Tree {
         numbers: &[f32],
         hull: &mut [Four],
         random: &mut Random,
-    ) -> (u16, bool) {
+    ) -> u16 {
         if self.root == NONE {
             let leaf = self.new_leaf(start, NONE);
             self.root = leaf | LEAF;
-            return (leaf, true);
+            return leaf;
         }
         let (mut apart, mut cut) = (leaf | LEAF, 0);
         let is_known = self.climb::<W>(leaf, point, numbers, hull, |visit| {
@@ -268,9 +267,9 @@ impl Tree {
         });
         if is_known {
             self.leaves[leaf as usize].mass += 1;
-            return (leaf, false);
+            return leaf;
         }
-        (self.join::<W>(apart, f64::from_bits(cut), (start, point), numbers, hull), true)
+        self.join::<W>(apart, f64::from_bits(cut), (start, point), numbers, hull)
     }
 
     /// Says that the leaves' places from this one on are free, in a tree that was filled in order.

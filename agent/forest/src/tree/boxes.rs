@@ -5,7 +5,7 @@
 //! chain, its box is worked out as well: that costs time, and changes nothing else.
 
 use super::{Branch, LEAF, Leaf, NONE, Node, Tree};
-use crate::four::Four;
+use crate::four::{Four, fetch};
 use crate::span::{fours, is_smaller, is_within, set, take_in, widen};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ pub(super) const SMALL: u16 = 8;
 
 /// Boxes of a tree of this many points.
 pub(super) fn most_boxes(capacity: usize) -> usize {
-    capacity * 7 / 24
+    capacity * 9 / 32
 }
 
 impl Tree {
@@ -30,6 +30,17 @@ impl Tree {
         let size = fours(self.width::<W>());
         let place = branch as usize * 2 * size;
         self.boxes.get(place..place + 2 * size).map(|kept| kept.split_at(size))
+    }
+
+    /// Asks for the memory of the branches near the root: they are those that keep their boxes.
+    #[inline(always)]
+    pub(crate) fn fetch_top(&self) {
+        // Five of them take not quite a line of 64 bytes.
+        for branches in self.branches[..self.boxed as usize].as_chunks::<15>().0 {
+            fetch(&branches[0]);
+            fetch(&branches[5]);
+            fetch(&branches[10]);
+        }
     }
 
     /// Widens a box around all points below `top`.

@@ -57,7 +57,7 @@ impl Stand {
                 let start = store.push(point).unwrap();
                 let leaf = tree.descend(tree.root, point).unwrap_or_default();
                 let fours = [four(point, 0), four(point, 4)];
-                let (leaf, _) = tree.insert::<W>(leaf, start, &fours, store.numbers(), hull, random);
+                let leaf = tree.insert::<W>(leaf, start, &fours, store.numbers(), hull, random);
                 standing.push((leaf, *point));
             }
             Step::Remove(which) if !standing.is_empty() => {
