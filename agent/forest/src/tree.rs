@@ -12,7 +12,7 @@ use crate::sampler::Sampler;
 use crate::span::{compare, fours, number, outside, set};
 use alloc::vec;
 use alloc::vec::Vec;
-use boxes::most_boxes;
+use boxes::{most_boxes, small};
 
 pub(crate) use boxes::start_hull;
 
@@ -30,7 +30,7 @@ pub(crate) const MOST_POINTS: usize = 0x7ffe;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Branch {
     pub(crate) cut: f32,
-    /// The number that is cut; in the upper four bits how many leaves stand below, up to [`SMALL`](boxes::SMALL).
+    /// The number that is cut; in the upper four bits how many leaves stand below, up to the tree's [`small`](Tree::small).
     packed: u16,
     pub(crate) children: [Node; 2],
     pub(crate) parent: Node,
@@ -82,6 +82,8 @@ pub(crate) struct Leaf {
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     width: usize,
+    /// Leaves below a branch from which on it keeps its box.
+    small: u16,
     pub(crate) root: Node,
     /// Those in the first `boxed` places keep their boxes, the others none.
     pub(crate) branches: Vec<Branch>,
@@ -126,7 +128,7 @@ struct Separation {
 impl Tree {
     /// An empty tree for up to `capacity` points.
     pub(crate) fn new(width: usize, capacity: usize) -> Self {
-        Self::with_boxes(width, capacity, most_boxes(capacity))
+        Self::with_boxes(width, capacity, most_boxes(capacity, small(width)))
     }
 
     /// The same with room for this many boxes.
@@ -141,6 +143,7 @@ impl Tree {
         let first = |place: usize, end: usize| if place < end { place as Node } else { NONE };
         Tree {
             width,
+            small: small(width),
             root: NONE,
             branches: (0..places).map(branch).collect(),
             leaves: (0..capacity).map(|place| Leaf { start: 0, parent: next(place, capacity), mass: 0 }).collect(),

@@ -1,7 +1,7 @@
 //! The boxes around the points below a tree's branches.
 //!
 //! Most branches have only a few leaves below: their boxes are worked out from the points when they are needed. From
-//! [`SMALL`] leaves up, a branch keeps its box. Should there be no room for one, as in a tree that has grown like a
+//! some leaves up, see [`small`], a branch keeps its box. Should there be no room for one, as in a tree that has grown like a
 //! chain, its box is worked out as well: that costs time, and changes nothing else.
 
 use super::{Branch, LEAF, Leaf, NONE, Node, Tree};
@@ -10,12 +10,15 @@ use crate::span::{fours, is_smaller, is_within, set, take_in, widen};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Leaves below a branch from which on it keeps its box.
-pub(super) const SMALL: u16 = 8;
+/// Leaves below a branch from which on it keeps its box, for points of this width: the box of a narrow one takes little
+/// memory. At most 15, for a branch counts them in four bits.
+pub(super) fn small(width: usize) -> u16 {
+    if width <= 4 { 4 } else { 8 }
+}
 
-/// Boxes of a tree of this many points.
-pub(super) fn most_boxes(capacity: usize) -> usize {
-    capacity * 9 / 32
+/// Boxes of a tree of this many points: an eighth more than the branches of so many leaves that grow on a usual stream.
+pub(super) fn most_boxes(capacity: usize, small: u16) -> usize {
+    capacity * 9 / (4 * usize::from(small))
 }
 
 impl Tree {
@@ -60,7 +63,7 @@ impl Tree {
             return widen(low, high, kept_low, kept_high);
         }
         // Branches without boxes. Where boxes are kept as they should be, there are fewer.
-        let mut waiting = [top; 2 * SMALL as usize];
+        let mut waiting = [top; 16];
         let mut count = 1;
         while count > 0 {
             count -= 1;
@@ -92,7 +95,7 @@ impl Tree {
         let mut fresh = self.has_box(branch);
         while node != NONE {
             let (before, leaves) = (self.branches[node as usize].leaves(), self.count_leaves(node));
-            if leaves == SMALL && !self.has_box(node) {
+            if leaves == self.small && !self.has_box(node) {
                 node = self.move_branch(node, true);
                 fresh = self.has_box(node);
             }
@@ -138,7 +141,7 @@ impl Tree {
             let (before, leaves) = (self.branches[node as usize].leaves(), self.count_leaves(node));
             if let Some((kept_low, kept_high)) = self.kept_box::<W>(node) {
                 smaller = smaller && !is_within(kept_low, kept_high, gone, self.width::<W>());
-                if leaves < SMALL {
+                if leaves < self.small {
                     node = self.move_branch(node, false);
                 }
                 if smaller && self.has_box(node) {
@@ -178,11 +181,11 @@ impl Tree {
         self.fit_box(branch, low, high);
     }
 
-    /// Counts the leaves below a branch, up to [`SMALL`], by what is known of its children.
+    /// Counts the leaves below a branch, up to `small`, by what is known of its children.
     fn count_leaves(&mut self, branch: Node) -> u16 {
         let below = |child: Node| self.branches.get(child as usize).map_or(1, Branch::leaves);
         let [left, right] = self.branches[branch as usize].children.map(below);
-        let leaves = (left + right).min(SMALL);
+        let leaves = (left + right).min(self.small);
         self.branches[branch as usize].set_leaves(leaves);
         leaves
     }
@@ -235,7 +238,7 @@ impl Tree {
         let mut places = vec![NONE; branches.len()];
         for (at, branch) in branches.iter().enumerate().rev() {
             leaves[at] = branch.children.iter().map(|&child| leaves.get(child as usize).map_or(1, |&of| of)).sum();
-            if leaves[at] >= SMALL && self.free_branches[1] != NONE {
+            if leaves[at] >= self.small && self.free_branches[1] != NONE {
                 places[at] = self.take_branch(true);
             }
         }

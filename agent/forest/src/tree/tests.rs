@@ -1,5 +1,4 @@
 use super::*;
-use super::boxes::SMALL;
 use crate::span::four;
 use crate::store::Store;
 extern crate std;
@@ -37,7 +36,7 @@ struct Stand {
 
 impl Stand {
     fn new(seed: u64) -> Self {
-        Self::with_boxes(seed, most_boxes(CAPACITY))
+        Self::with_boxes(seed, most_boxes(CAPACITY, small(WIDTH)))
     }
 
     fn with_boxes(seed: u64, boxes: usize) -> Self {
@@ -150,26 +149,6 @@ fn check<'a>(tree: &Tree, store: &'a Store, node: Node) -> Result<Vec<&'a [f32]>
         let kept = |corner: &[Four]| -> Vec<f32> { (0..WIDTH).map(|i| number(corner, i)).collect() };
         prop_assert_eq!((kept(kept_low), kept(kept_high)), (low, high));
     }
-    prop_assert_eq!(usize::from(branch.leaves()), points.len().min(usize::from(SMALL)));
+    prop_assert_eq!(usize::from(branch.leaves()), points.len().min(usize::from(tree.small)));
     Ok(points)
-}
-#[test]
-fn usage_tmp() {
-    use crate::{Forest, Options};
-    extern crate std;
-    for (d, sh) in [(1, 1), (1, 8), (3, 8), (8, 1)] {
-        let mut f = Forest::new(Options { dimensions: d, shingle: sh, ..Options::default() }).unwrap();
-        let mut r = Random::new(1);
-        let mut g = 0.0f32;
-        for _ in 0..6000 {
-            g = 0.95 * g + (r.unit() + r.unit() + r.unit() - 1.5) as f32;
-            let i: Vec<f32> = (0..d).map(|_| g + r.unit() as f32 * 0.3).collect();
-            f.update(&i).unwrap();
-        }
-        let used: Vec<usize> = f.trees.iter().map(|t| {
-            let mut n = 0; let mut w = vec![t.root];
-            while let Some(x) = w.pop() { if let Some(b) = t.branches.get(x as usize) { if t.has_box(x) { n += 1; } w.extend(b.children); } }
-            n }).collect();
-        std::println!("{d}x{sh} used avg {} max {} of {} inputs cap", used.iter().sum::<usize>() as f64 / 50.0, used.iter().max().unwrap(), f.trees[0].boxed);
-    }
 }
