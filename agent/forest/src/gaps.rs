@@ -1,10 +1,10 @@
 //! Points of which some numbers are missing.
 
 use crate::Refused;
-use core::array;
 use crate::forest::{Forest, Scratch};
 use crate::four::Four;
 use crate::tree::{Found, LEAF, NONE, Tree};
+use core::array;
 
 impl Forest {
     /// Fills the missing numbers of `input`, which are NaN, with what is likeliest by the trees, given its other numbers
@@ -94,13 +94,7 @@ impl Forest {
 
 impl Tree {
     /// Where the point begins that is least anomalous by the numbers of `point` that are no NaN. The tree must not be empty.
-    fn likeliest(
-        &self,
-        (point, fours): (&[f32], &[Four]),
-        numbers: &[f32],
-        hull: &mut [Four],
-        apart: &[f32],
-    ) -> u32 {
+    fn likeliest(&self, (point, fours): (&[f32], &[Four]), numbers: &[f32], hull: &mut [Four], apart: &[f32]) -> u32 {
         let (mut best, mut least) = (0, f64::INFINITY);
         let (mut node, mut depth) = (self.root, 0);
         loop {

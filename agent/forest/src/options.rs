@@ -24,7 +24,8 @@ pub struct Options {
     pub seed: u64,
     /// Smallest difference that means anything in a number that does not change, as a part of its magnitude: once a
     /// number has kept within so much of a value for 64 inputs, it counts as that value until it leaves it by more.
-    /// 0 takes every number as it is. A number that stays at 0 has no magnitude: any other is news to it.
+    /// 0 takes every number as it is. A number that stays at 0 has no magnitude, and no unit by which to tell a tremor
+    /// from a start: any other is news to it. Whoever knows its resolution rounds it to that before it comes here.
     pub floor: f32,
     /// Part of the sample up to which a tree takes every point; from there to a full sample it takes fewer and fewer.
     /// 1 takes every point until the sample is full; `krcflib`, the port of the AWS library, has 0.125.

@@ -20,6 +20,7 @@
 
 use crate::bits::{Reader, Writer, bits_for, checksum};
 use crate::forest::{Forest, starts};
+use crate::options::{check, inputs_needed};
 use crate::random::Random;
 use crate::sampler::INFINITE;
 use crate::steady::{LONG, Steady};
@@ -30,7 +31,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 const MAGIC: [u8; 4] = *b"WRCF";
-const VERSION: u8 = 1;
+/// 1 added up points of some widths in another order.
+const VERSION: u8 = 2;
+
+/// Bytes of memory that any state may ask for, and those that it may for each of its own bytes: a full forest asks for
+/// about four.
+const MOST_FOR_LITTLE: usize = 64 << 20;
+const MOST_FOR_A_BYTE: usize = 32;
 
 impl Forest {
     /// Appends the whole state to `out`: about 160 KB for 50 trees of 256 points with shingles of 8.
@@ -66,7 +73,8 @@ impl Forest {
     /// The forest that was [saved](Forest::save): it goes on to the bit as the one that was saved does.
     ///
     /// # Errors
-    /// [`BadState`] for anything but the bytes of one whole, undamaged state.
+    /// [`BadState`] for anything but the bytes of one whole, undamaged state. So that a forged one cannot ask for all
+    /// memory, this includes a forest of more than 64 MiB that has not learned yet what would fill a good part of it.
     pub fn restore(bytes: &[u8]) -> Result<Forest, BadState> {
         let (body, sum) = bytes.split_last_chunk::<8>().ok_or(BadState::Damaged)?;
         let (magic, body) = body.split_first_chunk::<4>().ok_or(BadState::Damaged)?;
@@ -143,8 +151,12 @@ fn take_value(reader: &mut Reader) -> Option<f32> {
 
 fn take_forest(reader: &mut Reader) -> Option<Forest> {
     let options = take_options(reader)?;
-    // No memory is taken for trees that cannot follow.
-    if reader.bytes_left() < options.trees.saturating_mul(2) {
+    // No memory is taken for trees that cannot follow, nor much more than the state itself took.
+    let width = check(&options).ok()?;
+    let trees = options.trees.saturating_mul(Tree::bytes_needed(width, options.sample_size));
+    let needed = trees.saturating_add(inputs_needed(&options) * options.dimensions * size_of::<f32>());
+    let most = MOST_FOR_LITTLE.max(reader.bytes_left().saturating_mul(MOST_FOR_A_BYTE));
+    if reader.bytes_left() < options.trees.saturating_mul(2) || needed > most {
         return None;
     }
     let mut forest = Forest::new(options).ok()?;

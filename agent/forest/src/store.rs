@@ -50,13 +50,7 @@ impl Needed {
 impl Store {
     pub(crate) fn new(dimensions: usize, shingle: usize, capacity: usize) -> Self {
         let capacity = capacity.max(4 * shingle);
-        Store {
-            dimensions,
-            shingle,
-            numbers: Vec::with_capacity(capacity * dimensions),
-            capacity,
-            run: 0,
-        }
+        Store { dimensions, shingle, numbers: Vec::with_capacity(capacity * dimensions), capacity, run: 0 }
     }
 
     /// All inputs; the point at `start` is the `shingle * dimensions` numbers from there.

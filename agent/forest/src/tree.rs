@@ -280,6 +280,13 @@ impl Tree {
         self.free_leaf = if leaf < self.leaves.len() { leaf as Node } else { NONE };
     }
 
+    /// Heap memory in bytes that [`Tree::new`] takes.
+    pub(crate) fn bytes_needed(width: usize, capacity: usize) -> usize {
+        let boxes = most_boxes(capacity, small(width)) * 2 * fours(width) * size_of::<Four>();
+        let places = capacity + capacity / 16;
+        places * size_of::<Branch>() + capacity * (size_of::<Leaf>() + 2 * size_of::<u16>()) + boxes
+    }
+
     /// Heap memory in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.branches.capacity() * size_of::<Branch>()

@@ -10,7 +10,7 @@ mod noise;
 mod wind;
 
 use wind::Wind;
-use windward_forest::{Attribution, Forest, Options};
+use windward_forest::{Attribution, BadState, Forest, Options};
 
 #[test]
 fn a_forest_in_use_allocates_nothing() {
@@ -79,6 +79,30 @@ fn a_restored_forest_allocates_no_more_than_one_in_use() {
         restored.observe(&input).unwrap();
     }
     assert_eq!(counting::allocations() - before, 0);
+}
+
+/// The options stand where `src/state.rs` says, and the checksum is made to fit.
+#[test]
+fn a_forged_state_of_a_few_bytes_takes_no_memory_worth_speaking_of() {
+    let mut state = Vec::new();
+    Forest::new(Options { trees: 1, ..Options::default() }).unwrap().save(&mut state);
+    for [dimensions, shingle, trees, sample_size] in
+        [[4_096u32, 1, 1, 32_766], [1, 4_096, 1, 32_766], [1, 2, 1_300, 32_766]]
+    {
+        let mut forged = state.clone();
+        for (at, count) in [dimensions, shingle, trees, sample_size].into_iter().enumerate() {
+            forged[5 + 4 * at..9 + 4 * at].copy_from_slice(&count.to_le_bytes());
+        }
+        let body = forged.len() - 8;
+        // As many bytes as there are trees, twice, so that it is not refused for being too short.
+        forged.splice(body..body, vec![0; 2 * trees as usize]);
+        let body = forged.len() - 8;
+        let fnv = |sum: u64, &byte: &u8| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        let sum = forged[..body].iter().fold(0xcbf2_9ce4_8422_2325, fnv);
+        forged[body..].copy_from_slice(&sum.to_le_bytes());
+        let most = counting::most_held(|| assert_eq!(Forest::restore(&forged).err(), Some(BadState::Impossible)));
+        assert!(most < 1 << 20, "{dimensions} x {shingle} x {trees}: {most}");
+    }
 }
 
 #[test]

@@ -23,6 +23,26 @@ fn after_a_long_constant_signal_a_tiny_step_is_no_anomaly_and_a_hundredfold_is()
     }
 }
 
+/// A forest knows no unit, and 0 has no magnitude: 0.0001 may be the noise of a volt or the first millimetre of rain. What
+/// cannot be told apart from news is news. Whoever knows the resolution rounds to it, and then it is none.
+#[test]
+fn after_a_long_zero_any_other_number_is_news_unless_it_is_rounded_away() {
+    let mut forest = forest(4, 16);
+    for _ in 0..3_000 {
+        forest.update(&[0.0]).unwrap();
+    }
+    let rounded = |value: f32| (value * 1_000.0).round() / 1_000.0;
+    let news = [0.0001, 1.0, -1.0].map(|value| score(&mut forest, value));
+    assert!(news.iter().all(|&score| score > 3.0 && (score - news[0]).abs() < 1e-6), "{news:?}");
+    assert!(score(&mut forest, rounded(0.0001)) < 1.0);
+    assert!(score(&mut forest, rounded(0.01)) > 3.0);
+    // The first other number is soon learned, and then there is a magnitude.
+    for at in 0..300 {
+        forest.update(&[if at % 10 == 0 { 0.0001 } else { 0.0 }]).unwrap();
+    }
+    assert!(score(&mut forest, 0.0001) < score(&mut forest, 0.01), "{}", score(&mut forest, 0.0001));
+}
+
 #[test]
 fn after_a_tiny_step_was_learned_a_hundredfold_is_still_an_anomaly_and_the_old_value_none() {
     let mut forest = forest(4, 2);

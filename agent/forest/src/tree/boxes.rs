@@ -124,13 +124,7 @@ impl Tree {
     }
 
     /// Follows a point that has gone from below `node`, from there up.
-    pub(super) fn shrink<const W: usize>(
-        &mut self,
-        mut node: Node,
-        start: u32,
-        numbers: &[f32],
-        hull: &mut [Four],
-    ) {
+    pub(super) fn shrink<const W: usize>(&mut self, mut node: Node, start: u32, numbers: &[f32], hull: &mut [Four]) {
         let (gone, hull) = hull.split_at_mut(fours(self.width::<W>()));
         let (low, high) = self.corners::<W>(hull);
         set(gone, self.point::<W>(start, numbers));

@@ -9,6 +9,7 @@ use std::cell::Cell;
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static HELD: Cell<i64> = const { Cell::new(0) };
+    static MOST: Cell<i64> = const { Cell::new(0) };
 }
 
 #[global_allocator]
@@ -22,6 +23,15 @@ pub(crate) fn allocations() -> u64 {
 /// Bytes this thread has allocated and not given back.
 pub(crate) fn bytes_held() -> i64 {
     HELD.get()
+}
+
+/// Most bytes this thread has held at once, above what it held before, while it did `work`.
+#[allow(dead_code, reason = "the benchmark does not ask")]
+pub(crate) fn most_held(work: impl FnOnce()) -> i64 {
+    let before = HELD.get();
+    MOST.set(before);
+    work();
+    MOST.get() - before
 }
 
 struct Counting;
@@ -57,4 +67,5 @@ unsafe impl GlobalAlloc for Counting {
 fn count(allocations: u64, bytes: i64) {
     ALLOCATIONS.set(ALLOCATIONS.get() + allocations);
     HELD.set(HELD.get() + bytes);
+    MOST.set(MOST.get().max(HELD.get()));
 }
