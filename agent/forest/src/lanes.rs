@@ -18,12 +18,11 @@ struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
+    /// Never arrives.
+    const PARKED: Lane<'static> = Lane { branches: &[Branch::ROUND], node: 0, depth: 0, tree: 0 };
+
     fn start((at, tree): (usize, &'a Tree)) -> Self {
         Lane { branches: &tree.branches, node: usize::from(tree.root), depth: 0, tree: at }
-    }
-
-    fn found(&self) -> (usize, Found) {
-        (self.tree, Found { leaf: self.node as Node & !LEAF, depth: self.depth })
     }
 }
 
@@ -37,33 +36,12 @@ pub(crate) fn descend_all<const W: usize>(trees: &[Tree], point: &[f32], mut arr
         }
         Lane::start((at, tree))
     });
-    let mut lanes = [const { Lane { branches: &[], node: LEAF as usize, depth: 0, tree: usize::MAX } }; LANES];
-    let mut busy = 0;
-    for (lane, start) in lanes.iter_mut().zip(&mut waiting) {
-        *lane = start;
-        busy += 1;
-    }
-    if busy == LANES {
-        loop {
-            let at = first_to_arrive::<W>(&mut lanes, point);
-            let (tree, found) = lanes[at].found();
-            arrived(tree, found);
-            let Some(next) = waiting.next() else {
-                busy -= 1;
-                lanes.swap(at, busy);
-                break;
-            };
-            lanes[at] = next;
-        }
-    }
-    for lane in &mut lanes[..busy] {
-        // A leaf is a place that no branch has.
-        while let Some(branch) = lane.branches.get(lane.node) {
-            lane.node = usize::from(branch.next::<W>(point));
-            lane.depth += 1;
-        }
-        let (tree, found) = lane.found();
-        arrived(tree, found);
+    let mut lanes = [(); LANES].map(|()| waiting.next().unwrap_or(Lane::PARKED));
+    for _ in trees {
+        let at = first_to_arrive::<W>(&mut lanes, point);
+        let Lane { tree, node, depth, .. } = lanes[at];
+        arrived(tree, Found { leaf: node as Node & !LEAF, depth });
+        lanes[at] = waiting.next().unwrap_or(Lane::PARKED);
     }
 }
 
@@ -82,7 +60,7 @@ fn first_to_arrive<const W: usize>(lanes: &mut [Lane; LANES], point: &[f32]) -> 
     };
     for (i, (lane, node)) in lanes.iter_mut().zip(nodes).enumerate() {
         lane.node = node;
-        lane.depth += rounds + u16::from(i < at);
+        lane.depth = lane.depth.wrapping_add(rounds + u16::from(i < at));
     }
     at
 }

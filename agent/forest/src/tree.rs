@@ -37,8 +37,11 @@ pub(crate) struct Branch {
 }
 
 impl Branch {
+    /// Leads every point round to itself, at the first place.
+    pub(crate) const ROUND: Branch = Branch::new(0.0, 0, [0; 2], NONE);
+
     /// A branch of which it is not yet known how many leaves stand below.
-    pub(crate) fn new(cut: f32, dimension: u16, children: [Node; 2], parent: Node) -> Self {
+    pub(crate) const fn new(cut: f32, dimension: u16, children: [Node; 2], parent: Node) -> Self {
         Branch { cut, packed: dimension, children, parent }
     }
 

@@ -57,11 +57,11 @@ impl Tree {
     }
 
     fn cover_below<const W: usize>(&self, top: Node, numbers: &[f32], low: &mut [Four], high: &mut [Four]) {
-        let size = fours(self.width::<W>());
-        let (low, high) = (&mut low[..size], &mut high[..size]);
         if let Some((kept_low, kept_high)) = self.kept_box::<W>(top) {
             return widen(low, high, kept_low, kept_high);
         }
+        let size = fours(self.width::<W>());
+        let (low, high) = (&mut low[..size], &mut high[..size]);
         // Branches without boxes. Where boxes are kept as they should be, there are fewer.
         let mut waiting = [top; 16];
         let mut count = 1;
