@@ -186,37 +186,36 @@ impl Tree {
         set(low, self.point::<W>(start, numbers));
         high.copy_from_slice(low);
         let (beyond, _) = compare(low, high, point);
-        if beyond == 0.0 {
+        if beyond <= 0.0 {
             return true;
         }
         let mut node = leaf | LEAF;
         visit(Visit { node, low, high, extent: 0.0, beyond });
-        // The box of `node`, as long as it is not in `low` and `high`.
-        let mut kept = None;
-        while let Some(branch) = self.branches.get(parent as usize) {
-            if let Some((kept_low, kept_high)) = self.kept_box::<W>(parent) {
-                let (beyond, extent) = compare(kept_low, kept_high, point);
-                if beyond == 0.0 {
-                    return false;
-                }
-                visit(Visit { node: parent, low: kept_low, high: kept_high, extent, beyond });
-                kept = Some((kept_low, kept_high));
-            } else {
-                if let Some((kept_low, kept_high)) = kept.take() {
-                    low.copy_from_slice(kept_low);
-                    high.copy_from_slice(kept_high);
-                }
+        loop {
+            // As long as there are no boxes, that of `node` is in `low` and `high`.
+            while let Some(branch) = self.branches.get(parent as usize).filter(|_| !self.has_box(parent)) {
                 self.cover::<W>(branch.other(node), numbers, low, high);
                 let (beyond, extent) = compare(low, high, point);
-                if beyond == 0.0 {
+                if beyond <= 0.0 {
                     return false;
                 }
                 visit(Visit { node: parent, low, high, extent, beyond });
+                (node, parent) = (parent, branch.parent);
             }
-            node = parent;
-            parent = branch.parent;
+            while let Some((kept_low, kept_high)) = self.kept_box::<W>(parent) {
+                let (beyond, extent) = compare(kept_low, kept_high, point);
+                if beyond <= 0.0 {
+                    return false;
+                }
+                visit(Visit { node: parent, low: kept_low, high: kept_high, extent, beyond });
+                (node, parent) = (parent, self.branches[parent as usize].parent);
+            }
+            if parent == NONE {
+                return false;
+            }
+            // There was no room for a box above one.
+            self.hull::<W>(node, numbers, low, high);
         }
-        false
     }
 
     /// Takes one point of `leaf` away; the last one takes the leaf and its parent with it. Then the node that has come
