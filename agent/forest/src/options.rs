@@ -100,7 +100,7 @@ pub(crate) fn check(options: &Options) -> Result<usize, BadOptions> {
 }
 
 /// Numbers in a point, and numbers in all the points of all trees, that a forest takes at most.
-const MOST_NUMBERS: usize = 4096;
+pub(crate) const MOST_NUMBERS: usize = 4096;
 const MOST_KEPT: usize = 1 << 27;
 
 /// Inputs that the trees' points span, about, once the samples are full: a point is remembered for `1 / time_decay`

@@ -105,9 +105,9 @@ impl Sampler {
             if child >= self.keys.len() {
                 break;
             }
-            let last = self.keys.len() - 1;
-            // In place of a choice that no processor can foresee.
-            child += usize::from(self.keys[(child + 1).min(last)] > self.keys[child]);
+            // The other child, if that is greater: added, for no processor can foresee the choice.
+            let other = (child + 1).min(self.keys.len() - 1);
+            child += usize::from(self.keys[other] > self.keys[child]);
             if self.keys[child] <= key {
                 break;
             }

@@ -178,6 +178,9 @@ fn take_forest(reader: &mut Reader) -> Option<Forest> {
     if run > shingle.min(inputs) || inputs > forest.options.trees * forest.options.sample_size * shingle + shingle {
         return None;
     }
+    if inputs.saturating_mul(dimensions * size_of::<f32>()) > reader.bytes_left() {
+        return None;
+    }
     forest.store.reserve(inputs);
     let mut input = vec![0.0; dimensions];
     for _ in 0..inputs {

@@ -30,7 +30,8 @@ pub(crate) const MOST_POINTS: usize = 0x7ffe;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Branch {
     pub(crate) cut: f32,
-    /// The number that is cut; in the upper four bits how many leaves stand below, up to the tree's [`small`](Tree::small).
+    /// The number that is cut, below [`MOST_NUMBERS`](crate::options::MOST_NUMBERS); in the upper four bits how many leaves
+    /// stand below, up to the tree's [`small`](Tree::small).
     packed: u16,
     pub(crate) children: [Node; 2],
     pub(crate) parent: Node,

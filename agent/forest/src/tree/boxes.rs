@@ -62,7 +62,8 @@ impl Tree {
         }
         let size = fours(self.width::<W>());
         let (low, high) = (&mut low[..size], &mut high[..size]);
-        // Branches without boxes. Where boxes are kept as they should be, there are fewer.
+        // Branches without boxes. Where there was room for all boxes, there are fewer; else it takes another call for
+        // some fifteen in a chain.
         let mut waiting = [top; 16];
         let mut count = 1;
         while count > 0 {
@@ -70,7 +71,7 @@ impl Tree {
             for child in self.branches[waiting[count] as usize].children {
                 if child & LEAF != 0 {
                     take_in(low, high, self.point::<W>(self.leaves[(child & !LEAF) as usize].start, numbers));
-                } else if count + 1 < waiting.len() && !self.has_box(child) {
+                } else if count < waiting.len() && !self.has_box(child) {
                     waiting[count] = child;
                     count += 1;
                 } else {
