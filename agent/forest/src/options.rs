@@ -110,5 +110,5 @@ pub(crate) fn inputs_needed(options: &Options) -> usize {
     let lifetime = options.sample_size as f64 + 1.0 / options.time_decay;
     let spanned = lifetime * (ln(options.trees as f64 * options.shingle as f64) + 1.0);
     let needed = if spanned < kept { spanned } else { kept };
-    (needed * 0.65) as usize + 64
+    (needed * 0.68) as usize + 64
 }

@@ -138,7 +138,7 @@ impl Tree {
     /// The same with room for this many boxes.
     fn with_boxes(width: usize, capacity: usize, boxes: usize) -> Self {
         // A few more than there are branches, so that those without a box seldom have to go where there is one.
-        let places = (capacity + capacity / 16).min(MOST_POINTS);
+        let places = (capacity + capacity / 32).min(MOST_POINTS);
         let next = |place: usize, end: usize| if place + 1 < end { place as Node + 1 } else { NONE };
         let branch = |place: usize| {
             let parent = next(place, if place < boxes { boxes } else { places });
@@ -286,7 +286,7 @@ impl Tree {
     /// Heap memory in bytes that [`Tree::new`] takes.
     pub(crate) fn bytes_needed(width: usize, capacity: usize) -> usize {
         let boxes = most_boxes(capacity, small(width)) * 2 * fours(width) * size_of::<Four>();
-        let places = capacity + capacity / 16;
+        let places = capacity + capacity / 32;
         places * size_of::<Branch>() + capacity * (size_of::<Leaf>() + 2 * size_of::<u16>()) + boxes
     }
 
