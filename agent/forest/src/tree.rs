@@ -5,14 +5,16 @@
 //! and how often its point stands in the sample. A cut sends values up to and including it to the left.
 
 mod boxes;
+mod cut;
 
 use crate::four::Four;
 use crate::random::Random;
 use crate::sampler::Sampler;
-use crate::span::{compare, fours, number, outside, set};
+use crate::span::{compare, fours, set};
 use alloc::vec;
 use alloc::vec::Vec;
 use boxes::{most_boxes, small};
+use cut::{Separation, separate};
 
 pub(crate) use boxes::start_hull;
 
@@ -119,14 +121,6 @@ pub(crate) struct Visit<'a> {
 pub(crate) struct Found {
     pub(crate) leaf: u16,
     pub(crate) depth: u16,
-}
-
-/// A cut that sets a point apart from a node.
-struct Separation {
-    dimension: u16,
-    cut: f32,
-    /// Which child the point becomes: 0 on the left, 1 on the right.
-    side: usize,
 }
 
 impl Tree {
@@ -387,25 +381,6 @@ impl Tree {
         let children = &mut self.branches[parent as usize].children;
         children[usize::from(children[0] != old)] = new;
     }
-}
-
-/// The cut that `draw`, uniform below what is beyond the box, picks among those that set the point apart.
-fn separate(low: &[Four], high: &[Four], point: &[f32], draw: f64) -> Separation {
-    let (mut rest, mut found, mut found_rest) = (draw, 0, draw);
-    for (i, &value) in point.iter().enumerate() {
-        let length = outside(number(low, i), number(high, i), value);
-        // Should rounding leave a rest behind the last, it is the last that the point lies outside of.
-        (found, found_rest) = if length > 0.0 { (i, rest) } else { (found, found_rest) };
-        if rest < f64::from(length) {
-            break;
-        }
-        rest -= f64::from(length);
-    }
-    let (low, high, value) = (number(low, found), number(high, found), point[found]);
-    // The cut lies from one end up to, but without, the other, whatever was rounded.
-    let (from, to, side) = if value < low { (value, low, 0) } else { (high, value, 1) };
-    let cut = (f64::from(from) + found_rest) as f32;
-    Separation { dimension: found as u16, cut: if cut < to { cut } else { from }, side }
 }
 
 #[cfg(test)]

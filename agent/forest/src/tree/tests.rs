@@ -1,5 +1,6 @@
 use super::*;
 use crate::span::four;
+use crate::span::number;
 use crate::store::Store;
 extern crate std;
 use proptest::prelude::*;
