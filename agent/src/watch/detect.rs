@@ -288,6 +288,14 @@ impl Detector {
         }
     }
 
+    /// The value of `channel` stands still though it should not: what comes after is not compared with it, and it teaches
+    /// nothing.
+    pub(super) fn held(&mut self, channel: usize) {
+        if let Some(signal) = &mut self.channels[channel] {
+            signal.interrupt();
+        }
+    }
+
     /// Which channel adds most to the score of the last row, and its share of it.
     pub(super) fn foremost(&mut self) -> Option<(usize, f64)> {
         let (nth, share) = self.vector.as_mut()?.foremost()?;

@@ -19,6 +19,8 @@ const MOST_REPEATS: f64 = 0.9999;
 const MEMORY: f64 = 3_000.0;
 /// Readings before a hold is judged.
 const SETTLING: u32 = 100;
+/// This share of the channel's range, at its lower end, is nearly calm.
+const CALM_SHARE: f64 = 0.1;
 /// The ends are the least and the greatest of so many blocks of so many readings.
 const BLOCKS: usize = 128;
 const BLOCK: u32 = 64;
@@ -94,7 +96,8 @@ impl Hold {
     /// at its rated value, and that end may be reached at once.
     fn is_at_an_end(&self, value: f64, (least, greatest): (f64, f64), wander: f64) -> bool {
         let near = 0.5 * wander;
-        let came = self.last.is_some_and(|last| (value - last).abs() <= 3.0 * wander);
+        let low = least + CALM_SHARE * (greatest - least);
+        let came = self.last.is_some_and(|last| (value - last).abs() <= 3.0 * wander || last <= low);
         (value - greatest).abs() <= near || came && (value <= least + near || value >= greatest)
     }
 

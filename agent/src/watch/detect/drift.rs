@@ -5,6 +5,7 @@
 
 use super::tail::{Care, Tail};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// Readings in a stretch.
 const STRETCH: u32 = 64;
@@ -33,9 +34,8 @@ pub(super) struct Drift {
     /// Sum of the magnitudes of the changes.
     changes: f64,
     filled: u32,
-    tainted: bool,
-    /// Mean and mean change of the last stretches; `None` where something was told of.
-    stretches: Vec<Option<(f64, f64)>>,
+    /// Mean and mean change of the last stretches, the newest last.
+    stretches: VecDeque<(f64, f64)>,
     pub(super) tail: Tail,
 }
 
@@ -46,8 +46,7 @@ impl Drift {
             sum: 0.0,
             changes: 0.0,
             filled: 0,
-            tainted: false,
-            stretches: Vec::with_capacity(APART + BEFORE),
+            stretches: VecDeque::with_capacity(APART + BEFORE),
             tail: Tail::new((block / 8).max(2), Care::Wary),
         }
     }
@@ -62,25 +61,18 @@ impl Drift {
         }
         let readings = f64::from(self.filled);
         let (to, change) = (self.sum / readings, self.changes / readings);
-        let tainted = std::mem::take(&mut self.tainted);
         (self.sum, self.changes, self.filled) = (0.0, 0.0, 0);
-        self.stretches.push((!tainted).then_some((to, change)));
+        self.stretches.push_back((to, change));
         if self.stretches.len() < APART + BEFORE {
             return None;
         }
-        let before: Vec<(f64, f64)> = self.stretches[..BEFORE].iter().copied().flatten().collect();
-        let from = self.stretches[BEFORE - 1];
-        self.stretches.remove(0);
-        let (from, _) = from?;
-        let usual = before.iter().map(|(_, change)| change).sum::<f64>() / before.len() as f64;
+        let usual = self.stretches.range(..BEFORE).map(|(_, change)| change).sum::<f64>() / BEFORE as f64;
+        let (from, _) = self.stretches[BEFORE - 1];
+        self.stretches.pop_front();
         Some(Moved { from, to, size: (to - from).abs() / usual.max(floor) })
     }
 
-    /// Something is told of in this stretch: what comes after is not compared with it.
-    pub(super) fn taint(&mut self) {
-        self.tainted = true;
-    }
-
+    /// Nothing is compared with what came before.
     pub(super) fn interrupt(&mut self) {
         (self.last, self.sum, self.changes, self.filled) = (None, 0.0, 0.0, 0);
         self.stretches.clear();

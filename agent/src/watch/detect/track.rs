@@ -209,10 +209,9 @@ impl Track {
         }
         if best.is_some_and(|best| best.ratio > 1.0) {
             self.shifts.iter_mut().for_each(|shift| shift.tainted = true);
-            self.drift.taint();
         }
-        if matches!(best, Some(Found { act: Act::Drift { .. }, ratio }) if ratio > TOLD) {
-            // The next means would only tell of the same again.
+        if best.is_some_and(|best| best.ratio > TOLD) {
+            // It would be told of once more, as a drift from before it to after.
             self.drift.interrupt();
         }
         best

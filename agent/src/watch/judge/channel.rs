@@ -53,6 +53,9 @@ impl Judge {
         };
         let case =
             |phase| words::held(phase, value, &channel.channel.unit, long.map(|held| (held, held_ms(held.repeats))));
+        if held.is_some() {
+            self.state.detector.held(index);
+        }
         let sick = held.is_some() || state.stuck.is_open() || state.act.is_open_as(AlertKind::Spike);
         state.mending = if sick { MENDING } else { state.mending.saturating_sub(1) };
         alerts.extend(state.stuck.step((verdict, &STUCK), stamp, &self.device, Some(index), &mut self.ids, case));
