@@ -220,8 +220,11 @@ impl Detector {
         let places = || channels.iter().enumerate().filter_map(|(place, quantity)| Some((place, (*quantity)?)));
         let related = places().flat_map(|(a, of)| {
             let after = places().filter(move |&(b, other)| b > a && other == of && !is_circular(of));
-            after.map(move |(b, _)| (a, b, Apart::new(settings.block)))
+            after.map(move |(b, _)| (a, b))
         });
+        let mut related: Vec<(usize, usize)> = related.collect();
+        // Neighbours first: of many like channels each has some pair.
+        related.sort_by_key(|(a, b)| b - a);
         let care = if judged < MACHINE { Care::Wary } else { Care::Bold };
         let signal = |(place, quantity): (usize, &Option<Quantity>)| {
             let seed = seed ^ (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -229,7 +232,7 @@ impl Detector {
         };
         Detector {
             channels: channels.iter().enumerate().map(signal).collect(),
-            pairs: related.take(MOST_PAIRS).collect(),
+            pairs: related.iter().take(MOST_PAIRS).map(|&(a, b)| (a, b, Apart::new(settings.block))).collect(),
             vector: (judged > 0).then(|| Vector::new(judged, config.trees, config.sample_size, seed)),
             windows: 0.0,
             rows: 0.0,

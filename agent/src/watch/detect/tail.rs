@@ -103,7 +103,8 @@ impl Tail {
         let mut sorted = [0f32; BLOCKS];
         let sorted = &mut sorted[..self.blocks.len()];
         sorted.copy_from_slice(&self.blocks);
-        sorted.sort_unstable_by(f32::total_cmp);
+        // Numbers that are not negative have the order of their bits.
+        sorted.sort_unstable_by_key(|value| value.to_bits());
         let (low, median, high) = (quantile(sorted, 0.25), quantile(sorted, 0.5), quantile(sorted, 0.75));
         // Of a Gumbel distribution of width 1 the quartiles lie at -0.327, 0.367 and 1.246.
         let width = ((high - low) / 1.5725).max((high - median) / 0.8794).max(0.05 * median);
