@@ -225,6 +225,8 @@ impl Detector {
         let mut related: Vec<(usize, usize)> = related.collect();
         // Neighbours first: of many like channels each has some pair.
         related.sort_by_key(|(a, b)| b - a);
+        related.truncate(MOST_PAIRS);
+        let pair = |&(a, b): &(usize, usize)| (a, b, Apart::new(settings.block, related.len() as u32));
         let care = if judged < MACHINE { Care::Wary } else { Care::Bold };
         let signal = |(place, quantity): (usize, &Option<Quantity>)| {
             let seed = seed ^ (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -232,7 +234,7 @@ impl Detector {
         };
         Detector {
             channels: channels.iter().enumerate().map(signal).collect(),
-            pairs: related.iter().take(MOST_PAIRS).map(|&(a, b)| (a, b, Apart::new(settings.block))).collect(),
+            pairs: related.iter().map(pair).collect(),
             vector: (judged > 0).then(|| Vector::new(judged, config.trees, config.sample_size, seed)),
             windows: 0.0,
             rows: 0.0,

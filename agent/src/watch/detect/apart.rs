@@ -46,17 +46,20 @@ pub(super) struct Apart {
     /// Pairs in a row that were too far off to learn from.
     refused: u32,
     block: u32,
+    /// Pairs of the device.
+    pairs: u32,
 }
 
 impl Apart {
-    pub(super) fn new(block: u32) -> Self {
+    pub(super) fn new(block: u32, pairs: u32) -> Self {
+        let care = Care::Among(pairs);
         let mean = |&over: &u32| {
             let short = match over {
                 1 => 200,
                 6 => 500,
                 _ => 2_000,
             };
-            (0.0, Scale::new((short, 2_000), 3.0), Tail::new(block, Care::Wary))
+            (0.0, Scale::new((short, 2_000), 3.0), Tail::new(block, care))
         };
         Apart {
             seen: 0,
@@ -66,9 +69,10 @@ impl Apart {
             residual: Scale::new((3_000, 3_000), 3.0),
             means: MEANS.iter().map(mean).collect(),
             last: 0.0,
-            step: (Scale::new((60, 600), 4.0), Tail::new(block, Care::Wary)),
+            step: (Scale::new((60, 600), 4.0), Tail::new(block, care)),
             refused: 0,
             block,
+            pairs,
         }
     }
 
@@ -131,7 +135,7 @@ impl Apart {
             if told || residual.abs() > FAULT * usual {
                 self.refused += 1;
                 if f64::from(self.refused) > MEMORY {
-                    *self = Apart::new(self.block);
+                    *self = Apart::new(self.block, self.pairs);
                 }
                 return;
             }
