@@ -10,10 +10,12 @@
 //! - `ns_per_reading`: CPU time of the thread for one reading of one channel, median of the rounds, after half an hour of
 //!   readings; `core_share_at_10hz` is what that makes of a core with every channel read ten times a second.
 //! - `allocs_per_row`: allocations for one row of one device.
-//! - `bytes_per_channel`, `saved_bytes`, `save_us`, `restore_us`: heap of a channel; a device's checkpoint, and the CPU
-//!   time to make it and to go on from it. All of a device that has learned for so long that its forests are full, which
-//!   takes those of the hours three weeks; made here by giving as many rows as 10-minute values, and then going on from
-//!   the checkpoint, after which the forests of the hours rest as they do beside a fast sensor.
+//! - `bytes_per_channel`, `saved_bytes`, `save_us`, `restore_us`: heap of a channel; all parts of a device's checkpoint,
+//!   and the CPU time to make them and to go on from them. All of a device that has learned for so long that its forests
+//!   are full, which takes those of the hours three weeks; made here by giving as many rows as 10-minute values to another
+//!   device, and then going on from those forests, which rest as they do beside a fast sensor.
+//! - `readings_bytes`, `rows_bytes`, `hours_bytes`: the parts, the last for one channel; `a_day_bytes`: what of them is
+//!   written in a day for all devices, with the usual checkpoints, each 15 minutes or six hours.
 //! - `opened`: alerts in all the rows of 10 Hz. The wind is a wind that all sensors measure well.
 //!
 //! Instructions do not depend on the machine's mood. The difference of two runs leaves out the start:
@@ -35,9 +37,11 @@ mod noise;
 mod wind;
 
 use cpu_time::ThreadTime;
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use wind::Wind;
 use windward_agent::time::{Mono, Stamp, Wall};
+use windward_agent::watch::checkpoint::Part;
 use windward_agent::watch::judge::{DetectConfig, Judge, JudgeChannel, JudgeDevice};
 use windward_protocol::{AlertPhase, Channel, Quantity, Reading, Value};
 
@@ -80,7 +84,7 @@ fn main() {
         } else if arguments.saves > 0 {
             let mut farm = Farm::new(shape, SLOW_MS, &arguments);
             farm.take(FILL);
-            (0..arguments.saves).for_each(|_| farm.judges[0].save(&mut Vec::new()));
+            (0..arguments.saves).for_each(|_| drop(saved(&farm.judges[0])));
         } else {
             measure(shape, &arguments);
         }
@@ -144,32 +148,51 @@ fn measure(shape: Shape, arguments: &Arguments) {
         allocations += cost.allocations;
     }
     let (ns, opened) = (median(times), farm.opened);
+    let mut parts = saved(&farm.judges[0]);
     drop(farm);
 
     let device = self::shape(1, shape.channels);
     let mut full = Farm::new(device, SLOW_MS, arguments);
     full.take(FILL);
-    let mut saved = Vec::new();
-    full.judges[0].save(&mut saved);
+    let hours = saved(&full.judges[0]).into_iter().filter(|(part, _)| matches!(part, Part::Hours(_)));
+    parts.extend(hours);
+    let bytes_of = |part| parts.get(&part).map_or(0, Vec::len);
+    let forests = parts.values().map(Vec::len).sum::<usize>() - bytes_of(Part::Readings);
     let before = counting::bytes_held();
     let mut judge = Judge::new(of_device(device, 0, FAST_MS, arguments), &config(arguments), 0);
     let at = full.stamp();
-    let restore = median_of_five(|| judge.restore(black_box(&saved), at, at.wall).unwrap());
+    let restore = median_of_five(|| {
+        parts.iter().for_each(|(part, bytes)| judge.restore(*part, black_box(bytes), at, at.wall).unwrap());
+    });
     let held = counting::bytes_held() - before;
-    let save = median_of_five(|| judge.save(black_box(&mut Vec::new())));
+    let save = median_of_five(|| drop(black_box(saved(&judge))));
     println!(
         "detector devices={} channels={} ns_per_reading={ns:.0} core_share_at_10hz={:.2}% bytes_per_channel={} \
          allocs_per_row={:.1} saved_bytes={} save_us={:.0} restore_us={:.0} \
-         opened={opened}",
+         readings_bytes={} rows_bytes={} hours_bytes={} a_day_bytes={} opened={opened}",
         shape.devices,
         shape.channels,
         ns * 10.0 * (shape.devices * shape.channels) as f64 / 1e9 * 100.0,
         held / shape.channels as i64,
         allocations as f64 / (rounds * chunk * shape.devices) as f64,
-        saved.len(),
+        forests + bytes_of(Part::Readings),
         save / 1e3,
         restore / 1e3,
+        bytes_of(Part::Readings),
+        bytes_of(Part::Rows),
+        bytes_of(Part::Hours(0)),
+        shape.devices * (96 * bytes_of(Part::Readings) + 4 * forests),
     );
+}
+
+/// All parts of what a judge keeps.
+fn saved(judge: &Judge) -> BTreeMap<Part, Vec<u8>> {
+    let part = |part| {
+        let mut bytes = Vec::new();
+        judge.save(part, &mut bytes);
+        (part, bytes)
+    };
+    judge.parts().into_iter().map(part).collect()
 }
 
 /// The judges of all devices, and their wind.

@@ -129,6 +129,40 @@ async fn an_alert_that_is_open_at_a_stop_is_not_opened_again_and_clears_under_it
 }
 
 #[tokio::test]
+async fn an_alert_that_is_open_when_the_agent_is_killed_is_not_opened_again_and_clears_under_its_id() {
+    let (data, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let port = silent_port().await;
+    let first = Agent::start(data.path(), port).await;
+    // `newest` names what is durable: another one says that the step is.
+    let state = data.path().join("state");
+    let before = std::fs::read(state.join("newest")).ok();
+    let id = first.step(AlertPhase::Open).await;
+    first.until("the step is on disk", || std::fs::read(state.join("newest")).ok() != before).await;
+    copy(&state, &killed.path().join("state"));
+    first.stop().await;
+
+    let second = Agent::start(killed.path(), port).await;
+    second.rows(20).await;
+    assert_eq!(second.opened(), 0, "it is open already");
+    slave(port).await;
+    assert_eq!(second.step(AlertPhase::Clear).await, id);
+    second.stop().await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (entry, is_dir) = entry.map(|entry| (entry.path(), entry.file_type().unwrap().is_dir())).unwrap();
+        let to = to.join(entry.file_name().unwrap());
+        if is_dir {
+            copy(&entry, &to);
+        } else {
+            std::fs::copy(entry, to).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn damaged_state_neither_keeps_an_agent_from_starting_nor_its_next_state_from_being_kept() {
     let port = slave(0).await;
     type Spoil = fn(&Path);

@@ -10,8 +10,8 @@
 
 mod apart;
 mod drift;
+mod kept;
 mod resting;
-mod saved_forest;
 mod scale;
 mod tail;
 mod track;
@@ -241,14 +241,6 @@ impl Detector {
             seen: 0.0,
             settings: Some(settings),
         }
-    }
-
-    /// Lets a detector that was stored go on with the settings of this one.
-    pub(super) fn resume(&self, mut stored: Detector) -> Option<Detector> {
-        stored.settings = self.settings;
-        let alike = stored.channels.len() == self.channels.len()
-            && stored.channels.iter().zip(&self.channels).all(|(a, b)| a.is_some() == b.is_some());
-        alike.then_some(stored)
     }
 
     /// Takes the next row, one value a channel where there is one, and says what it thinks of it by what it knew before.

@@ -13,7 +13,7 @@ pub use super::detect::{BadDetect, DetectConfig};
 pub use super::wind::Turbine;
 
 use super::alarm::{Patience, Verdict};
-use super::checkpoint::BadState;
+use super::checkpoint::{BadState, Part};
 use super::detect::{Detector, Seen};
 use super::health::{Hold, Silence};
 use super::wind::Wind;
@@ -132,23 +132,45 @@ impl Judge {
         Judge { ids: Ids::new(name), config: config.clone(), device, state }
     }
 
-    /// Appends what was learned and what alerts are open.
-    pub fn save(&self, out: &mut Vec<u8>) {
-        match postcard::to_extend(&self.state, std::mem::take(out)) {
-            Ok(bytes) => *out = bytes,
-            Err(error) => tracing::error!(device = self.device.device, %error, "state not saved"),
+    /// The parts of what is kept, in the order in which they are restored.
+    pub fn parts(&self) -> Vec<Part> {
+        [vec![Part::Readings], self.state.detector.forests()].concat()
+    }
+
+    /// How many points a part that is a forest has taken.
+    pub fn points(&self, part: Part) -> u64 {
+        self.state.detector.points(part)
+    }
+
+    /// Appends a part of what was learned and of what alerts are open.
+    pub fn save(&self, part: Part, out: &mut Vec<u8>) {
+        let saved = match part {
+            Part::Readings => postcard::to_extend(&self.state, std::mem::take(out)).map(|bytes| *out = bytes),
+            forest => self.state.detector.save_forest(forest, out),
+        };
+        if let Err(error) = saved {
+            tracing::error!(device = self.device.device, %part, %error, "state not saved");
         }
     }
 
-    /// Goes on from what [`Judge::save`] has given, at `at`. Open alerts stay open under their ids. After an error the
-    /// judge is as it was. `saved`: when that was; after longer than a pause nothing is compared with the last values.
-    pub fn restore(&mut self, bytes: &[u8], at: Stamp, saved: Wall) -> Result<(), BadState> {
-        let stored: State = postcard::from_bytes(bytes).map_err(|_| BadState("it cannot be read"))?;
-        let detector = self.state.detector.resume(stored.detector).ok_or(BadState("it is of other channels"))?;
-        if stored.channels.len() != self.state.channels.len() {
+    /// Goes on from what [`Judge::save`] has given, at `at`; parts are restored in the order of [`Judge::parts`], and what
+    /// is left out begins anew. Open alerts stay open under their ids. After an error the judge is as it was. `saved`: when
+    /// that was; after longer than a pause nothing is compared with the last values.
+    pub fn restore(&mut self, part: Part, bytes: &[u8], at: Stamp, saved: Wall) -> Result<(), BadState> {
+        match part {
+            Part::Readings => self.restore_readings(bytes, at, saved),
+            forest => self.state.detector.resume_forest(forest, bytes),
+        }
+    }
+
+    fn restore_readings(&mut self, bytes: &[u8], at: Stamp, saved: Wall) -> Result<(), BadState> {
+        let State { detector, channels, no_data, row, .. } =
+            postcard::from_bytes(bytes).map_err(|_| BadState("it cannot be read"))?;
+        if channels.len() != self.state.channels.len() {
             return Err(BadState("it is of other channels"));
         }
-        self.state = State { detector, ..stored };
+        self.state.detector.resume(detector)?;
+        (self.state.channels, self.state.no_data, self.state.row) = (channels, no_data, row);
         if at.wall.0.saturating_sub(saved.0) > (PAUSE * u64::from(self.device.interval_ms)) as i64 {
             self.interrupt();
         }

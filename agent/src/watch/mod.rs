@@ -31,7 +31,6 @@ use crate::hal::ads1115::{Gain, Input as ConverterInput};
 use crate::hal::pulses::Count;
 use crate::time::{Mono, Stamp, Wall};
 use asked::{Asked, Outcome};
-use checkpoint::BadState;
 use heard::Heard;
 use judge::{Judge, JudgeChannel, JudgeDevice};
 use stats::Tally;
@@ -213,22 +212,6 @@ impl Watch {
             let stamp = Stamp { mono: Mono(0), wall: Wall(row.time_ms), synced: true };
             self.devices[device].judge.learn(stamp, &row.readings);
         }
-    }
-
-    /// A number that grows with what there is to keep of `device`: its readings and the steps of its alerts.
-    pub fn news(&self, device: usize) -> u64 {
-        self.devices[device].news
-    }
-
-    /// Appends to `out` what the judge of `device` has learned and what alerts it has open.
-    pub fn save(&self, device: usize, out: &mut Vec<u8>) {
-        self.devices[device].judge.save(out);
-    }
-
-    /// Lets the judge of `device` go on from what [`Watch::save`] has given, at some time `saved` before `at`. After an
-    /// error it knows as little as before.
-    pub fn restore(&mut self, device: usize, bytes: &[u8], at: Stamp, saved: Wall) -> Result<(), BadState> {
-        self.devices[device].judge.restore(bytes, at, saved)
     }
 
     /// Takes what came in.

@@ -3,7 +3,6 @@
 //! Each channel gives three numbers: how far its value is from its mean, how far from the value before, and how much it
 //! has moved lately, each in units of what is usual for the channel. So channels of any unit stand side by side.
 
-use super::saved_forest;
 use serde::{Deserialize, Serialize};
 use windward_forest::{Attribution, Forest, Options};
 
@@ -18,8 +17,9 @@ const SETTLING: f64 = 30.0;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Vector {
-    #[serde(with = "saved_forest")]
-    forest: Forest,
+    /// A part of the stored state by itself; `None` in what was just read (`kept.rs`).
+    #[serde(skip)]
+    pub(super) forest: Option<Forest>,
     channels: Vec<Usual>,
     #[serde(skip)]
     point: Vec<f32>,
@@ -48,7 +48,7 @@ impl Vector {
         };
         #[allow(clippy::unwrap_used, reason = "the limits of `DetectConfig::check` lie within those of the forest")]
         let forest = Forest::new(options).unwrap();
-        Vector { forest, channels: vec![Usual::default(); channels], point: Vec::new() }
+        Vector { forest: Some(forest), channels: vec![Usual::default(); channels], point: Vec::new() }
     }
 
     /// Takes a row and scores it by what was known before. A channel without a value is filled in by the forest; a row
@@ -62,11 +62,17 @@ impl Vector {
             let numbers = value.map_or([f64::NAN; EACH], |value| usual.take(value));
             self.point.extend(numbers.map(super::number));
         }
+        let forest = self.forest.as_mut()?;
         // The forest refuses only numbers that are too large: `number` gives none.
         if self.point.iter().any(|number| number.is_nan()) {
-            return self.forest.observe_with_gaps(&self.point).ok().flatten();
+            return forest.observe_with_gaps(&self.point).ok().flatten();
         }
-        self.forest.observe(&self.point).ok().flatten()
+        forest.observe(&self.point).ok().flatten()
+    }
+
+    /// Whether it knows what is usual for a channel: without that the points of a stored forest mean nothing.
+    pub(super) fn knows_the_usual(&self) -> bool {
+        self.channels.iter().any(|usual| usual.seen > 0.0)
     }
 
     /// Which channel adds most to the score of the row taken last, and its share.
@@ -75,7 +81,7 @@ impl Vector {
             return None;
         }
         let mut shares = vec![Attribution::default(); self.point.len()];
-        let score = self.forest.attribution(&self.point, &mut shares).ok().flatten()?;
+        let score = self.forest.as_mut()?.attribution(&self.point, &mut shares).ok().flatten()?;
         let sum = |shares: &[Attribution]| shares.iter().map(|share| share.above + share.below).sum::<f64>();
         let of_channels = shares.chunks(EACH).map(sum).enumerate();
         let (channel, most) = of_channels.max_by(|a, b| a.1.total_cmp(&b.1))?;

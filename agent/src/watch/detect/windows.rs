@@ -17,8 +17,9 @@ const SLOW_PIECE_MS: u32 = 600_000;
 /// Readings this close together, ms, make pieces of an hour: minutes of wind are too many and too different.
 const FAST_MS: u32 = 60_000;
 const HOUR_MS: u32 = 3_600_000;
-/// Windows that must have been scored before one is strange.
-const WARM_UP: u32 = 128;
+/// Windows before they are scored, and before one is strange.
+const SETTLING: u32 = 64;
+const WARM_UP: u32 = SETTLING + 128;
 /// Score of a strange window, on the AWS scale.
 const STRANGE: f64 = 2.4;
 /// A strange window says nothing new while it overlaps with what was told; so many pieces later it does.
@@ -28,15 +29,25 @@ const RESTS_FROM: u32 = 1_800;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Windows {
-    forest: Resting,
+    /// A part of the stored state by itself; `None` in what was just read (`kept.rs`).
+    #[serde(skip)]
+    pub(super) learned: Option<Learned>,
     piece: u32,
     pieces: Vec<Piece>,
     current: Piece,
     /// A window is whole, and its turn has not come yet. A restart in between leaves it out.
     #[serde(skip)]
     whole: bool,
-    scored: u32,
     rested: u32,
+}
+
+/// What the windows have taught.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Learned {
+    forest: Resting,
+    /// Windows so far.
+    pub(super) taken: u32,
+    /// Of the last one.
     score: f64,
 }
 
@@ -69,7 +80,7 @@ impl Windows {
             trees,
             sample_size: 512,
             time_decay: 0.1 / 512.0,
-            output_after: 64,
+            output_after: SETTLING as usize,
             seed,
             ..Options::default()
         };
@@ -78,20 +89,18 @@ impl Windows {
         let length_ms = if interval_ms < FAST_MS { HOUR_MS } else { SLOW_PIECE_MS };
         let piece = length_ms.div_ceil(interval_ms.max(1)).max(SLOW_PIECE);
         Windows {
-            forest: Resting::new(forest, piece >= RESTS_FROM),
+            learned: Some(Learned { forest: Resting::new(forest, piece >= RESTS_FROM), taken: 0, score: 0.0 }),
             piece,
             pieces: Vec::with_capacity(PIECES),
             current: Piece::new(),
             whole: false,
-            scored: 0,
             rested: REST,
-            score: 0.0,
         }
     }
 
     /// Score of the last whole window; 0 before there is one.
     pub(super) fn score(&self) -> f64 {
-        self.score
+        self.learned.as_ref().map_or(0.0, |learned| learned.score)
     }
 
     /// Takes a value; gives the window that it completes if that is strange and was not told of. `turn`: whether a forest
@@ -114,12 +123,13 @@ impl Windows {
         self.whole = false;
         let window = self.window();
         let point = [window.mean, window.deviation, window.held.1, window.held.0].map(super::number);
-        self.score = self.forest.observe(&point, rests)?;
-        self.scored = self.scored.saturating_add(1);
-        if self.score < STRANGE || self.scored <= WARM_UP || self.rested < REST {
+        let learned = self.learned.as_mut()?;
+        learned.taken = learned.taken.saturating_add(1);
+        learned.score = learned.forest.observe(&point, rests)?;
+        if learned.score < STRANGE || learned.taken <= WARM_UP || self.rested < REST {
             return None;
         }
-        Some(Window { score: self.score, ..window })
+        Some(Window { score: learned.score, ..window })
     }
 
     /// The window that was just given has been told of.

@@ -163,11 +163,13 @@ fn what_was_learned_and_what_is_open_goes_on_after_a_restart() {
     for second in 3_600..3_620 {
         before.judge(at(second), &[wind(8.01)]);
     }
-    let mut bytes = vec![];
-    before.save(&mut bytes);
     let mut after = judge(DetectConfig::default());
     let restarted = Stamp { mono: Mono(5_000), wall: Wall(START_MS + 3_622_000), synced: true };
-    after.restore(&bytes, restarted, Wall(START_MS + 3_620_000)).unwrap();
+    for part in before.parts() {
+        let mut bytes = vec![];
+        before.save(part, &mut bytes);
+        after.restore(part, &bytes, restarted, Wall(START_MS + 3_620_000)).unwrap();
+    }
     let mut steps = vec![];
     for second in 0..600u64 {
         let stamp = Stamp { mono: Mono(5_000 + second * 1_000), ..at(3_622 + second) };
@@ -182,13 +184,15 @@ fn what_was_learned_and_what_is_open_goes_on_after_a_restart() {
 #[test]
 fn a_state_that_is_damaged_or_of_another_device_changes_nothing() {
     let (learned, _) = warm(6);
-    let mut bytes = vec![];
-    learned.save(&mut bytes);
-    let restore = |judge: &mut Judge, bytes: &[u8]| judge.restore(bytes, at(0), Wall(START_MS));
     let mut other = judge_of(&[(Quantity::WindSpeed, true), (Quantity::Temperature, true)], DetectConfig::default());
-    assert!(restore(&mut other, &bytes).is_err());
-    for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
-        assert!(restore(&mut judge(DetectConfig::default()), &bytes[..cut]).is_err(), "{cut}");
+    for part in [Part::Readings, Part::Rows] {
+        let mut bytes = vec![];
+        learned.save(part, &mut bytes);
+        let restore = |judge: &mut Judge, bytes: &[u8]| judge.restore(part, bytes, at(0), Wall(START_MS));
+        assert!(restore(&mut other, &bytes).is_err());
+        for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+            assert!(restore(&mut judge(DetectConfig::default()), &bytes[..cut]).is_err(), "{part}, {cut}");
+        }
     }
 }
 
