@@ -343,8 +343,9 @@ fn ids_differ_between_devices_starts_and_alerts_and_fit_a_double() {
         for device in ["a", "b"] {
             let device = JudgeDevice { device: device.to_owned(), ..device_of(&[(Quantity::WindSpeed, true)]) };
             let mut judge = Judge::new(device, &DetectConfig { no_data_after: 1, ..DetectConfig::default() }, seed);
-            for second in 0..20 {
-                let reading = if second % 2 == 0 { Err(NoData::Timeout) } else { wind(8.0) };
+            // Long enough apart that each is an alert of its own.
+            for second in 0..40 {
+                let reading = if second % 4 == 0 { Err(NoData::Timeout) } else { wind(8.0) };
                 ids.extend(judge.judge(at(second), &[reading]).alerts.iter().map(|alert| alert.id));
             }
         }
