@@ -61,8 +61,9 @@ enum Command {
     /// it through the judge that runs live. Times are ISO 8601 (UTC unless they say otherwise), or seconds or milliseconds
     /// since 1970. An empty cell is a reading that failed; so is nan.
     ///
-    /// Writes a table `timestamp,score,alert` with a row for each row of the input: `score` is the greatest score of the
-    /// row's channels, `alert` is 1 where an alert opened, else 0. Prints the alerts and how many a month they are.
+    /// Writes a table `timestamp,score,alert` with a row for each row of the input: `score` says how strange the table has
+    /// been lately (0 is usual), `alert` is 1 where an alert opened, else 0. Prints the alerts and how many a month they
+    /// are.
     Replay(Replay),
 }
 

@@ -136,7 +136,7 @@ fn quotes_byte_order_marks_and_ends_of_lines_are_no_matter() {
 #[test]
 fn what_cannot_be_read_is_named_with_its_line_and_leaves_no_output() {
     for (input, expected) in [
-        ("", "mast.csv: no column `timestamp` in the header \"\"; columns are separated by commas"),
+        ("", "mast.csv: the file is empty; its first line names the columns, as in `timestamp,value`"),
         (
             "time;value\n",
             "mast.csv: no column `timestamp` in the header \"time;value\"; columns are separated by commas",

@@ -141,7 +141,7 @@ impl AlertPhase {
 /// What an alert is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AlertKind {
-    /// The forest's score passed its threshold.
+    /// The channel, or the device, does what it never did: a jump, a shift, a drift, strange hours, a score over the threshold.
     Anomaly,
     /// The value does not move although it should.
     Stuck,

@@ -111,7 +111,7 @@ pub struct Channel {
     pub scaling: Scaling,
     /// It is read at every so many of the device's intervals, from 1.
     pub every: u32,
-    /// Whether the forest judges it.
+    /// Whether its values are judged.
     pub detect: bool,
 }
 

@@ -38,7 +38,9 @@ pub fn file(
     options: &Options,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let size = fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?.len();
+    let found = fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?;
+    anyhow::ensure!(!found.is_dir(), "{} is a folder; --dir replays one", input.display());
+    let size = found.len();
     let bar = progress(size, options);
     let done = file::replay(&Job { input, output, plot }, options, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();

@@ -17,6 +17,9 @@ pub struct Header {
 /// A first line that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadHeader {
+    /// There is no first line, or nothing in it.
+    #[error("the file is empty; its first line names the columns, as in `timestamp,value`")]
+    Empty,
     /// There is no time.
     #[error("no column `timestamp` in the header {0:?}; columns are separated by commas")]
     NoTime(String),
@@ -36,6 +39,9 @@ impl Header {
     pub fn of<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Result<Header, BadHeader> {
         let named = |name: &str, cell: &str| cell.trim().eq_ignore_ascii_case(name);
         let line = || cells.clone().collect::<Vec<_>>().join(",");
+        if cells.clone().all(|cell| cell.trim().is_empty()) {
+            return Err(BadHeader::Empty);
+        }
         let time = cells.clone().position(|cell| named("timestamp", cell));
         let time = time.ok_or_else(|| BadHeader::NoTime(line()))?;
         let values: Vec<(usize, String)> = cells
@@ -79,6 +85,7 @@ mod tests {
 
     #[test]
     fn a_header_that_cannot_be_used_says_why() {
+        assert_eq!(of(""), Err(BadHeader::Empty));
         assert_eq!(of("time;value"), Err(BadHeader::NoTime("time;value".into())));
         assert_eq!(of("timestamp,label"), Err(BadHeader::NoValue("timestamp,label".into())));
         assert_eq!(of("timestamp,value,value"), Err(BadHeader::Twice("value".into())));

@@ -102,11 +102,12 @@ impl fmt::Display for Event {
 /// Figures, one line each; the events are not among them.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rows == 0 {
+            return write!(f, "no rows");
+        }
         let months = self.months();
         write!(f, "{} rows, one every {}, {months:.3} months", self.rows, lasting(self.step_ms.into()))?;
-        if self.rows > 0 {
-            write!(f, ", {} to {}", Iso8601(self.span_ms.0), Iso8601(self.span_ms.1))?;
-        }
+        write!(f, ", {} to {}", Iso8601(self.span_ms.0), Iso8601(self.span_ms.1))?;
         for (n, what) in [
             (self.missing, "readings without a value"),
             (self.back, "rows earlier than the row before"),

@@ -175,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn an_alert_that_goes_on_on_another_clock_is_counted_from_there() {
+        let mut alarm = Alarm::default();
+        alarm.step(Mono(9_000_000), Bad(1.0), &PATIENCE);
+        alarm.step(Mono(9_001_000), Bad(1.0), &PATIENCE);
+        alarm.resume(Mono(0));
+        assert!(alarm.is_open());
+        let steps = (0..8).map(|second| alarm.step(Mono(1_000 * second), Good, &PATIENCE));
+        assert_eq!(steps.collect::<Vec<_>>().iter().position(Option::is_some), Some(5));
+    }
+
+    #[test]
     fn tells_that_it_grew_worse_but_not_more_often_than_allowed() {
         let growing: Vec<Verdict> = (0..24).map(|second| Bad(1.5f64.powi(second))).collect();
         assert_eq!(told(&growing), ".O.........U.........U..");

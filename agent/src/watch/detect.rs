@@ -44,9 +44,10 @@ pub struct DetectConfig {
     /// A fixed score, on the AWS scale, that opens an alert by itself, as in the labs: 2 or 3. Without it the score of a
     /// row is shown and what alerts is learned.
     pub threshold: Option<f32>,
-    /// Days in which each test may raise one false alarm, 1 to 3650. Fewer days find smaller faults.
+    /// Days in which each test may raise one false alarm, 1 to 3650. Fewer days find smaller faults. Blocks of 64 readings
+    /// are what is counted, at least 20 and at most 8,100 of them: at one reading a second more than 6 days say no more.
     pub return_days: f64,
-    /// Readings to learn from before anything alerts, 40 to 100,000.
+    /// Readings to learn from before a jump, a shift or noise alerts, 40 to 100,000; more than 320 change nothing.
     pub warm_up: u32,
     /// Seconds for which a value must have been held before its sensor is called stuck, whatever else speaks for it; 0
     /// turns the verdict off.
@@ -89,7 +90,8 @@ pub struct BadDetect {
 impl DetectConfig {
     /// Checks all settings; the first that cannot be used is the error.
     pub fn check(&self) -> Result<(), BadDetect> {
-        let top = f64::from(self.sample_size.max(1) as u32 + 1).log2();
+        // No score is greater than this; in tenths, for people read it.
+        let top = (10.0 * f64::from(self.sample_size.max(1) as u32 + 1).log2()).floor() / 10.0;
         let limits = [
             ("trees", self.trees as f64, 10.0, 200.0),
             ("sample_size", self.sample_size as f64, 32.0, 1024.0),

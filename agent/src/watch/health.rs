@@ -207,6 +207,29 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_is_no_habit_however_long_it_lasts() {
+        let mut hold = Hold::default();
+        first_held(&mut hold, (0..2_000).map(wander));
+        let mut after = || {
+            let held: Vec<bool> = (0..600).map(|_| hold.observe(8.31, 0.3).is_some()).collect();
+            first_held(&mut hold, (0..200).map(wander));
+            held.iter().position(|held| *held)
+        };
+        let first = after();
+        assert!(first.is_some());
+        assert_eq!(after(), first);
+    }
+
+    #[test]
+    fn a_sensor_that_once_held_a_value_by_itself_may_do_so_three_times_as_long() {
+        let mut hold = Hold::default();
+        let habit = (0..40).map(wander).chain(std::iter::repeat_n(8.31, 21)).chain((61..2_000).map(wander));
+        assert_eq!(first_held(&mut hold, habit), None);
+        let held = first_held(&mut hold, std::iter::repeat_n(9.47, 100));
+        assert!(held.is_some_and(|at| (55..=60).contains(&at)), "{held:?}");
+    }
+
+    #[test]
     fn a_sensor_slower_than_its_polls_is_not_held() {
         let mut hold = Hold::default();
         // A new mean every 15 s, read every second.

@@ -117,6 +117,11 @@ impl Wind {
         *self = Wind::default();
     }
 
+    /// What came last was no wind: no gust is held against it.
+    pub(super) fn interrupt(&mut self) {
+        self.recent.clear();
+    }
+
     fn mean(&mut self, now: u64, speed: f64) -> Option<f64> {
         match self.tenths.back_mut() {
             Some((since, readings, sum)) if now.saturating_sub(*since) < MEAN_MS / 10 => {
@@ -174,5 +179,42 @@ impl Wind {
         let off = speed - window.mean;
         window.mean += off / f64::from(window.readings);
         window.squares += off * (speed - window.mean);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten minutes at 1 Hz about `mean`, by turns so much above and below. Gives whether turbulence was told at the end.
+    fn window(wind: &mut Wind, nth: u64, mean: f64, deviation: f64) -> bool {
+        let speed = |second: u64| mean + if second % 2 == 0 { deviation } else { -deviation };
+        let observe =
+            |second: u64| wind.observe(Mono((nth * 600 + second) * 1_000), speed(second), &Turbine::default());
+        (1..601).map(observe).last().is_some_and(|weather| weather.turbulence.is_some())
+    }
+
+    #[test]
+    fn turbulence_is_told_after_an_hour_on_end_and_not_in_light_wind() {
+        let told = |windows: &[(f64, f64)]| {
+            let mut wind = Wind::default();
+            (0..).zip(windows).map(|(nth, (mean, off))| window(&mut wind, nth, *mean, *off)).any(|told| told)
+        };
+        let (rough, smooth, light) = ((12.0, 3.0), (12.0, 1.0), (5.0, 2.5));
+        assert!(told(&[rough; 9]));
+        assert!(!told(&[rough, rough, rough, rough, smooth, rough, rough, rough, rough]));
+        assert!(!told(&[smooth; 9]) && !told(&[light; 9]));
+    }
+
+    #[test]
+    fn a_gust_is_a_rise_within_ten_seconds_of_readings_that_are_close() {
+        let gust = |step_ms: u64, rise: u64| {
+            let mut wind = Wind::default();
+            let speed = |at: u64| 8.0 + 16.0 * (at.saturating_sub(100) as f64 / rise as f64).min(1.0);
+            (0..200).any(|at| wind.observe(Mono(at * step_ms), speed(at), &Turbine::default()).gust.is_some())
+        };
+        assert!(gust(1_000, 5) && gust(100, 50));
+        assert!(!gust(1_000, 40), "too slow for a gust");
+        assert!(!gust(5_000, 1), "nobody saw how it rose");
     }
 }

@@ -155,7 +155,8 @@ fn place(folder: &Path) -> anyhow::Result<PathBuf> {
 
 /// Adds what lies in the folder `below` of `root` to `found`. Links to folders are not followed: they may lead in circles.
 fn walk(root: &Path, below: &Path, found: &mut Found) -> anyhow::Result<()> {
-    let folder = root.join(below);
+    // Joined to nothing it would end with a slash.
+    let folder = if below.as_os_str().is_empty() { root.to_owned() } else { root.join(below) };
     let cannot = || format!("cannot read {}", folder.display());
     for entry in fs::read_dir(&folder).with_context(cannot)? {
         let entry = entry.with_context(cannot)?;

@@ -78,3 +78,37 @@ impl Drift {
         self.stretches.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stretch about `level` that changes by `change` from one reading to the next.
+    fn stretch(drift: &mut Drift, level: f64, change: f64) -> Option<Moved> {
+        let value = |at: u32| level + if at % 2 == 0 { 0.5 } else { -0.5 } * change;
+        (0..STRETCH).filter_map(|at| drift.observe(value(at), 1e-9)).last()
+    }
+
+    #[test]
+    fn means_four_stretches_apart_are_compared_by_the_changes_before_the_first() {
+        let mut drift = Drift::new(64);
+        for nth in 0..7u8 {
+            // Livelier later: that is no reason for it.
+            let change = if nth < 4 { 1.0 } else { 5.0 };
+            assert!(stretch(&mut drift, 10.0 * f64::from(nth), change).is_none(), "stretch {nth}");
+        }
+        let Moved { from, to, size } = stretch(&mut drift, 70.0, 5.0).unwrap();
+        assert_eq!((from, to), (30.0, 70.0));
+        assert!((33.0..=40.0).contains(&size), "{size}");
+    }
+
+    #[test]
+    fn nothing_is_compared_across_an_interruption() {
+        let mut drift = Drift::new(64);
+        (0..7).for_each(|_| assert!(stretch(&mut drift, 0.0, 1.0).is_none()));
+        drift.observe(0.5, 1e-9);
+        drift.interrupt();
+        (0..7).for_each(|_| assert!(stretch(&mut drift, 100.0, 1.0).is_none()));
+        assert_eq!(stretch(&mut drift, 100.0, 1.0).map(|moved| moved.size), Some(0.0));
+    }
+}

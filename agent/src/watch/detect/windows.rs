@@ -191,6 +191,49 @@ mod tests {
         assert_eq!([whole(1), whole(1), whole(1)], [[false, true, true], [false, false, true], [false; 3]]);
     }
 
+    /// Windows told of among these many readings: a daily swing, and from reading `from` on five times as high.
+    fn told(readings: u32, from: u32) -> Vec<u32> {
+        let mut windows = Windows::new(50, 600_000, 1);
+        let value = |at: u32| f64::from(at * 7_919 % 31) / 10.0 + (f64::from(at) / 23.0).sin();
+        let mut told = vec![];
+        for at in 0..readings {
+            let value = value(at) + if at < from { 0.0 } else { 50.0 };
+            if windows.observe(value, &mut true).is_some() {
+                windows.told();
+                told.push(at);
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn a_strange_window_is_told_once_while_it_overlaps_with_what_was_told() {
+        let told = told(1_400, 1_200);
+        assert!(told.first().is_some_and(|at| (1_200..1_224).contains(at)), "{told:?}");
+        assert!(told.windows(2).all(|pair| pair[1] - pair[0] >= SLOW_PIECE * REST), "{told:?}");
+        assert!(told.len() <= 3, "{told:?}");
+    }
+
+    #[test]
+    fn while_few_windows_were_scored_none_is_strange() {
+        let scored_from = SLOW_PIECE * (PIECES as u32 + 64);
+        let told = told(scored_from + SLOW_PIECE * (WARM_UP - 1), scored_from + SLOW_PIECE * WARM_UP / 2);
+        assert!(told.is_empty(), "{told:?}");
+    }
+
+    #[test]
+    fn a_window_has_the_figures_of_its_readings_however_large_they_are() {
+        let mut windows = Windows::new(10, 600_000, 1);
+        let values: Vec<f64> = (0..SLOW_PIECE * PIECES as u32).map(|at| 1e7 + f64::from(at * 37 % 24)).collect();
+        for value in &values {
+            windows.observe(*value, &mut true);
+        }
+        let Window { mean, deviation, held, readings, .. } = windows.window();
+        let least_squares = values.iter().map(|value| (value - 1e7 - 11.5).powi(2)).sum::<f64>();
+        assert_eq!((mean, held, readings), (1e7 + 11.5, (1e7, 1e7 + 23.0), 24));
+        assert!((deviation - (least_squares / 24.0).sqrt()).abs() < 1e-6, "{deviation}");
+    }
+
     #[test]
     fn windows_of_slow_channels_wait_for_none() {
         let mut channels = [1, 2].map(|seed| Windows::new(10, 600_000, seed));

@@ -189,6 +189,10 @@ impl Judge {
         if spike || !(0.0..=STRONGEST_WIND).contains(&value) {
             return;
         }
+        if state.stuck.is_open() {
+            // It comes free in the wind of now, and from where it stood to there is no gust.
+            state.wind.interrupt();
+        }
         let Weather { gust, mean, turbulence } = state.wind.observe(stamp.mono, value, turbine);
         let believed = |verdict| if sick && matches!(verdict, Verdict::Bad(_)) { Verdict::Unsure } else { verdict };
         let blows = gust.map_or(Verdict::Good, |(rise, _)| Verdict::Bad(rise));
@@ -219,4 +223,24 @@ fn kind_of(found: Found) -> AlertKind {
 fn may_stand_still(quantity: Quantity) -> bool {
     use Quantity::{PitchAngle, StateOfCharge, Status, WindDirection, YawAngle};
     matches!(quantity, WindDirection | YawAngle | PitchAngle | StateOfCharge | Status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_has_its_kind() {
+        let (from, to, within) = (8.0, 12.0, 4);
+        for (act, ratio, kind) in [
+            (Act::Jump { within: 1, from }, 2.0, AlertKind::Spike),
+            (Act::Jump { within: 1, from }, 1.9, AlertKind::Anomaly),
+            (Act::Jump { within, from }, 9.0, AlertKind::Anomaly),
+            (Act::Shift { within, from, to }, 9.0, AlertKind::Anomaly),
+            (Act::Drift { within, from, to }, 9.0, AlertKind::Anomaly),
+            (Act::Noise { over: 16, times: 4.0 }, 1.2, AlertKind::Noise),
+        ] {
+            assert_eq!(kind_of(Found { act, ratio }), kind, "{act:?} at {ratio}");
+        }
+    }
 }

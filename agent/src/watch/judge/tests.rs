@@ -1,5 +1,7 @@
 //! The judge as a crew would see it: simulated wind, a fault, and what is raised when.
 
+mod sick;
+
 use super::*;
 use crate::time::{Mono, Wall};
 use proptest::prelude::*;

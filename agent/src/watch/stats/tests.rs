@@ -156,11 +156,21 @@ fn a_gust_is_three_seconds_without_a_hole() {
     let hole = Err(NoData::Timeout);
     assert_eq!(gust(1_000, &[ok(3.0), ok(6.0), ok(9.0), ok(0.0)]), Some(6.0));
     assert_eq!(gust(1_000, &[ok(9.0), ok(9.0), hole, ok(9.0), ok(9.0)]), None);
+    assert_eq!(gust(1_000, &[ok(9.0), ok(9.0), Err(NoData::Empty), ok(9.0), ok(9.0)]), None, "left out");
     assert_eq!(gust(2_000, &[ok(9.0); 30]), None);
     let quick = |step: usize| ok(if (100..160).contains(&step) { 20.0 } else { 10.0 });
     assert_eq!(gust(50, &(0..400).map(quick).collect::<Vec<_>>()), Some(20.0), "60 readings of 20 Hz");
     let brief = |step: usize| ok(if (100..130).contains(&step) { 20.0 } else { 10.0 });
     assert_eq!(gust(50, &(0..400).map(brief).collect::<Vec<_>>()), Some(15.0), "half a gust is half as strong");
+}
+
+#[test]
+fn rows_that_never_came_are_a_hole_in_a_gust_too() {
+    let mut tally = tally(50);
+    feed(&mut tally, 0, 50, &[ok(9.0); 30]);
+    // Four readings of sixty are missing.
+    feed(&mut tally, 1_700, 50, &[ok(9.0); 30]);
+    assert_eq!(tally.finish()[0].gust_3s, None);
 }
 
 #[test]

@@ -48,6 +48,13 @@ fn a_minute_before_and_after_an_alert_goes_in_full_and_the_queue_is_not_flooded(
 }
 
 #[test]
+fn the_minute_around_an_alert_has_both_its_ends() {
+    let all: BTreeSet<u64> = passed(10_000, &every_second(400, &[203])).into_iter().flatten().collect();
+    let expected = (0..400).filter(|second| second % 10 == 0 || (143..=263).contains(second));
+    assert_eq!(all, expected.map(|second| second * 1_000).collect());
+}
+
+#[test]
 fn a_value_that_goes_away_or_comes_back_is_told_at_once() {
     let dead = Err(NoData::Timeout);
     let row = |at, reading| (at, vec![reading, value(1)], false);
