@@ -85,7 +85,7 @@ mod tests {
 
     /// A stretch about `level` that changes by `change` from one reading to the next.
     fn stretch(drift: &mut Drift, level: f64, change: f64) -> Option<Moved> {
-        let value = |at: u32| level + if at % 2 == 0 { 0.5 } else { -0.5 } * change;
+        let value = |at: u32| level + if at.is_multiple_of(2) { 0.5 } else { -0.5 } * change;
         (0..STRETCH).filter_map(|at| drift.observe(value(at), 1e-9)).last()
     }
 

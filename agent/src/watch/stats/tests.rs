@@ -156,7 +156,8 @@ fn a_gust_is_three_seconds_without_a_hole() {
     let hole = Err(NoData::Timeout);
     assert_eq!(gust(1_000, &[ok(3.0), ok(6.0), ok(9.0), ok(0.0)]), Some(6.0));
     assert_eq!(gust(1_000, &[ok(9.0), ok(9.0), hole, ok(9.0), ok(9.0)]), None);
-    assert_eq!(gust(1_000, &[ok(9.0), ok(9.0), Err(NoData::Empty), ok(9.0), ok(9.0)]), None, "left out");
+    let left_out = |step: usize| if step == 30 { Err(NoData::Empty) } else { ok(9.0) };
+    assert_eq!(gust(50, &(0..61).map(left_out).collect::<Vec<_>>()), None, "one value is left out");
     assert_eq!(gust(2_000, &[ok(9.0); 30]), None);
     let quick = |step: usize| ok(if (100..160).contains(&step) { 20.0 } else { 10.0 });
     assert_eq!(gust(50, &(0..400).map(quick).collect::<Vec<_>>()), Some(20.0), "60 readings of 20 Hz");
