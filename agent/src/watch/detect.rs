@@ -193,6 +193,8 @@ struct Signal {
     wander: Scale,
     circular: bool,
     missed: u32,
+    /// The value before stood still though it should not.
+    held: bool,
     track: Track,
     windows: Windows,
 }
@@ -253,7 +255,8 @@ impl Detector {
         let mut seen = Seen { signs: vec![Signs::default(); row.len()], ..Seen::default() };
         let mut most: f64 = 0.0;
         for (a, b, apart) in &mut self.pairs {
-            let (Some(value), Some(partner)) = (values[*a], values[*b]) else { continue };
+            let held = |place: usize| self.channels[place].as_ref().is_some_and(|signal| signal.held);
+            let (Some(value), Some(partner), false) = (values[*a], values[*b], held(*a) || held(*b)) else { continue };
             let floor = self.channels[*a].as_ref().map_or(0.0, Signal::floor);
             if let Some(gap) = apart.observe(value, partner, floor, log_return) {
                 most = most.max(gap.ratio);
@@ -266,6 +269,7 @@ impl Detector {
         let (mut windows, mut turn): (f64, bool) = (0.0, true);
         for ((signal, value), signs) in self.channels.iter_mut().zip(&values).zip(&mut seen.signs) {
             let Some(signal) = signal else { continue };
+            signal.held = false;
             signal.observe(*value, signs, log_return, &mut turn);
             most = most.max(signs.act.map_or(0.0, |found| found.ratio));
             windows = windows.max(signal.windows.score());
@@ -292,6 +296,7 @@ impl Detector {
     pub(super) fn held(&mut self, channel: usize) {
         if let Some(signal) = &mut self.channels[channel] {
             signal.interrupt();
+            signal.held = true;
         }
     }
 
@@ -326,6 +331,7 @@ impl Signal {
             wander: Scale::new((1_000, 1_000), 4.0),
             circular: is_circular(quantity),
             missed: 0,
+            held: false,
             track: Track::new(settings.block, care),
             windows: Windows::new(config.trees, interval_ms, seed),
         }
