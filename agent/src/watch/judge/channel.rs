@@ -162,7 +162,7 @@ impl Judge {
         let State { detector, channels, .. } = &mut self.state;
         let (device, state) = (&self.device, &mut channels[index]);
         let signs = seen.signs[index];
-        let sick = signs.confirmed || state.stuck.is_open() || state.apart.is_open();
+        let sick = signs.confirmed || state.stuck.is_open() || state.apart.is_open() || state.mending > 0;
         let verdict = match (signs.window, sick) {
             (Some(window), false) => Verdict::Bad(window.score),
             (Some(_), true) => Verdict::Unsure,

@@ -48,3 +48,17 @@ fn a_rotor_that_leaves_its_rated_speed_after_hours_is_a_few_alerts_and_no_storm(
     }
     assert!((1..=8).contains(&opened), "{opened}");
 }
+
+#[test]
+fn a_spike_is_told_once_and_not_by_the_hours_it_stands_in_as_well() {
+    let device = JudgeDevice { interval_ms: 600_000, ..device_of(&[(Quantity::WindSpeed, true)]) };
+    let mut judge = Judge::new(device, &DetectConfig::default(), 1);
+    let mut breeze = Breeze::new(5);
+    let mut opened = vec![];
+    for row in 0..840 {
+        let value = breeze.next() + if row == 800 { 45.0 } else { 0.0 };
+        let alerts = judge.judge(at(600 * row), &[wind(value)]).alerts;
+        opened.extend(alerts.iter().filter(|alert| alert.phase == AlertPhase::Open).map(|alert| (row, alert.kind)));
+    }
+    assert_eq!(opened, [(800, AlertKind::Spike)]);
+}
