@@ -17,9 +17,9 @@
 //!
 //! # Memory and time
 //! After it is built a forest takes no more memory, but for points that are remembered for very long: without a time
-//! decay. For 50 trees of 256 points with shingles of 8 numbers it takes 610 KB, [saved](Forest::save) some 160 KB. An input costs
-//! about 60,000 instructions there, 10 µs on a server's processor of 2023, and grows with the number of trees, the
-//! logarithm of the sample size and, less than in step, with the width of a point.
+//! decay. For 50 trees of 256 points with shingles of 8 numbers it takes 610 KB, [saved](Forest::save) some 160 KB. An
+//! input costs about 60,000 instructions there, 10 µs on a server's processor of 2023, and grows with the number of trees,
+//! the logarithm of the sample size and, less than in step, with the width of a point.
 //!
 //! ```
 //! use windward_forest::{Forest, Options};
