@@ -156,3 +156,67 @@ impl Apart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two sensors in the same wind: what they read of a reading's number.
+    fn wind(nth: u64) -> (f64, f64) {
+        let noise = |salt: u64| {
+            let mut mixed = (nth ^ salt << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed ^= mixed >> 29;
+            (mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 44) as f64 / f64::from(1 << 20) - 0.5
+        };
+        let wind = 8.0 + 3.0 * (nth as f64 / 40.0).sin() + noise(1);
+        (wind + 0.2 * noise(2), 1.1 * wind + 0.2 * noise(3))
+    }
+
+    /// Readings from `from` on, the first sensor off by `by`; the numbers of those at which the pair was told of.
+    fn told(apart: &mut Apart, readings: std::ops::Range<u64>, by: f64) -> Vec<u64> {
+        let mut told = vec![];
+        for nth in readings {
+            let (value, partner) = wind(nth);
+            let gap = apart.observe(value + by, partner, 0.006, 9.0);
+            told.extend(gap.filter(|gap| gap.ratio > 1.0).map(|_| nth));
+        }
+        told
+    }
+
+    fn learned() -> Apart {
+        let mut apart = Apart::new(64, 1);
+        assert_eq!(told(&mut apart, 0..6_000, 0.0), Vec::<u64>::new(), "they agree");
+        apart
+    }
+
+    #[test]
+    fn a_sensor_that_is_off_is_told_of_at_once_and_for_as_long_as_it_is() {
+        let mut apart = learned();
+        let off = told(&mut apart, 6_000..8_500, -1.5);
+        assert_eq!(off.first(), Some(&6_000));
+        assert!(off.len() > 2_490, "what is told of is not learned: {} of 2,500", off.len());
+        let after = told(&mut apart, 8_500..9_500, 0.0);
+        assert!(after.iter().all(|nth| *nth < 8_620), "and ends soon after it: {after:?}");
+    }
+
+    #[test]
+    fn a_sensor_that_was_changed_is_learned_anew() {
+        let mut apart = learned();
+        told(&mut apart, 6_000..9_100, -1.5);
+        assert_eq!(told(&mut apart, 9_100..12_000, -1.5), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn a_difference_that_nobody_would_notice_is_none() {
+        let mut apart = learned();
+        assert_eq!(told(&mut apart, 6_000..7_000, 0.05), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn sensors_that_have_nothing_to_do_with_each_other_are_not_compared() {
+        let mut apart = Apart::new(64, 1);
+        let gaps = (0..6_000).filter_map(|nth| apart.observe(wind(nth).0, wind(nth * 7 + 13).1, 0.006, 9.0));
+        // Until the relation is known there may be one by chance; it is never told of.
+        assert!(gaps.skip(60).all(|gap| gap.ratio <= 1.0));
+    }
+}
