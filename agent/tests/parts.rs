@@ -124,7 +124,11 @@ proptest! {
             // The forest of the rows goes with readings only.
             prop_assert!(restored.is_err() || whole, "{} of half its bytes", part);
             prop_assert!(restored.is_ok() || !whole || part == Part::Rows, "{}: {:?}", part, restored);
-            let expected = if restored.is_err() { fresh } else if kept == 2 { before.points(part) } else { after.points(part) };
+            let expected = match restored {
+                Err(_) => fresh,
+                Ok(_) if kept == 2 => before.points(part),
+                Ok(_) => after.points(part),
+            };
             prop_assert_eq!(after.points(part), expected);
         }
         let mut open = BTreeMap::new();

@@ -30,6 +30,10 @@ pub(super) struct Patience {
 
 /// An update is worth telling when things are worse than last told by this factor.
 const WORSE: f64 = 1.25;
+/// An alarm that opens within so many times its patience after it was cleared opens again.
+const AGAIN: u32 = 2;
+/// Patience is doubled at most so often.
+const MOST_RESTLESS: u32 = 4;
 
 /// One alarm.
 ///
@@ -44,8 +48,20 @@ const WORSE: f64 = 1.25;
 /// ```
 ///
 /// `Unsure` changes nothing anywhere: a sensor that falls silent in an open alert has not recovered.
+///
+/// Each time it opens again soon after it was cleared its end is waited for twice as long: what comes and goes is one
+/// alert that lasts, not one after the other.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) enum Alarm {
+pub(super) struct Alarm {
+    state: State,
+    /// Verdicts since it was last cleared.
+    quiet: Option<u32>,
+    /// How often it opened again soon after it was cleared.
+    restless: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+enum State {
     /// All is well.
     #[default]
     Idle,
@@ -67,7 +83,7 @@ pub(super) enum Alarm {
 
 /// What has been told of an open alert.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Told {
+struct Told {
     opened: Mono,
     last: Mono,
     badness: f64,
@@ -76,60 +92,73 @@ pub(super) struct Told {
 impl Alarm {
     /// Whether an alert is open.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self, Alarm::Open(_) | Alarm::Clearing { .. })
+        matches!(self.state, State::Open(_) | State::Clearing { .. })
     }
 
     /// Goes on at `now` from a state that was stored on another clock.
     pub(super) fn resume(&mut self, now: Mono) {
-        if let Alarm::Open(told) | Alarm::Clearing { told, .. } = self {
+        if let State::Open(told) | State::Clearing { told, .. } = &mut self.state {
             (told.opened, told.last) = (now, now);
         }
     }
 
     /// Takes the verdict on the reading at `now`; returns the step to tell, if there is one.
     pub(super) fn step(&mut self, now: Mono, verdict: Verdict, patience: &Patience) -> Option<AlertPhase> {
-        match verdict {
-            Verdict::Bad(badness) => self.bad(now, badness, patience),
-            Verdict::Good => self.good(now, patience),
+        let clear_after = patience.clear_after << self.restless;
+        let step = match verdict {
+            Verdict::Bad(badness) => self.state.bad(now, badness, patience),
+            Verdict::Good => self.state.good(now, clear_after, patience.min_open_ms),
             Verdict::Unsure => None,
+        };
+        match step {
+            Some(AlertPhase::Open) => {
+                let again = self.quiet.is_some_and(|quiet| quiet < AGAIN * clear_after);
+                self.restless = if again { (self.restless + 1).min(MOST_RESTLESS) } else { 0 };
+            }
+            Some(AlertPhase::Clear) => self.quiet = Some(0),
+            _ if !self.is_open() => self.quiet = self.quiet.map(|quiet| quiet.saturating_add(1)),
+            _ => {}
         }
+        step
     }
+}
 
+impl State {
     fn bad(&mut self, now: Mono, badness: f64, patience: &Patience) -> Option<AlertPhase> {
         let mut told = match *self {
-            Alarm::Idle | Alarm::Pending { .. } => {
-                let bad = if let Alarm::Pending { bad } = self { *bad + 1 } else { 1 };
+            State::Idle | State::Pending { .. } => {
+                let bad = if let State::Pending { bad } = self { *bad + 1 } else { 1 };
                 if bad < patience.open_after {
-                    *self = Alarm::Pending { bad };
+                    *self = State::Pending { bad };
                     return None;
                 }
-                *self = Alarm::Open(Told { opened: now, last: now, badness });
+                *self = State::Open(Told { opened: now, last: now, badness });
                 return Some(AlertPhase::Open);
             }
-            Alarm::Open(told) | Alarm::Clearing { told, .. } => told,
+            State::Open(told) | State::Clearing { told, .. } => told,
         };
         let worth_telling = badness >= told.badness * WORSE && now - told.last >= patience.update_every_ms;
         if worth_telling {
             told = Told { last: now, badness, ..told };
         }
-        *self = Alarm::Open(told);
+        *self = State::Open(told);
         worth_telling.then_some(AlertPhase::Update)
     }
 
-    fn good(&mut self, now: Mono, patience: &Patience) -> Option<AlertPhase> {
+    fn good(&mut self, now: Mono, clear_after: u32, min_open_ms: u64) -> Option<AlertPhase> {
         let (told, good) = match *self {
-            Alarm::Idle | Alarm::Pending { .. } => {
-                *self = Alarm::Idle;
+            State::Idle | State::Pending { .. } => {
+                *self = State::Idle;
                 return None;
             }
-            Alarm::Open(told) => (told, 1),
-            Alarm::Clearing { told, good } => (told, good.saturating_add(1)),
+            State::Open(told) => (told, 1),
+            State::Clearing { told, good } => (told, good.saturating_add(1)),
         };
-        if good >= patience.clear_after && now - told.opened >= patience.min_open_ms {
-            *self = Alarm::Idle;
+        if good >= clear_after && now - told.opened >= min_open_ms {
+            *self = State::Idle;
             return Some(AlertPhase::Clear);
         }
-        *self = Alarm::Clearing { told, good };
+        *self = State::Clearing { told, good };
         None
     }
 }
@@ -172,6 +201,17 @@ mod tests {
         let mut long = vec![Bad(1.0); 8];
         long.extend([Good, Good, Bad(1.0), Good, Good, Good]);
         assert_eq!(told(&long), ".O...........C");
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_waited_for_longer_until_it_is_quiet() {
+        let on = [Bad(1.0), Bad(1.0), Good, Good, Good, Good, Good];
+        // Cleared after three, and open again at once: now it takes six.
+        let again = [on.as_slice(), &[Bad(1.0), Bad(1.0)], &[Good; 8]].concat();
+        assert_eq!(told(&again), ".O....C.O.....C..");
+        // After twice its patience of quiet it is a new event.
+        let later = [again.as_slice(), &[Good; 12], &on].concat();
+        assert_eq!(told(&later), [&told(&again), "............", ".O....C"].concat());
     }
 
     #[test]

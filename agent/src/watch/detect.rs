@@ -43,19 +43,24 @@ struct Settings {
     block: u32,
     /// Logarithm of the return period, counted in blocks.
     log_return: f64,
+    /// What is thought of a mean far from those before.
+    care: Care,
 }
 
+/// How far beyond its level an act, or the gap of a pair, is told of. 1 would be the level itself.
+pub(super) const BEYOND: f64 = 1.1;
 /// A return period is never longer than e to this power, in blocks: blocks of a fast signal are not independent.
 const LONGEST_RETURN: f64 = 9.0;
 /// Blocks a tail needs before it has a level.
 const BLOCKS_TO_LEARN: u32 = 5;
 
 impl Settings {
-    fn new(config: &DetectConfig, interval_ms: u32) -> Self {
+    fn new(config: &DetectConfig, interval_ms: u32, judged: usize) -> Self {
         let block = (config.warm_up / BLOCKS_TO_LEARN).clamp(8, 64);
         let block_s = f64::from(block) * f64::from(interval_ms.max(1)) / 1_000.0;
         let log_return = (config.return_days * 86_400.0 / block_s).max(1.0).ln().clamp(3.0, LONGEST_RETURN);
-        Settings { block, log_return }
+        let care = if judged < MACHINE { Care::Wary } else { Care::Bold };
+        Settings { block, log_return, care }
     }
 }
 
@@ -143,8 +148,8 @@ impl Detector {
     /// A detector that has seen nothing. `channels`: the quantity of each channel, `None` for one that is not judged.
     /// `config` has passed its check.
     pub(super) fn new(config: &DetectConfig, channels: &[Option<Quantity>], interval_ms: u32, seed: u64) -> Self {
-        let settings = Settings::new(config, interval_ms);
         let judged = channels.iter().flatten().count();
+        let settings = Settings::new(config, interval_ms, judged);
         let places = || channels.iter().enumerate().filter_map(|(place, quantity)| Some((place, (*quantity)?)));
         let related = places().flat_map(|(a, of)| {
             let after = places().filter(move |&(b, other)| b > a && other == of && !is_circular(of));
@@ -155,10 +160,9 @@ impl Detector {
         related.sort_by_key(|(a, b)| b - a);
         related.truncate(MOST_PAIRS);
         let pair = |&(a, b): &(usize, usize)| (a, b, Apart::new(settings.block, related.len() as u32));
-        let care = if judged < MACHINE { Care::Wary } else { Care::Bold };
         let signal = |(place, quantity): (usize, &Option<Quantity>)| {
             let seed = seed ^ (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            quantity.map(|quantity| Signal::new(config, (settings, care), quantity, interval_ms, seed))
+            quantity.map(|quantity| Signal::new(config, settings, quantity, interval_ms, seed))
         };
         Detector {
             channels: channels.iter().enumerate().map(signal).collect(),
@@ -240,13 +244,7 @@ impl Detector {
 }
 
 impl Signal {
-    fn new(
-        config: &DetectConfig,
-        (settings, care): (Settings, Care),
-        quantity: Quantity,
-        interval_ms: u32,
-        seed: u64,
-    ) -> Self {
+    fn new(config: &DetectConfig, settings: Settings, quantity: Quantity, interval_ms: u32, seed: u64) -> Self {
         Signal {
             seen: 0.0,
             mean: 0.0,
@@ -256,7 +254,7 @@ impl Signal {
             circular: is_circular(quantity),
             missed: 0,
             held: false,
-            track: Track::new(settings.block, care),
+            track: Track::new(settings.block, settings.care),
             windows: Windows::new(config.trees, interval_ms, seed),
         }
     }

@@ -14,7 +14,7 @@ pub use super::wind::Turbine;
 
 use super::alarm::{Patience, Verdict};
 use super::checkpoint::{BadState, Part};
-use super::detect::{Detector, Seen};
+use super::detect::{BEYOND, Detector, Seen};
 use super::health::{Hold, Silence};
 use super::wind::Wind;
 use crate::time::{Stamp, Wall};
@@ -104,8 +104,6 @@ const STUCK: Patience = Patience { open_after: 1, clear_after: 3, min_open_ms: 0
 /// A strange window is told once; the alert ends with the first usual one.
 const WINDOW: Patience = Patience { open_after: 1, clear_after: 1, min_open_ms: 0, update_every_ms: u64::MAX };
 const WEATHER: Patience = Patience { open_after: 1, clear_after: 10, min_open_ms: 60_000, update_every_ms: 60_000 };
-/// How far beyond its level an act, or the gap of a pair, is told of. 1 would be the level itself.
-const BEYOND: f64 = 1.1;
 /// Below this share of its threshold an alarm begins to clear.
 const USUAL: f64 = 0.6;
 /// This many times beyond its level is critical.

@@ -126,8 +126,8 @@ impl Apart {
         best
     }
 
-    /// Learns less from a pair the farther off it is, and nothing from one that is told of or a plain fault. When nothing but faults
-    /// came for as long as the relation is learned over, a sensor was changed: the relation is learned anew.
+    /// Learns less from a pair the farther off it is, and nothing from one that is told of or a plain fault. When nothing
+    /// but faults came for as long as the relation is learned over, a sensor was changed: the relation is learned anew.
     fn learn(&mut self, value: f64, partner: f64, residual: f64, floor: f64, told: bool) {
         let mut weight = 1.0 / f64::from(self.seen.saturating_add(1)).min(MEMORY);
         if self.residual.settled() && self.seen > 200 {

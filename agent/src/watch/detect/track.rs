@@ -1,6 +1,7 @@
-//! What one signal does by itself: jumps, shifts and drifts of its mean, bursts of noise. Each is a number that is usually about 1
-//! and grows with the event, compared with its own tail. Pure; readings are counted, time does not enter.
+//! What one signal does by itself: jumps, shifts and drifts of its mean, bursts of noise. Each is a number that is usually
+//! about 1 and grows with the event, compared with its own tail. Pure; readings are counted, time does not enter.
 
+use super::BEYOND;
 use super::drift::{self, Drift, Moved};
 use super::scale::Scale;
 use super::tail::{Care, Tail};
@@ -57,17 +58,17 @@ const SHIFTS: [(u32, usize); 2] = [(16, 4), (32, 8)];
 /// In means a value counts as at most so many usual changes away from the one before.
 const MOST_CHANGES: f64 = 50.0;
 const NOISES: [u32; 2] = [16, 64];
-/// Least size of a jump, a shift and noise.
+/// Least size, in usual ones, of a jump from one reading to the next, and of one within several.
 const LEAST_JUMP: f64 = 5.0;
 const LEAST_LATER_JUMP: f64 = 6.0;
+/// Of a shift, and of one between the means of [`STEP`]: of those each has most of its readings in common with the last.
 const LEAST_SHIFT: f64 = 5.0;
 const LEAST_STEP: f64 = 4.0;
+/// Of noise.
 const LEAST_NOISE: f64 = 2.0;
-/// A tail takes an exponential fall for granted. Changes from one reading to the next fall off faster, though not as fast as
-/// normal ones, of which the square would be exponential: to this power they fit.
+/// A tail takes an exponential fall for granted. Changes from one reading to the next fall off faster, though not as fast
+/// as normal ones, of which the square would be exponential: to this power they fit.
 const JUMP_POWER: f64 = 1.5;
-/// What is so far beyond its level is told of by the judge for certain.
-const TOLD: f64 = 1.1;
 /// Noise must be this many times farther beyond its level than the rest: gusty wind is a little of it.
 const NOISE_LATER: f64 = 1.2;
 /// The mean of so many readings is compared with the mean of so many before them, at every reading.
@@ -137,8 +138,9 @@ impl Track {
                 Act::Noise { .. } => (1.0, NOISE_LATER),
                 _ => (1.0, 1.0),
             };
-            let ratio = (size.powf(power) / tail.level()).powf(1.0 / power) / later;
-            tail.take(size.powf(power), log_return, least.powf(power));
+            let size = size.powf(power);
+            let ratio = (size / tail.level()).powf(1.0 / power) / later;
+            tail.take(size, log_return, least.powf(power));
             // A jump from one reading to the next that says enough is not told as one within several.
             let plain = |found: Found| matches!(found.act, Act::Jump { within: 1, .. }) && found.ratio >= 2.0;
             if best.is_none_or(|best| ratio > best.ratio && !plain(best)) {
@@ -210,7 +212,7 @@ impl Track {
         if best.is_some_and(|best| best.ratio > 1.0) {
             self.shifts.iter_mut().for_each(|shift| shift.tainted = true);
         }
-        if best.is_some_and(|best| best.ratio > TOLD) {
+        if best.is_some_and(|best| best.ratio > BEYOND) {
             // It would be told of once more, as a drift from before it to after.
             self.drift.interrupt();
         }

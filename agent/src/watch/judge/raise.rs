@@ -6,11 +6,6 @@ use crate::time::{Mono, Stamp};
 use serde::{Deserialize, Serialize};
 use windward_protocol::{Alert, AlertKind, AlertPhase, Severity};
 
-/// An alarm that opens within so many times its patience after it was cleared opens again.
-const AGAIN: u32 = 2;
-/// Patience is doubled at most so often.
-const MOST_RESTLESS: u32 = 4;
-
 /// An alarm, and the alert it has open.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Raised {
@@ -18,10 +13,6 @@ pub(super) struct Raised {
     id: u64,
     opened_ms: i64,
     kind: Option<AlertKind>,
-    /// Readings since it was last cleared.
-    quiet: Option<u32>,
-    /// How often it opened again soon after it was cleared.
-    restless: u32,
     /// It goes on from a stored state, and has not been told of since.
     #[serde(skip)]
     resumed: bool,
@@ -58,7 +49,7 @@ impl Raised {
         case: impl FnOnce(AlertPhase) -> Case,
     ) -> Option<Alert> {
         let resumed = std::mem::take(&mut self.resumed) && self.alarm.is_open();
-        let step = self.patient_step(stamp, verdict, patience);
+        let step = self.alarm.step(stamp.mono, verdict, patience);
         let phase = step.or(resumed.then_some(AlertPhase::Update))?;
         let mut case = case(phase);
         if step.is_none() {
@@ -88,23 +79,6 @@ impl Raised {
             threshold: case.threshold,
             evidence: case.evidence,
         })
-    }
-
-    /// Each time the alarm opens again soon after it was cleared its end is waited for twice as long: what comes and goes is
-    /// one alert that lasts, not one after the other.
-    fn patient_step(&mut self, stamp: Stamp, verdict: Verdict, patience: &Patience) -> Option<AlertPhase> {
-        let patience = Patience { clear_after: patience.clear_after << self.restless, ..*patience };
-        let step = self.alarm.step(stamp.mono, verdict, &patience);
-        match step {
-            Some(AlertPhase::Open) => {
-                let again = self.quiet.is_some_and(|quiet| quiet < AGAIN * patience.clear_after);
-                self.restless = if again { (self.restless + 1).min(MOST_RESTLESS) } else { 0 };
-            }
-            Some(AlertPhase::Clear) => self.quiet = Some(0),
-            _ if !self.alarm.is_open() => self.quiet = self.quiet.map(|quiet| quiet.saturating_add(1)),
-            _ => {}
-        }
-        step
     }
 
     /// Lets a stored alarm go on at `now`, on a clock that is another one. What is open is told of once more, so that those

@@ -42,7 +42,7 @@ const LEARNED: usize = 3_600;
 fn told(values: impl Iterator<Item = f64>) -> Vec<(usize, Act)> {
     let mut track = Track::new(64, Care::Wary);
     let found = values.enumerate().filter_map(|(at, value)| Some((at, track.observe(value, 0.006, LOG_RETURN)?)));
-    found.filter(|(at, found)| *at > LEARNED && found.ratio > TOLD).map(|(at, found)| (at, found.act)).collect()
+    found.filter(|(at, found)| *at > LEARNED && found.ratio > BEYOND).map(|(at, found)| (at, found.act)).collect()
 }
 
 /// How much of the wind an iced cup shows: less and less, then all of it again as the ice goes.
