@@ -5,6 +5,7 @@
 //! may not (invariant A7). Neither core touches the world: the shell in [`io`] (feature `shell`) gives them inputs and
 //! the time, and does what they put out.
 
+pub mod command;
 pub mod config;
 pub mod forward;
 pub mod hal;

@@ -95,12 +95,13 @@ fn check(envelope: &Envelope) -> Result<(), String> {
     let (device, channels) = match &envelope.record {
         Record::Block(block) => (block.device.as_str(), block.channels.as_slice()),
         Record::Stats(stats) => (stats.device.as_str(), std::slice::from_ref(&stats.channel)),
-        Record::Health(_) if envelope.lane == Lane::State => return Ok(()),
+        Record::Health(_) | Record::Answer(_) if envelope.lane == Lane::State => return Ok(()),
         Record::Health(_) => return Err(format!("a health record on lane {}", envelope.lane)),
+        Record::Answer(_) => return Err(format!("an answer on lane {}", envelope.lane)),
         Record::Alert(_) | Record::Gap(_) | Record::Hello(_) => ("", [].as_slice()),
     };
     if envelope.lane == Lane::State {
-        return Err("a record other than health on lane state".into());
+        return Err("a record other than health and answers on lane state".into());
     }
     if device.len() > MAX_NAME || channels.iter().any(|channel| channel.name.len() > MAX_NAME) {
         return Err(format!("a device or channel name over {MAX_NAME} bytes"));
@@ -147,7 +148,7 @@ mod tests {
         let (_, refused) = reasons("elsewhere/t1", &[good]);
         assert_eq!(refused, ["topic \"elsewhere/t1\" names no agent and lane"]);
         let (_, refused) = reasons("windward/v1/t1/state", &[envelope("t1", Lane::State)]);
-        assert_eq!(refused, ["a record other than health on lane state"]);
+        assert_eq!(refused, ["a record other than health and answers on lane state"]);
     }
 
     #[test]

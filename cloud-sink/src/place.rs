@@ -279,6 +279,8 @@ pub fn place(farm: &str, received: &Received, now_ms: i64, rows: &mut Rows) {
         Record::Gap(gap) => rows.gaps.push(gap_row(envelope, gap)),
         Record::Health(health) => rows.agents.push(health_change(&envelope.agent, health, now_ms)),
         Record::Hello(hello) => rows.agents.push(hello_change(envelope, hello)),
+        // It is for whoever gave the command, who listens on the same topic.
+        Record::Answer(_) => {}
     }
 }
 

@@ -43,7 +43,7 @@ pub fn lines(envelope: &Envelope) -> String {
     match &envelope.record {
         Record::Block(block) => block_lines(block),
         Record::Alert(alert) => alert_line(alert),
-        Record::Stats(_) | Record::Gap(_) | Record::Health(_) | Record::Hello(_) => String::new(),
+        Record::Stats(_) | Record::Gap(_) | Record::Health(_) | Record::Hello(_) | Record::Answer(_) => String::new(),
     }
 }
 

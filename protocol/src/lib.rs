@@ -12,6 +12,7 @@ mod ack;
 pub mod batch;
 mod block;
 mod calendar;
+mod command;
 mod envelope;
 mod ids;
 pub mod json;
@@ -24,6 +25,7 @@ pub use block::{
     Block, BlockBuilder, Channel, Column, Full, MAX_CHANNELS, MAX_ROWS, Quality, Quantity, Row, Run, Values,
 };
 pub use calendar::{Iso8601, parse_iso8601};
+pub use command::{Answer, Command, MAX_ORDER, Order, Outcome, Request};
 pub use envelope::{Envelope, MAX_ENVELOPE, version};
 pub use ids::{AgentId, BadAgentId, Epoch, Lane, Seq};
 pub use record::{

@@ -1,6 +1,6 @@
 //! What an envelope can say. These enums only grow at the end: the position of a variant is its wire number.
 
-use crate::{Block, Channel, Lane, Seq};
+use crate::{Answer, Block, Channel, Lane, Seq};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -21,6 +21,8 @@ pub enum Record {
     Health(Health),
     /// An agent started: who it is and what it reads.
     Hello(Hello),
+    /// What became of a command. On the state lane, not retained.
+    Answer(Answer),
 }
 
 /// A value, in the form it was read: registers stay integers with a decimal exponent, floats stay floats.

@@ -17,6 +17,11 @@ pub fn ack(agent: &AgentId) -> String {
     format!("{ROOT}/{agent}/ack")
 }
 
+/// Topic an agent is commanded on.
+pub fn command(agent: &AgentId) -> String {
+    format!("{ROOT}/{agent}/cmd")
+}
+
 /// Filters a sink subscribes to, one a lane; `group` makes them shared subscriptions (MQTT 5, section 4.8.2).
 pub fn sink_filters(group: Option<&str>) -> [String; 3] {
     [Lane::Alerts, Lane::Readings, Lane::State].map(|lane| match group {
