@@ -1,7 +1,7 @@
 //! A device that is read by asking it: rounds of requests at its rate, and the row that each of them makes.
 
 use super::round::{MAX_FAILURES, Round, Skipping, Slot};
-use super::schedule::Schedule;
+use super::schedule::{Between, Schedule};
 use super::value::scaled;
 use super::{Answer, Ask, Query, modbus, sentence};
 use crate::config::{Bus, Config, Device, DeviceChannel, How, Source};
@@ -9,6 +9,9 @@ use crate::hal::analog::{self, Analog};
 use crate::hal::pulses::Meter;
 use crate::time::{Mono, Stamp};
 use windward_protocol::{NoData, Reading};
+
+/// Least time between two rounds of a device that is read more often for a while, ms.
+const LEAST_BETWEEN_MS: u64 = 10;
 
 /// The requests of one device, and how far they are.
 pub(super) struct Asked {
@@ -21,10 +24,14 @@ pub(super) struct Asked {
     /// For each channel, the meter of its pulses if it has any.
     meters: Vec<Option<Meter>>,
     schedule: Schedule,
+    /// While it is read more often: the moments in between.
+    between: Option<Between>,
     /// Longest time a round may take, ms: a backstop behind the shell's own timeouts.
     overdue_ms: u64,
     rounds: u64,
     round: Option<Round>,
+    /// Whether that round is one in between.
+    is_between: bool,
     skipping: Skipping,
 }
 
@@ -45,6 +52,8 @@ pub(super) enum Outcome {
     Ask(Ask),
     /// A row is complete: one reading a channel.
     Row(Vec<Reading>),
+    /// So is one that was read in between.
+    Between(Vec<Reading>),
 }
 
 impl Asked {
@@ -60,9 +69,11 @@ impl Asked {
             places,
             meters: Vec::new(),
             schedule: Schedule::new(Mono(0), u64::from(device.interval_ms), 0, 1),
+            between: None,
             overdue_ms: overdue_ms(config, device.bus),
             rounds: 0,
             round: None,
+            is_between: false,
             skipping: Skipping::new(shared),
             device: device.clone(),
         }
@@ -78,9 +89,25 @@ impl Asked {
         self.meters = self.device.channels.iter().map(meter).collect();
     }
 
+    /// Reads it `times` as often until then; once as often ends it. What is slower than the device, or changed by
+    /// reading, is not read in between.
+    pub(super) fn hurry(&mut self, times: u16, until: Mono) -> Result<(), String> {
+        let most = u64::from(self.device.interval_ms) / LEAST_BETWEEN_MS;
+        if matches!(self.device.how, How::Pulses) {
+            return Err("counts pulses over its interval: read more often it would count fewer".into());
+        }
+        if times > 1 && u64::from(times) > most {
+            return Err(format!("is read every {} ms: at most {most} times as often", self.device.interval_ms));
+        }
+        self.between = (times > 1).then(|| Between::new(&self.schedule, times, until));
+        Ok(())
+    }
+
     /// When something is due next, and why.
     pub(super) fn poll_timeout(&self) -> (Mono, &'static str) {
+        let between = self.between.as_ref().map(|between| (between.next(), "a device is due in between"));
         let due = (self.schedule.next(), "a device is due");
+        let due = between.map_or(due, |between| between.min(due));
         let overdue = self.round.as_ref().map(|round| (round.overdue, "a round is overdue"));
         overdue.map_or(due, |overdue| due.min(overdue))
     }
@@ -96,16 +123,38 @@ impl Asked {
     /// Starts a round when a moment has come, unless one is under way or the device is being skipped. A moment at
     /// which nothing is asked and nothing is coming in is a row too.
     pub(super) fn begin(&mut self, index: usize, now: Stamp) -> Outcome {
-        let Some(moment) = self.schedule.due(now.mono) else { return Outcome::None };
+        let Some(moment) = self.schedule.due(now.mono) else { return self.begin_between(index, now.mono) };
+        // One in between gives way; an answer that still comes to it says nothing.
+        self.round.take_if(|_| self.is_between);
         if self.round.as_ref().is_some_and(|round| !round.barren()) {
             return Outcome::None;
         }
         if self.round.is_some() || self.skipping.skips(now.mono) {
             return Outcome::Row(vec![Err(NoData::Skipped); self.device.channels.len()]);
         }
-        let slots: Vec<Slot> = (0..self.requests.len()).map(|request| self.slot(request, moment)).collect();
-        let overdue = now.mono + self.overdue_ms;
-        let round = Round::new(self.rounds + 1, overdue, slots, self.skipping.patience());
+        let slots = (0..self.requests.len()).map(|request| self.slot(request, moment)).collect();
+        self.is_between = false;
+        self.start_round(index, slots, now.mono)
+    }
+
+    /// Starts a round in between when it is time, unless one is under way or the device is being skipped: then nothing
+    /// is missed that was promised.
+    fn begin_between(&mut self, index: usize, now: Mono) -> Outcome {
+        self.between.take_if(|between| between.is_over(now));
+        let Some(between) = &mut self.between else { return Outcome::None };
+        if !between.due(&self.schedule, now) || self.round.is_some() || self.skipping.skips(now) {
+            return Outcome::None;
+        }
+        let slot = |request: &Request| match request.every {
+            1 if !request.resets => Slot::Waiting { retries: 0 },
+            _ => Slot::NotDue,
+        };
+        self.is_between = true;
+        self.start_round(index, self.requests.iter().map(slot).collect(), now)
+    }
+
+    fn start_round(&mut self, index: usize, slots: Vec<Slot>, now: Mono) -> Outcome {
+        let round = Round::new(self.rounds + 1, now + self.overdue_ms, slots, self.skipping.patience());
         let Some(first) = round.next() else { return Outcome::None };
         self.rounds += 1;
         self.round = Some(round);
@@ -169,7 +218,8 @@ impl Asked {
             (Some(meter), Answer::Pulses(count)) => meter.reading(*count, now.mono),
             (_, answer) => read(channel, place, answer, &answers, self.format, &self.device.how),
         };
-        Outcome::Row(channels.map(read).collect())
+        let readings = channels.map(read).collect();
+        if self.is_between { Outcome::Between(readings) } else { Outcome::Row(readings) }
     }
 }
 

@@ -181,6 +181,8 @@ struct Watched {
     tally: Tally,
     /// `None`: every row is forwarded.
     thin: Option<Thin>,
+    /// Until when every row is forwarded all the same.
+    all_until: Mono,
     health: DeviceHealth,
     /// Rows with a value, and steps of alerts, so far.
     news: u64,
@@ -291,6 +293,31 @@ impl Watch {
         self.devices.iter().map(|watched| watched.health.clone()).collect()
     }
 
+    /// Has a device, or with an empty name all of them, read `times` as often for so many minutes, and all its rows
+    /// forwarded; once as often ends it. Says in words what will be done, or why nothing is.
+    pub fn hurry(&mut self, device: &str, times: u16, minutes: u16, now: Stamp) -> Result<String, String> {
+        let until = now.mono + u64::from(minutes) * 60_000;
+        let (mut hurried, mut words) = (0, Vec::new());
+        for watched in self.devices.iter_mut().filter(|watched| device.is_empty() || watched.health.device == device) {
+            let said = match &mut watched.way {
+                Way::Asked(asked) => asked.hurry(times, until).map(|()| format!("is read {times} times as often")),
+                Way::Heard(_) => Ok("speaks at its own rate, all is forwarded".into()),
+            };
+            if said.is_ok() {
+                watched.all_until = if times > 1 { until } else { now.mono };
+                hurried += 1;
+            }
+            words.push(format!("{} {}", watched.health.device, said.unwrap_or_else(|why| why)));
+        }
+        let words = words.join("; ");
+        match (hurried, times) {
+            _ if words.is_empty() => Err(format!("there is no device {device:?}")),
+            (0, _) => Err(words),
+            (_, 0 | 1) => Ok("read as configured".into()),
+            _ => Ok(format!("for {minutes} minutes: {words}")),
+        }
+    }
+
     /// Lets every device that speaks on `bus` hear something, and puts out the rows that this completes.
     fn heard_on(&mut self, bus: usize, mut hear: impl FnMut(&mut Heard) -> [Option<heard::Row>; 2]) {
         for (index, watched) in self.devices.iter_mut().enumerate().filter(|(_, watched)| watched.bus == bus) {
@@ -325,6 +352,7 @@ impl Watched {
             judge: Judge::new(of_judge, &config.detect, seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             tally: Tally::new(device),
             thin: device.forward_every_s.map(|every_s| Thin::new(u64::from(every_s) * 1_000, device.channels.len())),
+            all_until: Mono(0),
             health: DeviceHealth { device: device.name.clone(), good: 0, failed: 0, failing: None },
             news: 0,
         }
@@ -342,6 +370,7 @@ impl Watched {
             Outcome::None => {}
             Outcome::Ask(ask) => outputs.push_back(Output::Ask(ask)),
             Outcome::Row(readings) => self.emit(index, now, readings, outputs),
+            Outcome::Between(readings) => self.forward_between(index, now, readings, outputs),
         }
     }
 
@@ -362,8 +391,18 @@ impl Watched {
         outputs.extend(judged.alerts.into_iter().map(Output::Alert));
         tell(self.tally.observe(now, &readings), outputs);
         let row = Row { time_ms: now.wall.0, readings, scores: judged.scores };
+        self.forward(index, now, row, opens, outputs);
+    }
+
+    /// Puts out what was read in between. It is neither judged nor counted: both know the signal at its own rate.
+    fn forward_between(&mut self, index: usize, now: Stamp, readings: Vec<Reading>, outputs: &mut VecDeque<Output>) {
+        let row = Row { time_ms: now.wall.0, scores: vec![None; readings.len()], readings };
+        self.forward(index, now, row, false, outputs);
+    }
+
+    fn forward(&mut self, index: usize, now: Stamp, row: Row, opens: bool, outputs: &mut VecDeque<Output>) {
         let rows = match &mut self.thin {
-            Some(thin) => thin.pass(now, row, opens),
+            Some(thin) => thin.pass(now, row, opens || now.mono < self.all_until),
             None => vec![(now.synced, row)],
         };
         outputs.extend(rows.into_iter().map(|row| output_of(index, row)));

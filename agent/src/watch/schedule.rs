@@ -37,6 +37,47 @@ impl Schedule {
     }
 }
 
+/// Moments in between those of a [`Schedule`], for a while: the device is read so many times as often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Between {
+    times: u64,
+    next: Mono,
+    until: Mono,
+}
+
+impl Between {
+    /// Moments that cut each interval of `schedule` into `times` parts, from its next moment on.
+    pub(super) fn new(schedule: &Schedule, times: u16, until: Mono) -> Self {
+        Self { times: u64::from(times.max(1)), next: schedule.next, until }
+    }
+
+    /// When it comes next, or is over.
+    pub(super) fn next(&self) -> Mono {
+        self.next.min(self.until)
+    }
+
+    /// Whether it is over.
+    pub(super) fn is_over(&self, now: Mono) -> bool {
+        self.until <= now
+    }
+
+    /// Whether a moment has come; `schedule` has been asked before, so that its own moments are none of these. Those
+    /// that passed while the program stood still are skipped.
+    pub(super) fn due(&mut self, schedule: &Schedule, now: Mono) -> bool {
+        if now < self.next {
+            return false;
+        }
+        let part_ms = schedule.interval_ms / self.times;
+        let begin = Mono(schedule.next.0.saturating_sub(schedule.interval_ms));
+        let at = |part: u64| begin + part * part_ms;
+        // The last part is longer by what the division leaves.
+        let part = if part_ms == 0 { 0 } else { ((now - begin) / part_ms).min(self.times - 1) };
+        let due = part > 0 && at(part) >= self.next;
+        self.next = if part_ms > 0 && part + 1 < self.times { at(part + 1) } else { schedule.next + part_ms };
+        due
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +97,31 @@ mod tests {
         assert_eq!(schedule.due(Mono(5_050)), Some(50));
         assert_eq!(schedule.due(Mono(5_051)), None);
         assert_eq!(schedule.next(), Mono(5_100));
+    }
+
+    /// The moments of both, looked at every `step` ms.
+    fn moments(interval: u64, times: u16, step: usize, end: u64) -> (Vec<u64>, Vec<u64>) {
+        let mut schedule = Schedule::new(Mono(0), interval, 0, 1);
+        let mut between = Between::new(&schedule, times, Mono(end));
+        let (mut own, mut more) = (Vec::new(), Vec::new());
+        for now in (0..end).step_by(step).map(Mono) {
+            if schedule.due(now).is_some() {
+                own.push(now.0);
+            } else if between.due(&schedule, now) {
+                more.push(now.0);
+            }
+        }
+        (own, more)
+    }
+
+    #[test]
+    fn in_between_each_interval_is_cut_into_parts() {
+        assert_eq!(moments(1000, 4, 1, 2001), (vec![0, 1000, 2000], vec![250, 500, 750, 1250, 1500, 1750]));
+        // What is no whole part is left at the end of the interval, and does not add up.
+        assert_eq!(moments(100, 3, 1, 201), (vec![0, 100, 200], vec![33, 66, 133, 166]));
+        // Seldom looked at, it gives no burst.
+        assert_eq!(moments(1000, 4, 600, 3000), (vec![0, 1200, 2400], vec![600, 1800]));
+        assert!(moments(1000, 1, 1, 3000).1.is_empty() && moments(2, 10, 1, 9).1.is_empty());
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 
 mod asked;
 mod heard;
+mod hurry;
 mod limits;
 mod ten_minutes;
 mod world;
