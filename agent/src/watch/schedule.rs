@@ -71,7 +71,7 @@ impl Between {
         let begin = Mono(schedule.next.0.saturating_sub(schedule.interval_ms));
         let at = |part: u64| begin + part * part_ms;
         // The last part is longer by what the division leaves.
-        let part = if part_ms == 0 { 0 } else { ((now - begin) / part_ms).min(self.times - 1) };
+        let part = (now - begin).checked_div(part_ms).unwrap_or(0).min(self.times - 1);
         let due = part > 0 && at(part) >= self.next;
         self.next = if part_ms > 0 && part + 1 < self.times { at(part + 1) } else { schedule.next + part_ms };
         due

@@ -48,7 +48,7 @@ fn what_is_read_in_between_is_neither_judged_nor_counted_nor_thinned() {
     assert_eq!(times.len(), world.rows.len(), "no row twice");
     world.run_until(602_000);
     assert_eq!(world.stats[0].due, 600);
-    assert_eq!(world.watch.health()[0].good, 603);
+    assert_eq!(world.watch.health()[0].good, 602);
     let scored = world.rows.iter().filter(|(_, row)| row.scores[0].is_some());
     assert!(scored.clone().all(|(_, row)| (row.time_ms - START_MS) % 1_000 == 10), "only at its own rate");
     assert!(scored.count() > 0);
