@@ -7,6 +7,7 @@
 mod buses;
 mod channel;
 mod check;
+mod commands;
 mod device;
 mod devices;
 mod faults;
@@ -40,6 +41,8 @@ pub struct Config {
     pub spool: Spool,
     /// How readings are judged.
     pub detect: DetectConfig,
+    /// Whose commands are taken.
+    pub commands: Commands,
     /// Program and arguments run at each step of an alert; `None`: the log alone tells.
     pub alert_command: Option<Vec<String>>,
     /// What shows at the turbine that something is wrong; `None`: nothing does.
@@ -107,6 +110,17 @@ pub enum AckMode {
     Sink,
     /// The broker's PUBACK: weaker, for the broker may lose what it has acked.
     Broker,
+}
+
+/// Whose commands are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commands {
+    /// Nobody's.
+    None,
+    /// Those of everyone whom the broker lets publish on the command topic.
+    Acl,
+    /// Those signed with the key whose public half is in this PEM file (Ed25519).
+    Signed(PathBuf),
 }
 
 /// What is kept on disk.

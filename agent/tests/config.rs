@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use windward_agent::config::{
-    AckMode, BeaconOutput, Bus, Config, DeviceChannel, Framing, Function, How, Kind, Limits, Link, Order, Parity,
-    Register, Scale, Sentinel, Source,
+    AckMode, BeaconOutput, Bus, Commands, Config, DeviceChannel, Framing, Function, How, Kind, Limits, Link, Order,
+    Parity, Register, Scale, Sentinel, Source,
 };
 use windward_agent::watch::sentence::Format;
 use windward_protocol::{Quantity, Severity};
@@ -417,5 +417,27 @@ fn a_beacon_hangs_on_a_coil_or_a_pin_and_may_share_a_devices_bus() {
     for half in ["{ modbus_tcp = { host = \"h\" } }", "{ gpio = { chip = \"c\" }, coil = 1 }", "{ coil = 1 }"] {
         let told = refusals(&with(half));
         assert!(told[0].contains("a beacon needs"), "{half}: {told:#?}");
+    }
+}
+
+#[test]
+fn commands_are_taken_from_nobody_unless_it_is_said_from_whom() {
+    let with = |host: &str, table: &str| {
+        GOOD.replace("host = \"broker.example\"", &format!("host = \"{host}\"\n\n[commands]\n{table}"))
+    };
+    assert_eq!(config(GOOD).commands, Commands::None);
+    assert_eq!(config(&with("127.0.0.1", "accept = \"acl\"")).commands, Commands::Acl);
+    let secure = with("broker.example", "accept = \"acl\"").replace("[commands]", "ca = \"/ca.pem\"\n[commands]");
+    assert_eq!(config(&secure).commands, Commands::Acl);
+    let signed = with("broker.example", "accept = \"signed\"\nkey = \"/operator.pub\"");
+    assert_eq!(config(&signed).commands, Commands::Signed("/operator.pub".into()));
+    for (table, refusal) in [
+        ("accept = \"acl\"", "accept = \"acl\" needs TLS ([mqtt] ca), or a broker on this machine"),
+        ("accept = \"signed\"", "accept = \"signed\" needs key, the file of the operator's public key"),
+        ("key = \"/k\"", "key without accept = \"signed\""),
+        ("accept = \"acl\"\nkey = \"/k\"", "key is for accept = \"signed\"; with \"acl\" the broker decides"),
+    ] {
+        let refusals = refusals(&with("broker.example", table));
+        assert!(refusals.len() == 1 && refusals[0].ends_with(refusal), "{refusals:?}");
     }
 }

@@ -3,7 +3,7 @@
 use super::faults::Faults;
 use super::problem::ConfigError;
 use super::raw::{RawAck, RawConfig, RawMqtt, RawSpool};
-use super::{AckMode, Config, Mqtt, Spool, Tls, buses, devices};
+use super::{AckMode, Config, Mqtt, Spool, Tls, buses, commands, devices};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -12,6 +12,7 @@ pub(super) fn check(raw: RawConfig, text: &str, file: &str) -> Result<Config, Co
     let mut faults = Faults::new(text, file);
     faults.text_of(&raw.farm, "farm", 1..=64);
     let mqtt = mqtt(raw.mqtt, &mut faults);
+    let commands = commands::commands(raw.commands, &mqtt, &mut faults);
     let spool = spool(&raw.spool, &mut faults);
     let detect = match raw.detect {
         Some(detect) => {
@@ -41,6 +42,7 @@ pub(super) fn check(raw: RawConfig, text: &str, file: &str) -> Result<Config, Co
         mqtt,
         spool,
         detect,
+        commands,
         alert_command,
         beacon,
         buses: lines,

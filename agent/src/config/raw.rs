@@ -23,6 +23,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) detect: Option<Spanned<DetectConfig>>,
     #[serde(default)]
+    pub(super) commands: RawCommands,
+    #[serde(default)]
     pub(super) alert: RawAlert,
     #[serde(default)]
     pub(super) device: Vec<Spanned<RawDevice>>,
@@ -65,6 +67,20 @@ impl Default for RawSpool {
     fn default() -> Self {
         Self { commit_every_ms: unplaced(1000), max_mib: unplaced(1024), checkpoint_every_s: unplaced(900) }
     }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawCommands {
+    pub(super) accept: Option<Spanned<RawAccept>>,
+    pub(super) key: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAccept {
+    Acl,
+    Signed,
 }
 
 #[derive(Deserialize, Default)]
