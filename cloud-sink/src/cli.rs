@@ -1,12 +1,14 @@
 //! Arguments, signals and exit codes.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use windward_protocol::{AgentId, BadAgentId, Lane, Request, SeqRange};
 use windward_sink::config::{self, Config};
 use windward_sink::io::dynamodb::DynamoDb;
 use windward_sink::io::sns::Sns;
@@ -45,6 +47,70 @@ enum Command {
         #[arg(long)]
         create: bool,
     },
+    /// Command an agent, and print its answers. Fails unless the last one is `done`.
+    ///
+    /// The agent takes commands when its configuration says so: from everyone whom the broker lets publish on its
+    /// topic, or only what is signed (--key). Keys: `openssl genpkey -algorithm ed25519 -out operator.key`, then
+    /// `openssl pkey -in operator.key -pubout -out operator.pub` for the agents.
+    #[command(name = "command")]
+    Give {
+        /// Configuration file, of which the broker is used.
+        #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/sink.toml")]
+        config: PathBuf,
+        /// The agent.
+        #[arg(long, short, value_parser = agent_id)]
+        agent: AgentId,
+        /// File of the operator's private key: PKCS #8 in PEM, Ed25519.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// How long to wait for its last word, seconds. A new configuration takes up to three minutes.
+        #[arg(long, value_name = "SECONDS", default_value_t = 240)]
+        wait: u64,
+        #[command(subcommand)]
+        ask: Ask,
+    },
+}
+
+/// What an agent can be asked.
+#[derive(Subcommand)]
+enum Ask {
+    /// Say how you are.
+    Status,
+    /// Send sequences of a lane once more, as far as they are still on the agent's disk.
+    Resend {
+        /// Lane: alerts or readings.
+        #[arg(value_parser = lane)]
+        lane: Lane,
+        /// First sequence.
+        from: u64,
+        /// Last sequence.
+        to: u64,
+    },
+    /// Read so many times as often for a while; `rate 1` ends it.
+    Rate {
+        /// How many times as often.
+        times: u16,
+        /// For so many minutes.
+        #[arg(long, default_value_t = 10)]
+        minutes: u16,
+        /// Only this device.
+        #[arg(long, default_value = "")]
+        device: String,
+    },
+    /// Go on with this configuration; the agent goes back to its old one if it does not come up healthy.
+    Configure {
+        /// The agent's new configuration file.
+        file: PathBuf,
+    },
+}
+
+fn agent_id(text: &str) -> std::result::Result<AgentId, BadAgentId> {
+    AgentId::new(text)
+}
+
+fn lane(text: &str) -> std::result::Result<Lane, String> {
+    let known = Lane::DURABLE.into_iter().find(|lane| lane.name() == text);
+    known.ok_or_else(|| "alerts or readings".into())
 }
 
 /// Runs the program.
@@ -75,7 +141,28 @@ async fn perform(command: Command) -> Result<bool> {
     match command {
         Command::Run { config } => run(Config::from_file(&config)?).await,
         Command::Check { config, create } => check(Config::from_file(&config)?, create).await,
+        Command::Give { config, agent, key, wait, ask } => {
+            let request = request(ask)?;
+            let config = Config::from_file(&config)?;
+            let wait = Duration::from_secs(wait);
+            io::command::command(&config.mqtt, &agent, request, key.as_deref(), wait, &mut std::io::stdout()).await
+        }
     }
+}
+
+fn request(ask: Ask) -> Result<Request> {
+    Ok(match ask {
+        Ask::Status => Request::Status,
+        Ask::Resend { lane, from, to } => {
+            anyhow::ensure!(from <= to, "{from} comes after {to}");
+            Request::Resend { lane, range: SeqRange { first: from, last: to } }
+        }
+        Ask::Rate { times, minutes, device } => Request::Rate { device, times, minutes },
+        Ask::Configure { file } => {
+            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            Request::Configure { toml: text }
+        }
+    })
 }
 
 async fn run(config: Config) -> Result<bool> {

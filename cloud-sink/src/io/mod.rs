@@ -4,6 +4,7 @@ mod api;
 #[cfg(feature = "aws")]
 mod aws;
 pub mod clock;
+pub mod command;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod mqtt;

@@ -11,7 +11,7 @@ use crate::decode::Delivery;
 use anyhow::{Context, Result, anyhow, bail};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, MqttOptions};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -91,14 +91,19 @@ pub(super) async fn receive(
     }
 }
 
-/// Whether the broker answers, and lets us in.
-pub async fn check(config: &config::Mqtt) -> Result<String> {
+/// A client with an id of its own, so that a running sink is not thrown off its session.
+pub(super) fn apart(config: &config::Mqtt, what: &str) -> Result<(AsyncClient, EventLoop)> {
     let mut options = options(config)?;
-    // Another id, so that a running sink is not thrown off its session.
-    options.set_client_id(format!("{}-check", config.client_id));
+    options.set_client_id(format!("{}-{what}", config.client_id));
     options.set_clean_start(true);
     options.set_session_expiry_interval(Some(0));
-    let (client, mut events) = AsyncClient::new(options, 8);
+    options.set_manual_acks(false);
+    Ok(AsyncClient::new(options, 8))
+}
+
+/// Whether the broker answers, and lets us in.
+pub async fn check(config: &config::Mqtt) -> Result<String> {
+    let (client, mut events) = apart(config, "check")?;
     client.subscribe_many(filters(config)).await?;
     let asked = async {
         loop {
@@ -152,7 +157,7 @@ async fn connection(
 }
 
 /// The library's errors say their causes themselves; a chain would say them twice.
-fn plain(error: ConnectionError) -> anyhow::Error {
+pub(super) fn plain(error: ConnectionError) -> anyhow::Error {
     anyhow!("{error}")
 }
 
@@ -177,7 +182,7 @@ fn filters(config: &config::Mqtt) -> Vec<rumqttc::v5::mqttbytes::v5::Filter> {
         .collect()
 }
 
-fn subscribed(codes: &[SubscribeReasonCode]) -> Result<()> {
+pub(super) fn subscribed(codes: &[SubscribeReasonCode]) -> Result<()> {
     match codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
         None => Ok(()),
         Some(code) => bail!("the broker refused a subscription: {code:?}"),
