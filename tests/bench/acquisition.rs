@@ -238,8 +238,8 @@ fn measure(reader: &Reader, load: Load, dir: &Path) -> Result<Cost> {
 fn tell(reader: &Reader, load: Load, costs: Vec<Cost>) {
     let of = |figure: fn(&Cost) -> f64| median(costs.iter().map(figure).collect());
     println!(
-        "FIGURE acquisition {}, {} of {} registers, {}: {:.0} registers/s, {:.0} a CPU second, {:.2} CPU µs a register, {:.1} % CPU, \
-         PSS {:.1} MiB, RSS {:.1} MiB (medians of {})",
+        "FIGURE acquisition {}, {} of {} registers, {}: {:.0} registers/s, {:.0} a CPU second, {:.2} CPU µs a register, \
+         {:.1} % CPU, PSS {:.1} MiB, RSS {:.1} MiB (medians of {})",
         load.kind.name(),
         load.devices,
         load.registers,

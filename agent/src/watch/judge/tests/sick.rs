@@ -70,6 +70,22 @@ fn nothing_is_compared_across_a_pause_in_which_no_row_came() {
 }
 
 #[test]
+fn nothing_is_compared_across_a_long_stop_of_the_agent() {
+    let (before, mut breeze) = warm(5);
+    let mut after = judge(DetectConfig::default());
+    let restarted = Stamp { mono: Mono(5_000), wall: Wall(START_MS + 7_200_000), synced: true };
+    for part in before.parts() {
+        let mut bytes = vec![];
+        before.save(part, &mut bytes);
+        after.restore(part, &bytes, restarted, Wall(START_MS + 3_600_000)).unwrap();
+    }
+    for second in 0..300 {
+        let stamp = Stamp { mono: Mono(5_000 + second * 1_000), ..at(7_200 + second) };
+        assert_eq!(after.judge(stamp, &[wind(breeze.next() + 9.0)]).alerts, [], "{second}");
+    }
+}
+
+#[test]
 fn cut_out_stays_between_cut_out_and_restart() {
     let mut judge = judge(DetectConfig { stuck_after_s: 0, ..DetectConfig::default() });
     let mut breeze = Breeze::new(3);
