@@ -3,11 +3,10 @@
 
 use super::blocks::OpenBlocks;
 use super::eras::Eras;
-use super::journal::{Found, LaneFound, Numbered};
-use super::lanes::LaneQueue;
-use super::send::FREE_EVERY_MS;
-use super::uplink::{Due, Uplink};
-use super::{Counters, Input, Output, Settings};
+use super::journal::{Found, LaneFound, Note, Numbered};
+use super::send::{FREE_EVERY_MS, KEEP_MARKS_EVERY_MS};
+use super::uplink::{UplinkState, acked_by_all};
+use super::{Counters, Input, MAX_UPLINKS, Order, Output, Settings, Uplink};
 use crate::handover::Handover;
 use crate::time::{Mono, Stamp};
 use std::collections::VecDeque;
@@ -42,6 +41,22 @@ enum Disk {
     },
 }
 
+/// Where a lane ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LaneEnd {
+    /// Next number to be given out.
+    pub(super) next: Seq,
+    /// Everything up to here is durable.
+    pub(super) durable: Seq,
+}
+
+/// What is kept on disk of how far each uplink is.
+#[derive(Debug)]
+pub(super) struct KeptMarks {
+    pub(super) kept: Vec<u8>,
+    pub(super) keep_at: Mono,
+}
+
 /// FORWARD's core.
 pub struct Forward {
     pub(super) settings: Settings,
@@ -56,15 +71,16 @@ pub struct Forward {
     pub(super) log: (u64, bool),
     /// A row or the eras could not be written since the last commit began.
     log_failed: bool,
-    pub(super) alerts: LaneQueue,
-    pub(super) readings: LaneQueue,
+    pub(super) alerts: LaneEnd,
+    pub(super) readings: LaneEnd,
     pub(super) eras: Eras,
+    pub(super) uplinks: Vec<UplinkState>,
+    /// `None`: one uplink that goes from the oldest on is where the spool's own watermarks are.
+    pub(super) marks: Option<KeptMarks>,
     pub(super) freed: [Seq; 2],
     pub(super) free_at: Mono,
     /// Number of the last gap record.
     pub(super) last_gap: Seq,
-    pub(super) uplink: Uplink,
-    pub(super) health_at: Mono,
     pub(super) state_seq: Seq,
     pub(super) spool_error: String,
     pub(super) spool_alert: Option<Alert>,
@@ -80,10 +96,17 @@ pub struct Forward {
 impl Forward {
     /// A core that goes on where the journal stands. `found` is what [`super::recover`] has put in order.
     pub fn new(settings: Settings, found: &Found, now: Stamp) -> Self {
-        let lane = |lane, found: &LaneFound| {
+        let lane = |found: &LaneFound| {
             let last = found.high_water.max(found.acked);
-            LaneQueue::new(lane, found.acked, last, last + 1)
+            LaneEnd { next: last + 1, durable: last }
         };
+        let uplink = |(index, uplink): (usize, &Uplink)| {
+            UplinkState::new(uplink.clone(), found, now.mono, settings.seed.wrapping_add(index as u64))
+        };
+        let uplinks: Vec<UplinkState> = settings.uplinks.iter().enumerate().map(uplink).collect();
+        assert!((1..=MAX_UPLINKS).contains(&uplinks.len()), "{} uplinks", uplinks.len());
+        let needs_marks = uplinks.len() > 1 || settings.uplinks.iter().any(|uplink| uplink.order == Order::Live);
+        let keep_at = now.mono + KEEP_MARKS_EVERY_MS;
         let mut forward = Self {
             epoch: found.epoch,
             started: now,
@@ -94,14 +117,14 @@ impl Forward {
             commit_at: None,
             log: (1, false),
             log_failed: false,
-            alerts: lane(Lane::Alerts, &found.alerts),
-            readings: lane(Lane::Readings, &found.readings),
+            alerts: lane(&found.alerts),
+            readings: lane(&found.readings),
             eras: Eras::new(found, now.mono),
+            uplinks,
+            marks: needs_marks.then(|| KeptMarks { kept: found.uplinks.clone(), keep_at }),
             freed: [found.alerts.acked, found.readings.acked],
             free_at: now.mono + FREE_EVERY_MS,
             last_gap: 0,
-            uplink: Uplink::new(now.mono, settings.seed),
-            health_at: now.mono,
             state_seq: 1,
             spool_error: String::new(),
             spool_alert: None,
@@ -140,9 +163,14 @@ impl Forward {
                 self.committed(alerts, readings, readings_bytes, now);
             }
             Input::CommitFailed { alerts, readings, error } => self.commit_failed(alerts, readings, error, now),
-            Input::ErasKept => self.eras.kept(),
-            Input::ErasFailed(error) => {
-                self.eras.failed(now.mono);
+            Input::Kept(Note::Eras) => self.eras.kept(),
+            Input::Kept(Note::Uplinks) => {}
+            Input::KeepFailed(note, error) => {
+                match note {
+                    Note::Eras => self.eras.failed(now.mono),
+                    // The next round writes it again.
+                    Note::Uplinks => self.marks.iter_mut().for_each(|marks| marks.kept.clear()),
+                }
                 self.log_failed = true;
                 self.spool_fails(error, now);
             }
@@ -150,20 +178,21 @@ impl Forward {
                 self.log_failed = true;
                 self.spool_fails(error, now);
             }
-            Input::Read { lane, values } => {
-                if let Some(hole) = self.lane(lane).read(values) {
+            Input::Read { uplink, lane, values } => {
+                if let Some(hole) = self.uplinks[uplink].lane_mut(lane).read(values, now.mono) {
                     self.lost(lane, hole, GapReason::Damage, now);
                 }
             }
-            Input::ReadFailed { lane, error } => {
-                self.lane(lane).read_failed(now.mono);
+            Input::ReadFailed { uplink, lane, error } => {
+                self.uplinks[uplink].lane_mut(lane).read_failed(now.mono);
                 self.spool_fails(error, now);
             }
             Input::Dropped(range) => self.lost(Lane::Readings, range, GapReason::SpaceEnded, now),
-            Input::Connected => self.connected(now),
-            Input::Disconnected(reason) => self.disconnected(&reason, now),
-            Input::PubAck(token) => self.puback(token, now),
-            Input::Ack(bytes) => self.acked(&bytes, now),
+            Input::Connected { uplink } => self.connected(uplink, now),
+            Input::Disconnected { uplink, reason } => self.disconnected(uplink, &reason, now),
+            Input::PubAck { uplink, token } => self.puback(uplink, token, now),
+            Input::Refused { uplink, token } => self.refused(uplink, token, now),
+            Input::Ack { uplink, bytes } => self.acked(uplink, &bytes, now),
             Input::Stop => self.stop_at = self.stop_at.or(Some(now.mono + STOP_MS)),
         }
         self.advance(now);
@@ -171,14 +200,13 @@ impl Forward {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Stamp) {
-        match self.uplink.handle_timeout(now.mono) {
-            Some(Due::Connect) => self.connect(now),
-            Some(Due::Drop(reason)) => self.give_up_connection(reason, now),
-            None => {}
-        }
+        self.connections(now);
         self.resend_silent(now);
         if self.free_at <= now.mono {
             self.free(now);
+        }
+        if self.marks.as_ref().is_some_and(|marks| marks.keep_at <= now.mono) {
+            self.keep_marks(now);
         }
         self.advance(now);
     }
@@ -198,20 +226,15 @@ impl Forward {
             Disk::Committing { .. } => None,
             Disk::Failing { retry_at } => Some((retry_at, "try the commit again")),
         };
-        let up = self.uplink.is_up();
-        let resend = |lane: &LaneQueue| lane.resend_at().filter(|_| up).map(|at| (at, "send again"));
-        let reread = |lane: &LaneQueue| lane.read_again_at().filter(|_| up).map(|at| (at, "read again"));
+        let is_stopping = self.stop_at.is_some();
+        let uplinks = self.uplinks.iter().filter_map(|uplink| uplink.deadline(is_stopping)).min();
         [
             commit,
-            self.uplink.deadline().filter(|_| up || self.stop_at.is_none()),
-            self.uplink.has_room(Lane::State).then_some((self.health_at, "publish health")),
+            uplinks,
             self.stop_at.filter(|_| !matches!(self.disk, Disk::Committing { .. })).map(|at| (at, "stop")),
-            (self.freed != self.acked_marks()).then_some((self.free_at, "free what is acked")),
+            (self.freed != acked_by_all(&self.uplinks)).then_some((self.free_at, "free what is acked")),
+            self.marks.as_ref().map(|marks| (marks.keep_at, "keep how far each uplink is")),
             self.eras.deadline(),
-            resend(&self.alerts),
-            resend(&self.readings),
-            reread(&self.alerts),
-            reread(&self.readings),
         ]
         .into_iter()
         .flatten()
@@ -223,7 +246,7 @@ impl Forward {
         let unsafe_yet = self.pending.alerts.len() + self.pending.readings.len() + usize::from(self.is_dirty());
         Counters {
             rows_dropped: self.counters.rows_dropped + self.dropped_before,
-            waiting: self.alerts.waiting() + self.readings.waiting() + unsafe_yet as u64,
+            waiting: self.uplinks.iter().map(UplinkState::waiting).max().unwrap_or(0) + unsafe_yet as u64,
             ..self.counters
         }
     }
@@ -236,16 +259,17 @@ impl Forward {
     /// After every input and timeout: what can be done now is put out.
     fn advance(&mut self, now: Stamp) {
         let eras = self.eras.advance(now, self.readings.next);
-        self.outputs.extend(eras.map(Output::KeepEras));
+        self.outputs.extend(eras.map(|eras| Output::Keep(Note::Eras, eras)));
         self.commit_if_due(now);
         self.send_what_fits(now);
-        let drained = !self.is_dirty() && self.alerts.waiting() + self.readings.waiting() == 0;
         let Some(stop_at) = self.stop_at.filter(|_| !self.finished) else { return };
-        let no_use_waiting = drained || !self.uplink.is_up() || stop_at <= now.mono;
+        let has_no_use_for_time = |uplink: &UplinkState| !uplink.connection.is_up() || uplink.waiting() == 0;
+        let no_use_waiting = stop_at <= now.mono || self.uplinks.iter().all(has_no_use_for_time);
         // A disk that fails to the last leaves the rows in the side file, where the next start finds them.
         let disk_is_dead = matches!(self.disk, Disk::Failing { .. }) && stop_at <= now.mono;
         if (!self.is_dirty() && no_use_waiting) || disk_is_dead {
             self.free(now);
+            self.keep_marks(now);
             self.say_goodbye(now);
             self.finished = true;
             self.outputs.push_back(Output::Finished);
@@ -295,8 +319,13 @@ impl Forward {
         self.disk = Disk::Idle;
         self.retry_ms = RETRY_FIRST_MS;
         self.counters.durable += (alerts.len() + readings.len()) as u64;
-        self.alerts.committed(alerts);
-        self.readings.committed(readings);
+        for (end, values) in [(&mut self.alerts, &alerts), (&mut self.readings, &readings)] {
+            end.durable = values.iter().map(|(seq, _)| *seq).fold(end.durable, Seq::max);
+        }
+        for uplink in &mut self.uplinks {
+            uplink.alerts.committed(&alerts);
+            uplink.readings.committed(&readings);
+        }
         // A commit of alerts alone says nothing about the rows that met a full disk a moment ago.
         if covers.is_some() && !std::mem::take(&mut self.log_failed) {
             self.spool_works(now);
@@ -316,13 +345,5 @@ impl Forward {
         }
         self.pending.readings.splice(0..0, readings);
         self.spool_fails(error, now);
-    }
-
-    pub(super) fn lane(&mut self, lane: Lane) -> &mut LaneQueue {
-        match lane {
-            Lane::Alerts => &mut self.alerts,
-            Lane::Readings => &mut self.readings,
-            Lane::State => unreachable!("the state lane is not kept"),
-        }
     }
 }

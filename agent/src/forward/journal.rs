@@ -12,6 +12,15 @@ pub type Numbered = (Seq, Vec<u8>);
 #[error("spool: {0}")]
 pub struct JournalError(pub String);
 
+/// Small things that are kept beside the lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Note {
+    /// Which readings wait for the clock, or have been shifted. What is sent depends on it: durable before a later commit.
+    Eras,
+    /// How far each uplink is. Lost, it costs that some is sent again.
+    Uplinks,
+}
+
 /// An append-only log for each durable lane, with an ack watermark.
 ///
 /// Values are encoded envelopes of at most [`windward_protocol::MAX_ENVELOPE`] bytes. Sequences may be appended in any
@@ -26,8 +35,9 @@ pub trait Journal {
     /// Makes it durable that everything up to and including `through` is acked, then gives its space back (A2, A3).
     fn free(&mut self, lane: Lane, through: Seq) -> Result<(), JournalError>;
 
-    /// Makes these few bytes durable in place of those kept before; what was kept before survives a failure.
-    fn keep_eras(&mut self, eras: &[u8]) -> Result<(), JournalError>;
+    /// Makes these few bytes durable in place of those kept under this note before; what was kept before survives a
+    /// failure.
+    fn keep(&mut self, note: Note, bytes: &[u8]) -> Result<(), JournalError>;
 
     /// Bytes that the readings take on disk.
     fn readings_bytes(&self) -> u64;
@@ -48,8 +58,10 @@ pub struct Found {
     pub readings: LaneFound,
     /// Contents of the side files, oldest first.
     pub side_files: Vec<Vec<u8>>,
-    /// What [`Journal::keep_eras`] has kept; empty when there is nothing.
+    /// What [`Journal::keep`] has kept as [`Note::Eras`]; empty when there is nothing.
     pub eras: Vec<u8>,
+    /// What it has kept as [`Note::Uplinks`].
+    pub uplinks: Vec<u8>,
     /// What this boot's time is estimated on while the clock is not set. The journal does not know it: whoever opens
     /// the journal says so here.
     pub timeline: Timeline,
@@ -102,7 +114,7 @@ impl LaneFound {
 pub struct MemoryJournal {
     lanes: [BTreeMap<Seq, Vec<u8>>; 2],
     acked: [Seq; 2],
-    eras: Vec<u8>,
+    notes: BTreeMap<Note, Vec<u8>>,
 }
 
 impl MemoryJournal {
@@ -127,7 +139,9 @@ impl MemoryJournal {
             let last = self.lanes[index].keys().next_back().copied().unwrap_or(0);
             LaneFound { acked: self.acked[index], present, high_water: last.max(self.acked[index]) }
         };
-        Found { epoch, alerts: lane(0), readings: lane(1), eras: self.eras.clone(), ..Found::default() }
+        let note = |note| self.notes.get(&note).cloned().unwrap_or_default();
+        let (eras, uplinks) = (note(Note::Eras), note(Note::Uplinks));
+        Found { epoch, alerts: lane(0), readings: lane(1), eras, uplinks, ..Found::default() }
     }
 }
 
@@ -156,8 +170,8 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn keep_eras(&mut self, eras: &[u8]) -> Result<(), JournalError> {
-        self.eras = eras.to_vec();
+    fn keep(&mut self, note: Note, bytes: &[u8]) -> Result<(), JournalError> {
+        self.notes.insert(note, bytes.to_vec());
         Ok(())
     }
 

@@ -1,84 +1,144 @@
-//! One lane on its way from the disk to the sink: what may be sent next, what is acked, when to send again.
+//! One uplink's place in a lane: what may be sent next, what is acked, when to send again.
 //!
 //! ```text
 //!    head              cursor            durable      next
 //!     |  sent, unacked   |  to be sent     |  open      |
 //! ────┴──────────────────┴─────────────────┴────────────┴──▶ seq
 //! ```
-//! Nothing beyond `durable` is sent (A1). `head` moves when the sink has acked all below it (A3); acks may come in any
-//! order and from several sinks. When the sink says nothing for a while, the cursor goes back to `head` and a single
-//! batch at a time is tried, at growing intervals, until an ack comes: the broker is not flooded while a sink is away.
+//! Nothing beyond `durable` is sent (A1). `head` moves when all below it is acked (A3); acks may come in any order and
+//! from several sinks. When nothing is acked for a while, the cursor goes back to `head` and a single batch at a time
+//! is tried, at growing intervals, until an ack comes: the broker is not flooded while a sink is away.
+//!
+//! With [`Order::Live`] a lane that has fallen behind has a *tail* as well: what is committed goes there and is sent
+//! first, from memory. What the tail cannot hold is left behind for the cursor, which follows with the rest; where it
+//! reaches the tail, the two are one again.
+//! ```text
+//!    head      cursor            durable then   tail.first    tail cursor    durable
+//!     |  sent    |   backlog          ...           |  sent         |  to be sent |
+//! ────┴──────────┴──────────────────────────────────┴───────────────┴─────────────┴──▶ seq
+//! ```
 
+use super::Order;
 use super::journal::Numbered;
+use super::payload::Payload;
 use crate::time::Mono;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{Lane, Seq, SeqRange, SeqSet};
 
-/// Most envelopes sent and not yet acked by the sink.
+/// Most envelopes sent and not yet acked.
 pub(super) const MAX_UNACKED: u64 = 2048;
-/// Most bytes of envelopes held in memory ahead of the cursor.
+/// Most bytes of envelopes held in memory ahead of a cursor.
 const MAX_CACHE: usize = 512 * 1024;
-/// How long to wait for the sink's ack before sending again, at first and at most.
+/// Most ranges remembered as acked above `head`; beyond, the shortest is forgotten and sent again, to be absorbed.
+const MAX_DONE: usize = 64;
+/// How long to wait for an ack before sending again, at first and at most.
 const RESEND_FIRST_MS: u64 = 10_000;
 const RESEND_MAX_MS: u64 = 300_000;
 /// Pause after a failed read.
 const READ_AGAIN_MS: u64 = 1_000;
 
-/// A lane's queue.
+/// Envelopes from a cursor on, without a hole.
+#[derive(Debug)]
+struct Cache {
+    cursor: Seq,
+    values: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Cache {
+    fn at(cursor: Seq) -> Self {
+        Self { cursor, values: VecDeque::new(), bytes: 0 }
+    }
+
+    /// First number behind it.
+    fn end(&self) -> Seq {
+        self.cursor + self.values.len() as u64
+    }
+
+    /// Takes a value that comes next, if there is room.
+    fn takes(&mut self, seq: Seq, value: &[u8]) -> bool {
+        let fits = seq == self.end() && self.bytes + value.len() <= MAX_CACHE;
+        if fits {
+            self.bytes += value.len();
+            self.values.push_back(value.to_vec());
+        }
+        fits
+    }
+
+    /// Moves the cursor; what it passes is forgotten.
+    fn move_to(&mut self, seq: Seq) {
+        while self.cursor < seq {
+            match self.values.pop_front() {
+                Some(value) => {
+                    self.bytes -= value.len();
+                    self.cursor += 1;
+                }
+                None => self.cursor = seq,
+            }
+        }
+    }
+}
+
+/// The newest envelopes, sent ahead of the backlog.
+#[derive(Debug)]
+struct Tail {
+    first: Seq,
+    cache: Cache,
+}
+
+/// An uplink's place in a lane.
 #[derive(Debug)]
 pub(super) struct LaneQueue {
     pub(super) lane: Lane,
-    /// Next number to be given out.
-    pub(super) next: Seq,
+    order: Order,
     /// Everything up to here is durable.
     pub(super) durable: Seq,
     /// Everything below is acked, or lost and said to be.
     head: Seq,
-    /// Next number to send.
-    cursor: Seq,
     /// Acked or lost at or above `head`.
     done: SeqSet,
-    /// Envelopes from the cursor on, without a hole.
-    cache: VecDeque<Numbered>,
-    cache_bytes: usize,
+    cache: Cache,
+    tail: Option<Tail>,
     /// A read of the journal is under way, from this number on.
     reading: Option<Seq>,
-    /// After a failed read: not before this.
-    read_again_at: Option<Mono>,
-    /// The sink is silent: one batch at a time.
+    /// After a failed read, or a refused publish: nothing before this.
+    pause_until: Option<Mono>,
+    /// Nobody acks: one batch at a time.
     probing: bool,
     resend_after_ms: u64,
     resend_at: Option<Mono>,
 }
 
 /// A batch to publish.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Batch {
     pub(super) range: SeqRange,
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Payload,
 }
 
 impl LaneQueue {
-    /// A lane that continues after `acked`; `durable` is on disk, `next` comes next.
-    pub(super) fn new(lane: Lane, acked: Seq, durable: Seq, next: Seq) -> Self {
-        assert!(acked <= durable && durable < next, "{lane}: acked {acked}, durable {durable}, next {next}");
-        Self {
+    /// A lane of which everything up to `acked` is, and `done` above it; `durable` is on disk.
+    pub(super) fn new(lane: Lane, order: Order, acked: Seq, done: &[SeqRange], durable: Seq) -> Self {
+        assert!(acked <= durable, "{lane}: acked {acked}, durable {durable}");
+        let mut queue = Self {
             lane,
-            next,
+            order,
             durable,
             head: acked + 1,
-            cursor: acked + 1,
             done: SeqSet::new(),
-            cache: VecDeque::new(),
-            cache_bytes: 0,
+            cache: Cache::at(acked + 1),
+            tail: None,
             reading: None,
-            read_again_at: None,
+            pause_until: None,
             probing: false,
             resend_after_ms: RESEND_FIRST_MS,
             resend_at: None,
+        };
+        for range in done {
+            queue.mark(*range);
         }
+        queue
     }
 
     /// Greatest number up to which all are acked.
@@ -86,53 +146,60 @@ impl LaneQueue {
         self.head - 1
     }
 
+    /// What is acked beyond.
+    pub(super) fn done_beyond(&self) -> impl Iterator<Item = SeqRange> + '_ {
+        self.done.ranges()
+    }
+
     /// Envelopes on disk that are not acked.
     pub(super) fn waiting(&self) -> u64 {
-        let done: u64 = self.done.ranges().map(|range| range.last - range.first + 1).sum();
-        (self.durable + 1).saturating_sub(self.head + done)
+        (self.durable + 1).saturating_sub(self.head) - self.done_below(Seq::MAX)
     }
 
     /// These are durable now. Kept at hand when the cursor has caught up with them, so that live data is not read back.
-    pub(super) fn committed(&mut self, values: Vec<Numbered>) {
+    pub(super) fn committed(&mut self, values: &[Numbered]) {
         for (seq, value) in values {
-            self.durable = self.durable.max(seq);
-            if seq == self.cache_end() && self.reading.is_none() && self.cache_bytes + value.len() <= MAX_CACHE {
-                self.cache_bytes += value.len();
-                self.cache.push_back((seq, value));
+            self.durable = self.durable.max(*seq);
+            let caught_up = self.tail.is_none() && self.reading.is_none();
+            if (caught_up && self.cache.takes(*seq, value)) || self.order == Order::Oldest || self.probing {
+                continue;
+            }
+            if !self.tail.as_mut().is_some_and(|tail| tail.cache.takes(*seq, value)) {
+                // There is none, or more has been committed than could be sent: what is newest goes first.
+                let mut cache = Cache::at(*seq);
+                cache.takes(*seq, value);
+                self.tail = Some(Tail { first: *seq, cache });
             }
         }
     }
 
     /// The read of the journal to start now, if one is needed: the first number, and how many bytes.
     pub(super) fn wants_read(&mut self, now: Mono) -> Option<(Seq, usize)> {
-        self.skip_done();
-        self.read_again_at = self.read_again_at.filter(|at| *at > now);
-        let starved = self.cache.is_empty() && self.cursor <= self.durable && self.room();
-        if !starved || self.reading.is_some() || self.read_again_at.is_some() {
+        self.settle(now);
+        let cursor = self.cache.cursor;
+        let starved = self.cache.values.is_empty() && cursor <= self.durable && self.room();
+        if !starved || self.reading.is_some() || self.pause_until.is_some() {
             return None;
         }
-        self.reading = Some(self.cursor);
-        Some((self.cursor, MAX_CACHE / 2))
+        self.reading = Some(cursor);
+        Some((cursor, MAX_CACHE / 2))
     }
 
     /// What the journal read; values that no longer belong at the cursor are left out. Gives the numbers that should be
     /// on disk and are not: the medium has lost them, and they count as done.
-    pub(super) fn read(&mut self, values: Vec<Numbered>) -> Option<SeqRange> {
+    pub(super) fn read(&mut self, values: Vec<Numbered>, now: Mono) -> Option<SeqRange> {
         let from = self.reading.take()?;
-        if from != self.cursor || !self.cache.is_empty() {
+        if from != self.cache.cursor || !self.cache.values.is_empty() {
             return None;
         }
         let first = values.first().map_or(self.durable + 1, |(seq, _)| *seq);
         let hole = (first > from).then(|| SeqRange { first: from, last: first - 1 });
         if let Some(hole) = hole {
-            self.done.insert(hole);
-            self.skip_done();
+            self.mark(hole);
+            self.settle(now);
         }
-        for (seq, value) in values {
-            if seq == self.cache_end() && seq <= self.durable {
-                self.cache_bytes += value.len();
-                self.cache.push_back((seq, value));
-            }
+        for (seq, value) in values.iter().filter(|(seq, _)| *seq <= self.durable) {
+            self.cache.takes(*seq, value);
         }
         hole
     }
@@ -140,67 +207,82 @@ impl LaneQueue {
     /// The read failed; it is tried again after a pause.
     pub(super) fn read_failed(&mut self, now: Mono) {
         self.reading = None;
-        self.read_again_at = Some(now + READ_AGAIN_MS);
+        self.pause_until = Some(now + READ_AGAIN_MS);
     }
 
-    /// When a failed read may be tried again.
-    pub(super) fn read_again_at(&self) -> Option<Mono> {
-        self.read_again_at
+    /// What was under way was refused; it goes first, after a pause.
+    pub(super) fn refused(&mut self, pause_ms: u64, now: Mono) {
+        self.rewind();
+        self.pause_until = Some(now + pause_ms);
     }
 
-    /// The next batch, if there is one and the window has room. It counts as sent. `as_sent` gives what is sent for an
-    /// envelope, always the same bytes for the same number, or `None` while it must wait; what is behind waits with it.
-    pub(super) fn batch(&mut self, now: Mono, as_sent: impl Fn(Seq, &[u8]) -> Option<Cow<'_, [u8]>>) -> Option<Batch> {
-        if !self.room() {
+    /// When a pause ends.
+    pub(super) fn pause_until(&self) -> Option<Mono> {
+        self.pause_until
+    }
+
+    /// Fills the payload with what comes next, if there is anything and the window has room. What it takes counts as
+    /// sent. `as_sent` gives what is sent for an envelope, always the same bytes for the same number, or `None` while it
+    /// must wait; what is behind waits with it.
+    pub(super) fn batch(
+        &mut self,
+        mut payload: Payload,
+        now: Mono,
+        as_sent: impl Fn(Seq, &[u8]) -> Option<Cow<'_, [u8]>>,
+    ) -> Option<Batch> {
+        self.settle(now);
+        if self.pause_until.is_some() {
             return None;
         }
-        self.skip_done();
-        let (mut builder, mut range) = (BatchBuilder::new(), None::<SeqRange>);
-        while let Some((seq, value)) = self.cache.front() {
-            // A range in an ack or a resend is without holes, so a batch is too.
-            if self.done.contains(*seq) {
-                break;
+        let tail = self.tail.as_mut().filter(|tail| tail.has_room(&self.done));
+        let range = match tail.and_then(|tail| fill(&mut tail.cache, Seq::MAX, &self.done, &mut payload, &as_sent)) {
+            Some(range) => range,
+            None if self.room() => {
+                let before = self.tail.as_ref().map_or(Seq::MAX, |tail| tail.first);
+                let range = fill(&mut self.cache, before, &self.done, &mut payload, &as_sent)?;
+                self.resend_at.get_or_insert(now + self.resend_after_ms);
+                range
             }
-            let Some(sent) = as_sent(*seq, value) else { break };
-            if !builder.push(&sent) {
-                break;
-            }
-            assert!(*seq <= self.durable, "A1: {} {seq} is not durable", self.lane);
-            range = Some(SeqRange { first: range.map_or(*seq, |range| range.first), last: *seq });
-            self.pop_cache();
-        }
-        let range = range?;
-        self.resend_at.get_or_insert(now + self.resend_after_ms);
-        Some(Batch { range, payload: builder.finish() })
+            None => return None,
+        };
+        assert!(range.last <= self.durable, "A1: {} {} is not durable", self.lane, range.last);
+        Some(Batch { range, payload })
     }
 
-    /// The sink has committed `range`, or it is lost and a gap record says so. True when `head` moved.
-    pub(super) fn done(&mut self, range: SeqRange, now: Mono) -> bool {
+    /// Whether something on disk waits to be sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.cache.cursor <= self.durable
+    }
+
+    /// This range is acked, or it is lost and a gap record says so.
+    pub(super) fn done(&mut self, range: SeqRange, now: Mono) {
+        let head = self.head;
         // What was never sent cannot have been committed; an ack that says so is not about this spool.
-        let last = range.last.min(self.durable);
-        let first = range.first.max(self.head);
-        if first > last {
-            return false;
+        self.mark(SeqRange { first: range.first, last: range.last.min(self.durable) });
+        if self.head > head {
+            self.probing = false;
+            self.resend_after_ms = RESEND_FIRST_MS;
+            self.resend_at = None;
+            self.settle(now);
         }
-        self.done.insert(SeqRange { first, last });
-        let Some(at_head) = self.done.range_at(self.head) else { return false };
-        self.head = at_head.last + 1;
-        self.done.remove_through(at_head.last);
-        self.probing = false;
-        self.resend_after_ms = RESEND_FIRST_MS;
-        self.resend_at = (self.cursor > self.head).then_some(now + self.resend_after_ms);
-        if self.cursor < self.head {
-            self.skip_done();
-        }
-        true
     }
 
-    /// When the sink's silence becomes too long.
+    /// When the silence becomes too long.
     pub(super) fn resend_at(&self) -> Option<Mono> {
         self.resend_at
     }
 
-    /// The sink has been silent for too long: back to the head, one batch at a time, more slowly each time.
+    /// What waits for its ack longest: the next number that none has come for.
+    pub(super) fn head(&self) -> Seq {
+        self.head
+    }
+
+    /// The head is still on its way: the silence is counted from here.
+    pub(super) fn wait_longer(&mut self, now: Mono) {
+        self.resend_at = Some(now + self.resend_after_ms);
+    }
+
+    /// There has been no ack for too long: back to the head, one batch at a time, more slowly each time.
     pub(super) fn resend(&mut self) {
         self.rewind();
         self.probing = true;
@@ -209,41 +291,88 @@ impl LaneQueue {
 
     /// Sends again all that is not acked, from the head on; after a broken connection.
     pub(super) fn rewind(&mut self) {
-        self.cursor = self.head;
-        self.cache.clear();
-        self.cache_bytes = 0;
+        self.cache = Cache::at(self.head);
+        self.tail = None;
         self.resend_at = None;
+        self.pause_until = None;
     }
 
+    /// Whether the cursor may go on.
     fn room(&self) -> bool {
         let limit = if self.probing { 1 } else { MAX_UNACKED };
-        self.cursor - self.head < limit
+        (self.cache.cursor - self.head) - self.done_below(self.cache.cursor) < limit
     }
 
-    /// First number behind the cache.
-    fn cache_end(&self) -> Seq {
-        self.cursor + self.cache.len() as u64
+    fn done_below(&self, seq: Seq) -> u64 {
+        let ranges = self.done.ranges().take_while(|range| range.first < seq);
+        ranges.map(|range| range.last.min(seq - 1) - range.first + 1).sum()
     }
 
-    fn pop_cache(&mut self) {
-        if let Some((seq, value)) = self.cache.pop_front() {
-            self.cache_bytes -= value.len();
-            self.cursor = seq + 1;
+    fn mark(&mut self, range: SeqRange) {
+        let first = range.first.max(self.head);
+        let last = range.last.min(self.durable);
+        if first > last {
+            return;
+        }
+        self.done.insert(SeqRange { first, last });
+        if let Some(at_head) = self.done.range_at(self.head) {
+            self.head = at_head.last + 1;
+            self.done.remove_through(at_head.last);
+        }
+        while self.done.range_count() > MAX_DONE {
+            let shortest = self.done.ranges().min_by_key(|range| range.last - range.first);
+            let kept = self.done.ranges().filter(|range| Some(*range) != shortest);
+            self.done = kept.fold(SeqSet::new(), |mut set, range| {
+                set.insert(range);
+                set
+            });
         }
     }
 
-    /// Moves the cursor over what needs no sending.
-    fn skip_done(&mut self) {
-        loop {
-            let to = match self.done.range_at(self.cursor) {
-                Some(range) => range.last + 1,
-                None if self.cursor < self.head => self.head,
-                None => return,
-            };
-            while self.cursor < to && !self.cache.is_empty() {
-                self.pop_cache();
-            }
-            self.cursor = self.cursor.max(to);
+    /// Moves the cursors over what needs no sending, and joins the two where they meet.
+    fn settle(&mut self, now: Mono) {
+        self.pause_until = self.pause_until.filter(|at| *at > now);
+        skip_done(&mut self.cache, self.head, &self.done);
+        if let Some(tail) = &mut self.tail {
+            skip_done(&mut tail.cache, self.head, &self.done);
+        }
+        if let Some(tail) = self.tail.take_if(|tail| tail.first <= self.cache.cursor) {
+            self.cache = tail.cache;
+        }
+        if self.cache.cursor > self.head {
+            self.resend_at.get_or_insert(now + self.resend_after_ms);
         }
     }
+}
+
+impl Tail {
+    fn has_room(&self, done: &SeqSet) -> bool {
+        let acked_to = done.range_at(self.first).map_or(self.first, |range| range.last + 1);
+        self.cache.cursor.saturating_sub(acked_to) < MAX_UNACKED
+    }
+}
+
+/// Fills a payload from a cache, up to but without the number `before`.
+fn fill(
+    cache: &mut Cache,
+    before: Seq,
+    done: &SeqSet,
+    payload: &mut Payload,
+    as_sent: &impl Fn(Seq, &[u8]) -> Option<Cow<'_, [u8]>>,
+) -> Option<SeqRange> {
+    let first = cache.cursor;
+    // A range in an ack or a resend is without holes, so a batch is too.
+    while let Some(value) = cache.values.front().filter(|_| cache.cursor < before && !done.contains(cache.cursor)) {
+        let Some(sent) = as_sent(cache.cursor, value) else { break };
+        if !payload.push(&sent) {
+            break;
+        }
+        cache.move_to(cache.cursor + 1);
+    }
+    (cache.cursor > first).then(|| SeqRange { first, last: cache.cursor - 1 })
+}
+
+fn skip_done(cache: &mut Cache, head: Seq, done: &SeqSet) {
+    let cursor = cache.cursor.max(head);
+    cache.move_to(done.range_at(cursor).map_or(cursor, |range| range.last + 1));
 }

@@ -1,54 +1,40 @@
 //! FORWARD, the core of the agent's second half. Pure: no disk, no network, no clock.
 //!
 //! Rows fill open blocks (`blocks`) and stand at once in the side file (`side`). Every `commit_every_ms` the blocks are
-//! closed and made durable together; alerts are made durable at once (`keep`, `core`). What is durable waits in its
-//! lane (`lanes`) until the uplink (`uplink`) has room, alerts first, and leaves the disk when the sink has acked it
-//! (`send`).
+//! closed and made durable together; alerts are made durable at once (`keep`, `core`). Each uplink (`uplink`) goes
+//! through what is durable at a pace of its own: it has a place in either lane (`lanes`) and a connection
+//! (`connection`), and sends alerts first (`send`). What all of them have acked leaves the disk; how far each one is
+//! survives a restart (`marks`).
 //! Readings taken before the clock was set wait for that, and leave with their true times (`eras`).
 //!
 //! One commit is under way at a time. Its values travel to the disk and come back with the answer, so nothing is held
 //! twice and a failed commit is tried again with what it held.
 
 mod blocks;
+mod connection;
 mod core;
 mod eras;
 pub mod journal;
 mod keep;
 mod lanes;
+mod marks;
+mod payload;
+mod rate;
 mod recover;
 mod send;
+mod settings;
 mod side;
 mod trouble;
 mod uplink;
 
 pub use self::core::Forward;
+pub use connection::WINDOW;
 pub use recover::recover;
-pub use uplink::WINDOW;
+pub use settings::{AckBy, Encoding, MAX_UPLINKS, Order, Settings, Uplink};
 
 use crate::handover::Handover;
-use journal::Numbered;
-use windward_protocol::{AgentId, Alert, DeviceManifest, Lane, Seq, SeqRange};
-
-/// What FORWARD has to know.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// This agent.
-    pub agent: AgentId,
-    /// Its farm.
-    pub farm: String,
-    /// Version of the program.
-    pub version: String,
-    /// How long a row may wait for its commit, ms.
-    pub commit_every_ms: u64,
-    /// Most bytes of readings on disk; beyond, the oldest go (A4).
-    pub max_bytes: u64,
-    /// Whether the broker's PUBACK frees the disk instead of the sink's ack: weaker, see A3.
-    pub broker_ack: bool,
-    /// The devices, in the order of their indices.
-    pub devices: Vec<DeviceManifest>,
-    /// Shapes the jitter of reconnection and the numbers of FORWARD's own alerts.
-    pub seed: u64,
-}
+use journal::{Note, Numbered};
+use windward_protocol::{Alert, Lane, Seq, SeqRange};
 
 /// What happens to FORWARD.
 #[allow(missing_docs, reason = "each variant's text names its fields")]
@@ -62,24 +48,26 @@ pub enum Input {
     CommitFailed { alerts: Vec<Numbered>, readings: Vec<Numbered>, error: String },
     /// The disk refused a row of the side file, or to give space back.
     SpoolFailed(String),
-    /// Values read from the journal.
-    Read { lane: Lane, values: Vec<Numbered> },
+    /// Values read from the journal for an uplink.
+    Read { uplink: usize, lane: Lane, values: Vec<Numbered> },
     /// The journal could not be read.
-    ReadFailed { lane: Lane, error: String },
-    /// What `KeepEras` gave is durable.
-    ErasKept,
-    /// The disk refused what `KeepEras` gave.
-    ErasFailed(String),
+    ReadFailed { uplink: usize, lane: Lane, error: String },
+    /// What `Keep` gave is durable.
+    Kept(Note),
+    /// The disk refused what `Keep` gave.
+    KeepFailed(Note, String),
     /// The oldest readings made room (A4).
     Dropped(SeqRange),
-    /// The broker took the connection.
-    Connected,
-    /// The connection is gone, for this reason.
-    Disconnected(String),
-    /// The broker took the publish with this token.
-    PubAck(u64),
+    /// The uplink can be sent on.
+    Connected { uplink: usize },
+    /// Its connection is gone, for this reason.
+    Disconnected { uplink: usize, reason: String },
+    /// The other end took the publish with this token: a broker's PUBACK, a stream's success.
+    PubAck { uplink: usize, token: u64 },
+    /// The other end refused this one publish; it is to be sent again, in order. The connection lives.
+    Refused { uplink: usize, token: u64 },
     /// Bytes on the ack topic.
-    Ack(Vec<u8>),
+    Ack { uplink: usize, bytes: Vec<u8> },
     /// Come to a good end.
     Stop,
 }
@@ -94,20 +82,21 @@ pub enum Output {
     RemoveLogs { through: u64 },
     /// Append these to the journal and make them durable; answer with `Committed` or `CommitFailed`.
     Commit { alerts: Vec<Numbered>, readings: Vec<Numbered> },
-    /// Make these bytes durable before any later commit; answer with `ErasKept` or `ErasFailed`.
-    KeepEras(Vec<u8>),
+    /// Make these bytes durable before any later commit; answer with `Kept` or `KeepFailed`.
+    Keep(Note, Vec<u8>),
     /// Read from the journal; answer with `Read` or `ReadFailed`.
-    Read { lane: Lane, from: Seq, max_bytes: usize },
-    /// Everything up to here is acked; give its space back.
+    Read { uplink: usize, lane: Lane, from: Seq, max_bytes: usize },
+    /// Everything up to here is acked by all who must; give its space back.
     Free { lane: Lane, through: Seq },
     /// Remove the oldest readings; answer with `Dropped` if there were any to remove.
     DropOldest,
-    /// Connect to the broker, with this last will on the state topic.
-    Connect { will: Vec<u8> },
+    /// Connect an uplink; where it has a state topic, with this last will on it.
+    Connect { uplink: usize, will: Vec<u8> },
     /// Drop the connection; whatever still comes from it is not to be handed in.
-    Disconnect { reason: &'static str },
-    /// Publish on the lane's topic with QoS 1 (the state lane retained); answer with `PubAck`.
-    Publish { token: u64, lane: Lane, payload: Vec<u8> },
+    Disconnect { uplink: usize, reason: &'static str },
+    /// Publish on the lane's topic with QoS 1 (the state lane retained), or put into the stream; answer with `PubAck` or
+    /// `Refused`. Tokens rise, each uplink's by themselves.
+    Publish { uplink: usize, token: u64, lane: Lane, payload: Vec<u8> },
     /// Tell people on the spot: the spool itself is failing (A5).
     Alarm(Alert),
     /// The good end: everything is durable, nothing more will come.
@@ -134,8 +123,8 @@ pub struct Counters {
     pub rows_dropped: u64,
     /// Envelopes made durable.
     pub durable: u64,
-    /// Envelopes published, repeats included.
+    /// Envelopes published, repeats included, on all uplinks.
     pub sent: u64,
-    /// Envelopes on disk or on their way there, not acked.
+    /// Envelopes on disk or on their way there, not acked by the uplink that has most to do.
     pub waiting: u64,
 }

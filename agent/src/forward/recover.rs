@@ -1,6 +1,6 @@
 //! What a killed process left in its side files becomes envelopes again, before anything else happens.
 
-use super::journal::{Found, Journal, JournalError, Numbered};
+use super::journal::{Found, Journal, JournalError, Note, Numbered};
 use super::{eras, side};
 use windward_protocol::{AgentId, Envelope, Lane, Record, Seq, SeqRange};
 
@@ -25,7 +25,7 @@ pub fn recover(agent: &AgentId, found: &mut Found, journal: &mut impl Journal) -
     }
     let settled = eras::settled(found);
     if settled != found.eras {
-        journal.keep_eras(&settled)?;
+        journal.keep(Note::Eras, &settled)?;
         found.eras = settled;
     }
     Ok(rows)

@@ -1,54 +1,78 @@
-//! The way from the disk to the sink: connection, publishes, acks, hello and health.
+//! The way from the disk to the uplinks: connections, publishes, acks, hello and health.
 
+use super::connection::Due;
 use super::core::Forward;
-use super::{Output, lanes::LaneQueue};
+use super::journal::Note;
+use super::lanes::{Batch, LaneQueue};
+use super::uplink::acked_by_all;
+use super::{AckBy, Output, marks};
 use crate::time::Stamp;
 use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{Ack, DeviceManifest, Health, Hello, Lane, LaneHealth, Record, Seq, SeqRange};
 
 /// How often the ack watermark is made durable. A crash in between sends again what the sink then absorbs (S2).
 pub(super) const FREE_EVERY_MS: u64 = 5_000;
+/// How often it is kept how far each uplink is.
+pub(super) const KEEP_MARKS_EVERY_MS: u64 = 60_000;
 /// How often the health record is published.
 const HEALTH_EVERY_MS: u64 = 30_000;
 
 impl Forward {
-    pub(super) fn connect(&mut self, now: Stamp) {
-        let will = self.health_payload(now, false);
-        self.outputs.push_back(Output::Connect { will });
+    /// What the connections want when their time has come.
+    pub(super) fn connections(&mut self, now: Stamp) {
+        for uplink in 0..self.uplinks.len() {
+            match self.uplinks[uplink].connection.handle_timeout(now.mono) {
+                Some(Due::Connect) => {
+                    let will = self.health_payload(uplink, now, false);
+                    self.outputs.push_back(Output::Connect { uplink, will });
+                }
+                Some(Due::Drop(reason)) => {
+                    self.outputs.push_back(Output::Disconnect { uplink, reason });
+                    self.disconnected(uplink, reason, now);
+                }
+                None => {}
+            }
+        }
     }
 
-    pub(super) fn give_up_connection(&mut self, reason: &'static str, now: Stamp) {
-        self.outputs.push_back(Output::Disconnect { reason });
-        self.disconnected(reason, now);
-    }
-
-    pub(super) fn connected(&mut self, now: Stamp) {
-        tracing::info!(waiting = self.counters().waiting, "connected to the broker");
-        self.uplink.connected(now.mono);
+    pub(super) fn connected(&mut self, uplink: usize, now: Stamp) {
+        let up = &mut self.uplinks[uplink];
+        tracing::info!(uplink = up.settings.name, waiting = up.waiting(), "connected");
+        up.connection.connected(now.mono);
+        up.health_at = now.mono;
         self.eras.connected(now.mono);
-        self.health_at = now.mono;
     }
 
     /// What was under way may or may not have arrived: all that is not acked is sent again, and the sink absorbs it.
-    pub(super) fn disconnected(&mut self, reason: &str, now: Stamp) {
+    pub(super) fn disconnected(&mut self, uplink: usize, reason: &str, now: Stamp) {
         if self.finished {
             return;
         }
-        let pause_ms = self.uplink.disconnected(now.mono);
-        tracing::warn!(reason, pause_ms, "no connection to the broker");
-        self.alerts.rewind();
-        self.readings.rewind();
+        let up = &mut self.uplinks[uplink];
+        let pause_ms = up.disconnected(now.mono);
+        tracing::warn!(uplink = up.settings.name, reason, pause_ms, "no connection");
     }
 
-    pub(super) fn puback(&mut self, token: u64, now: Stamp) {
-        let Some(flight) = self.uplink.landed(token, now.mono) else { return };
-        if self.settings.broker_ack && flight.lane != Lane::State {
-            self.lane(flight.lane).done(flight.range, now.mono);
+    pub(super) fn puback(&mut self, uplink: usize, token: u64, now: Stamp) {
+        let up = &mut self.uplinks[uplink];
+        let Some(flight) = up.connection.landed(token, now.mono) else { return };
+        if up.settings.ack == AckBy::Uplink && flight.lane != Lane::State {
+            up.lane_mut(flight.lane).done(flight.range, now.mono);
+        }
+    }
+
+    /// One publish was refused. All that is not acked goes again, from the oldest on, after a pause.
+    pub(super) fn refused(&mut self, uplink: usize, token: u64, now: Stamp) {
+        let up = &mut self.uplinks[uplink];
+        let Some((flight, pause_ms)) = up.connection.refused(token, now.mono) else { return };
+        tracing::debug!(uplink = up.settings.name, lane = %flight.lane, pause_ms, "refused; to be sent again");
+        if flight.lane != Lane::State {
+            up.lane_mut(flight.lane).refused(pause_ms, now.mono);
         }
     }
 
     /// The sink's ack (A3). One for another epoch is about a spool that is no more.
-    pub(super) fn acked(&mut self, bytes: &[u8], now: Stamp) {
+    pub(super) fn acked(&mut self, uplink: usize, bytes: &[u8], now: Stamp) {
         let ack = match Ack::decode(bytes) {
             Ok(ack) => ack,
             Err(error) => return tracing::warn!(%error, "refused an ack"),
@@ -57,12 +81,8 @@ impl Forward {
             return tracing::debug!(epoch = ack.epoch, lane = %ack.lane, "ack for another spool");
         }
         for range in ack.ranges {
-            self.lane(ack.lane).done(range, now.mono);
+            self.uplinks[uplink].lane_mut(ack.lane).done(range, now.mono);
         }
-    }
-
-    pub(super) fn acked_marks(&self) -> [Seq; 2] {
-        [self.alerts.acked(), self.readings.acked()]
     }
 
     /// Has the disk told what is acked, so that it gives the space back.
@@ -72,57 +92,118 @@ impl Forward {
             // A4: were the numbers of a gap freed before the disk holds its record, a crash would hide the loss.
             return;
         }
-        for (lane, (through, freed)) in Lane::DURABLE.into_iter().zip(self.acked_marks().into_iter().zip(self.freed)) {
-            if through > freed {
+        let acked = acked_by_all(&self.uplinks);
+        for (index, lane) in Lane::DURABLE.into_iter().enumerate() {
+            let through = acked[index];
+            if through > self.freed[index] {
                 self.outputs.push_back(Output::Free { lane, through });
+                self.leave_behind(lane, through, now);
             }
         }
-        self.freed = self.acked_marks();
+        self.freed = acked;
+    }
+
+    /// What has left the disk is not mirrored any more.
+    fn leave_behind(&mut self, lane: Lane, through: Seq, now: Stamp) {
+        for up in self.uplinks.iter_mut().filter(|up| up.lane(lane).acked() < through) {
+            let missed = through - up.lane(lane).acked();
+            tracing::warn!(uplink = up.settings.name, %lane, missed, "left the disk before it was mirrored");
+            up.lane_mut(lane).done(SeqRange { first: 0, last: through }, now.mono);
+        }
+    }
+
+    /// Has it kept how far each uplink is, where that has changed.
+    pub(super) fn keep_marks(&mut self, now: Stamp) {
+        let Some(marks) = &mut self.marks else { return };
+        marks.keep_at = now.mono + KEEP_MARKS_EVERY_MS;
+        let bytes = marks::encode(self.epoch, &self.uplinks, self.freed);
+        if bytes != marks.kept {
+            marks.kept.clone_from(&bytes);
+            self.outputs.push_back(Output::Keep(Note::Uplinks, bytes));
+        }
     }
 
     pub(super) fn resend_silent(&mut self, now: Stamp) {
-        if !self.uplink.is_up() {
-            return;
-        }
-        for lane in [&mut self.alerts, &mut self.readings] {
-            if lane.resend_at().is_some_and(|at| at <= now.mono) {
-                tracing::warn!(lane = %lane.lane, from = lane.acked() + 1, "no ack from the sink; sending again");
+        for up in self.uplinks.iter_mut().filter(|up| up.connection.is_up()) {
+            for lane in [&mut up.alerts, &mut up.readings] {
+                if lane.resend_at().is_none_or(|at| at > now.mono) {
+                    continue;
+                }
+                if up.connection.carries(lane.lane, lane.head()) {
+                    // On a slow line: what has not arrived cannot be acked.
+                    lane.wait_longer(now.mono);
+                    continue;
+                }
+                let name = &up.settings.name;
+                tracing::warn!(uplink = name, lane = %lane.lane, from = lane.head(), "no ack; sending again");
                 lane.resend();
             }
         }
     }
 
-    /// Fills the window: alerts before readings.
+    /// Fills the windows: alerts before readings.
     pub(super) fn send_what_fits(&mut self, now: Stamp) {
         if self.finished {
             return;
         }
-        if self.uplink.is_up() && self.health_at <= now.mono && self.uplink.has_room(Lane::State) {
-            self.health_at = now.mono + HEALTH_EVERY_MS;
-            let payload = self.health_payload(now, true);
-            self.publish(Lane::State, SeqRange { first: 0, last: 0 }, payload, now);
-        }
-        for lane in Lane::DURABLE {
-            while self.uplink.has_room(lane) {
-                let batch = match lane {
-                    Lane::Readings => self.readings.batch(now.mono, |seq, value| self.eras.as_sent(seq, value)),
-                    _ => self.lane(lane).batch(now.mono, |_, value| Some(value.into())),
-                };
-                let Some(batch) = batch else { break };
-                self.counters.sent += batch.range.last - batch.range.first + 1;
-                self.publish(lane, batch.range, batch.payload, now);
+        for uplink in 0..self.uplinks.len() {
+            let up = &mut self.uplinks[uplink];
+            up.begin_round();
+            if !up.connection.is_up() {
+                continue;
             }
-            if self.uplink.is_up()
-                && let Some((from, max_bytes)) = self.lane(lane).wants_read(now.mono)
-            {
-                self.outputs.push_back(Output::Read { lane, from, max_bytes });
+            if up.settings.state && up.health_at <= now.mono && up.connection.has_room(Lane::State) {
+                up.health_at = now.mono + HEALTH_EVERY_MS;
+                self.publish_health(uplink, now, true);
+            }
+            for lane in Lane::DURABLE {
+                self.send_lane(uplink, lane, now);
             }
         }
     }
 
-    fn publish(&mut self, lane: Lane, range: SeqRange, payload: Vec<u8>, now: Stamp) {
-        let token = self.uplink.launch(lane, range, payload.len(), now.mono);
-        self.outputs.push_back(Output::Publish { token, lane, payload });
+    fn send_lane(&mut self, uplink: usize, lane: Lane, now: Stamp) {
+        let is_stopping = self.stop_at.is_some();
+        let (up, eras) = (&mut self.uplinks[uplink], &self.eras);
+        let mut has_sent = false;
+        while up.may_publish(lane, is_stopping, now.mono) {
+            let payload = up.payload(lane);
+            let batch = match lane {
+                Lane::Readings => up.readings.batch(payload, now.mono, |seq, value| eras.as_sent(seq, value)),
+                _ => up.lane_mut(lane).batch(payload, now.mono, |_, value| Some(value.into())),
+            };
+            let Some(Batch { range, payload }) = batch else { break };
+            has_sent = true;
+            self.counters.sent += range.last - range.first + 1;
+            let bytes = payload.bytes();
+            let mut payloads = payload.finish();
+            if payloads.is_empty() {
+                // JSON has no words for any of it.
+                up.lane_mut(lane).done(range, now.mono);
+                continue;
+            }
+            if up.settings.one_by_one {
+                payloads = vec![payloads.concat()];
+            }
+            let bytes = bytes / payloads.len();
+            for payload in payloads {
+                let token = up.launch(lane, range, &payload, bytes, now.mono);
+                self.outputs.push_back(Output::Publish { uplink, token, lane, payload });
+            }
+        }
+        if lane == Lane::Readings {
+            up.gather_if_drained(has_sent, now.mono);
+        }
+        if let Some((from, max_bytes)) = up.lane_mut(lane).wants_read(now.mono) {
+            self.outputs.push_back(Output::Read { uplink, lane, from, max_bytes });
+        }
+    }
+
+    fn publish_health(&mut self, uplink: usize, now: Stamp, online: bool) {
+        let payload = self.health_payload(uplink, now, online);
+        let range = SeqRange { first: self.state_seq, last: self.state_seq };
+        let token = self.uplinks[uplink].launch(Lane::State, range, &payload, payload.len(), now.mono);
+        self.outputs.push_back(Output::Publish { uplink, token, lane: Lane::State, payload });
     }
 
     /// Who this is and what it reads: one record for as many devices as fit one envelope.
@@ -150,13 +231,14 @@ impl Forward {
 
     /// The last word of a graceful stop; the broker's copy of the last will says the same after any other end.
     pub(super) fn say_goodbye(&mut self, now: Stamp) {
-        if self.uplink.is_up() {
-            let payload = self.health_payload(now, false);
-            self.publish(Lane::State, SeqRange { first: 0, last: 0 }, payload, now);
+        for uplink in 0..self.uplinks.len() {
+            if self.uplinks[uplink].settings.state && self.uplinks[uplink].connection.is_up() {
+                self.publish_health(uplink, now, false);
+            }
         }
     }
 
-    fn health_payload(&mut self, now: Stamp, online: bool) -> Vec<u8> {
+    fn health_payload(&mut self, uplink: usize, now: Stamp, online: bool) -> Vec<u8> {
         let seq = self.state_seq;
         self.state_seq += 1;
         let mut devices = self.devices.clone();
@@ -169,8 +251,8 @@ impl Forward {
                 synced: now.synced,
                 uptime_ms: now.mono - self.started.mono,
                 rss_kib: self.rss_kib,
-                alerts: lane_health(&self.alerts),
-                readings: lane_health(&self.readings),
+                alerts: lane_health(&self.uplinks[uplink].alerts),
+                readings: lane_health(&self.uplinks[uplink].readings),
                 dropped_rows: self.counters().rows_dropped,
                 spool_error: self.spool_error.chars().take(300).collect(),
                 devices: devices.clone(),

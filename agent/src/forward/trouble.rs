@@ -11,7 +11,7 @@ impl Forward {
         if self.spool_error != error {
             // Once, not for every row that meets the same full disk.
             tracing::error!(error, "the spool is failing");
-            self.health_at = now.mono;
+            self.uplinks.iter_mut().for_each(|uplink| uplink.health_at = now.mono);
         }
         if self.spool_alert.is_none() {
             let alert = self.spool_alert(AlertPhase::Open, format!("the spool on disk is failing: {error}"), now);
@@ -25,7 +25,7 @@ impl Forward {
     pub(super) fn spool_works(&mut self, now: Stamp) {
         let Some(opened) = self.spool_alert.take() else { return };
         self.spool_error.clear();
-        self.health_at = now.mono;
+        self.uplinks.iter_mut().for_each(|uplink| uplink.health_at = now.mono);
         let clear = self.spool_alert(AlertPhase::Clear, "the spool on disk works again".into(), now);
         let clear = Alert { id: opened.id, opened_ms: opened.opened_ms, ..clear };
         self.outputs.push_back(Output::Alarm(clear.clone()));
@@ -57,7 +57,7 @@ impl Forward {
 
     /// These numbers will never come: a gap record says so (A4), and nobody waits for them.
     pub(super) fn lost(&mut self, lane: Lane, range: SeqRange, reason: GapReason, now: Stamp) {
-        let acked = self.lane(lane).acked();
+        let acked = self.uplinks.iter().map(|uplink| uplink.lane(lane).acked()).min().unwrap_or(0);
         let range = SeqRange { first: range.first.max(acked + 1), last: range.last };
         if range.first > range.last {
             return;
@@ -65,6 +65,6 @@ impl Forward {
         tracing::error!(%lane, from = range.first, to = range.last, ?reason, "lost");
         self.keep_record(Record::Gap(Gap { lane, from: range.first, to: range.last, reason }));
         self.last_gap = self.alerts.next - 1;
-        self.lane(lane).done(range, now.mono);
+        self.uplinks.iter_mut().for_each(|uplink| uplink.lane_mut(lane).done(range, now.mono));
     }
 }

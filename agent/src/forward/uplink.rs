@@ -1,156 +1,153 @@
-//! The connection to the broker: when to connect, how much may be under way, when it counts as dead.
-//!
-//! ```text
-//!         retry_at            Connected
-//!  Down ───────────▶ Connecting ───────▶ Up
-//!   ▲                    │                │
-//!   └────────────────────┴────────────────┘  Disconnected, or no progress for STALL_MS
-//! ```
+//! One uplink: its connection, its place in either lane, and what holds it back.
 
+use super::connection::Connection;
+use super::journal::Found;
+use super::lanes::LaneQueue;
+use super::payload::Payload;
+use super::rate::Rate;
+use super::{Order, Uplink, marks};
 use crate::time::Mono;
-use std::collections::BTreeMap;
-use windward_protocol::{Lane, SeqRange};
+use windward_protocol::batch::MAX_BATCH;
+use windward_protocol::{Lane, Seq, SeqRange};
 
-/// Most publishes without a PUBACK; below rumqttc's own limit of 100, where packet identifiers collide.
-pub const WINDOW: usize = 51;
-/// Most bytes without a PUBACK: what an alert has to wait behind on a slow link.
-const MAX_FLIGHT_BYTES: usize = 512 * 1024;
-/// A connection with publishes under way and no PUBACK for this long is dead.
-const STALL_MS: u64 = 10_000;
-/// A connection attempt that takes longer has failed.
-const CONNECT_MS: u64 = 15_000;
-/// Pauses before connecting again; AWS IoT Core allows one CONNECT a second for a client id.
-const BACKOFF_FIRST_MS: u64 = 1_000;
-const BACKOFF_MAX_MS: u64 = 10_000;
+/// Longest batch on a limited line, in seconds of the limit: what an alert has to wait behind.
+const BATCH_S: u64 = 4;
+/// Shortest limit of a batch: an envelope or two.
+const LEAST_BATCH: u64 = 8 * 1024;
 
-/// A publish without its PUBACK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flight {
-    pub(super) lane: Lane,
-    pub(super) range: SeqRange,
-    bytes: usize,
-}
-
+/// The state of one uplink.
 #[derive(Debug)]
-enum State {
-    Down { retry_at: Mono },
-    Connecting { since: Mono },
-    Up { progress_at: Mono },
+pub(super) struct UplinkState {
+    pub(super) settings: Uplink,
+    pub(super) connection: Connection,
+    pub(super) alerts: LaneQueue,
+    pub(super) readings: LaneQueue,
+    /// When the health record is published next.
+    pub(super) health_at: Mono,
+    rate: Option<Rate>,
+    /// Readings are gathered until then.
+    gather_until: Mono,
+    /// Something was held back by the limit or to be gathered, until then.
+    held_until: Option<Mono>,
 }
 
-/// The state of the connection.
-#[derive(Debug)]
-pub(super) struct Uplink {
-    state: State,
-    failures: u32,
-    flights: BTreeMap<u64, Flight>,
-    flight_bytes: usize,
-    next_token: u64,
-    random: u64,
-}
-
-/// What the uplink wants when its time has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    Connect,
-    /// Give the connection up, for this reason.
-    Drop(&'static str),
-}
-
-impl Uplink {
-    /// Down, and to be connected at once. `seed` shapes the jitter.
-    pub(super) fn new(now: Mono, seed: u64) -> Self {
+impl UplinkState {
+    /// Down, and where `found` says it was. `seed` shapes the jitter.
+    pub(super) fn new(settings: Uplink, found: &Found, now: Mono, seed: u64) -> Self {
+        let [alerts, readings] = marks::of(found, &settings.name);
+        let durable = |lane: &super::journal::LaneFound| lane.high_water.max(lane.acked);
         Self {
-            state: State::Down { retry_at: now },
-            failures: 0,
-            flights: BTreeMap::new(),
-            flight_bytes: 0,
-            next_token: 1,
-            random: seed | 1,
+            connection: Connection::new(now, settings.one_by_one, seed),
+            alerts: LaneQueue::new(Lane::Alerts, Order::Oldest, alerts.acked, &alerts.done, durable(&found.alerts)),
+            readings: LaneQueue::new(
+                Lane::Readings,
+                settings.order,
+                readings.acked,
+                &readings.done,
+                durable(&found.readings),
+            ),
+            health_at: now,
+            rate: (settings.max_bytes_per_s > 0).then(|| Rate::new(settings.max_bytes_per_s, now)),
+            gather_until: now,
+            held_until: None,
+            settings,
         }
     }
 
-    pub(super) fn is_up(&self) -> bool {
-        matches!(self.state, State::Up { .. })
-    }
-
-    /// Whether another publish may go. Two places are kept for alerts.
-    pub(super) fn has_room(&self, lane: Lane) -> bool {
-        let window = if lane == Lane::Alerts { WINDOW } else { WINDOW - 2 };
-        let bytes = lane == Lane::Alerts || self.flight_bytes < MAX_FLIGHT_BYTES;
-        self.is_up() && self.flights.len() < window && bytes
-    }
-
-    /// A publish goes out now; its token comes back with the PUBACK.
-    pub(super) fn launch(&mut self, lane: Lane, range: SeqRange, bytes: usize, now: Mono) -> u64 {
-        if let (State::Up { progress_at }, true) = (&mut self.state, self.flights.is_empty()) {
-            *progress_at = now;
+    pub(super) fn lane(&self, lane: Lane) -> &LaneQueue {
+        match lane {
+            Lane::Alerts => &self.alerts,
+            Lane::Readings => &self.readings,
+            Lane::State => unreachable!("the state lane is not kept"),
         }
-        let token = self.next_token;
-        self.next_token += 1;
-        self.flights.insert(token, Flight { lane, range, bytes });
-        self.flight_bytes += bytes;
-        token
     }
 
-    /// A PUBACK came; gives what it was for.
-    pub(super) fn landed(&mut self, token: u64, now: Mono) -> Option<Flight> {
-        let flight = self.flights.remove(&token)?;
-        self.flight_bytes -= flight.bytes;
-        self.failures = 0;
-        if let State::Up { progress_at } = &mut self.state {
-            *progress_at = now;
+    pub(super) fn lane_mut(&mut self, lane: Lane) -> &mut LaneQueue {
+        match lane {
+            Lane::Alerts => &mut self.alerts,
+            Lane::Readings => &mut self.readings,
+            Lane::State => unreachable!("the state lane is not kept"),
         }
-        Some(flight)
     }
 
-    pub(super) fn connected(&mut self, now: Mono) {
-        self.state = State::Up { progress_at: now };
+    /// Envelopes on disk that it has not acked.
+    pub(super) fn waiting(&self) -> u64 {
+        self.alerts.waiting() + self.readings.waiting()
     }
 
-    /// The connection is gone, and with it everything that was under way. Gives the pause before the next attempt, ms.
+    /// The connection is gone: what was under way may or may not have arrived, and is sent again.
     pub(super) fn disconnected(&mut self, now: Mono) -> u64 {
-        self.flights.clear();
-        self.flight_bytes = 0;
-        let ceiling = (BACKOFF_FIRST_MS << self.failures.min(10)).min(BACKOFF_MAX_MS);
-        self.failures += 1;
-        // Half fixed, half random: many agents that lost one broker do not come back in one moment.
-        let pause = BACKOFF_FIRST_MS.max(ceiling / 2) + self.draw() % (ceiling / 2 + 1);
-        self.state = State::Down { retry_at: now + pause };
-        pause
+        self.alerts.rewind();
+        self.readings.rewind();
+        self.connection.disconnected(now)
     }
 
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
-        match self.state {
-            State::Down { retry_at } => Some((retry_at, "connect to the broker")),
-            State::Connecting { since } => Some((since + CONNECT_MS, "give up connecting")),
-            State::Up { progress_at } if !self.flights.is_empty() => {
-                Some((progress_at + STALL_MS, "stalled connection"))
-            }
-            State::Up { .. } => None,
+    /// Whether something of this lane may be published now. Where the limit or the gathering says no, it is to be asked
+    /// again at `held_until`. Alerts are held by neither.
+    pub(super) fn may_publish(&mut self, lane: Lane, is_stopping: bool, now: Mono) -> bool {
+        if !self.connection.has_room(lane) {
+            return false;
+        }
+        if lane == Lane::Alerts || !self.readings.has_unsent() {
+            return true;
+        }
+        let gathered = if is_stopping { now } else { self.gather_until };
+        let ready_at = self.rate.as_mut().map_or(now, |rate| rate.ready_at(now)).max(gathered);
+        self.held_until = (ready_at > now).then_some(ready_at);
+        self.held_until.is_none()
+    }
+
+    /// An empty payload for a batch of this lane.
+    pub(super) fn payload(&self, lane: Lane) -> Payload {
+        let limit = match lane {
+            Lane::Alerts => MAX_BATCH,
+            _ => self.connection.batch_bytes(),
+        };
+        let limited = self.settings.max_bytes_per_s.saturating_mul(BATCH_S).max(LEAST_BATCH);
+        let limit = if self.rate.is_some() { limit.min(limited as usize) } else { limit };
+        Payload::new(self.settings.encoding, limit)
+    }
+
+    /// Something goes out now; gives its token. `bytes` is its length before compression.
+    pub(super) fn launch(&mut self, lane: Lane, range: SeqRange, payload: &[u8], bytes: usize, now: Mono) -> u64 {
+        if let Some(rate) = &mut self.rate {
+            rate.pay(payload.len() as u64 + self.settings.overhead_bytes, now);
+        }
+        self.connection.launch(lane, range, bytes, now)
+    }
+
+    /// All that is there has been sent: what comes now is gathered for a while.
+    pub(super) fn gather_if_drained(&mut self, has_sent: bool, now: Mono) {
+        if has_sent && !self.readings.has_unsent() {
+            self.gather_until = now + self.settings.publish_every_ms;
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Mono) -> Option<Due> {
-        let (deadline, _) = self.deadline()?;
-        if now < deadline {
-            return None;
-        }
-        match self.state {
-            State::Down { .. } => {
-                self.state = State::Connecting { since: now };
-                Some(Due::Connect)
-            }
-            State::Connecting { .. } => Some(Due::Drop("no answer to CONNECT")),
-            State::Up { .. } => Some(Due::Drop("no PUBACK for 10 s")),
-        }
+    /// Begins a round of sending.
+    pub(super) fn begin_round(&mut self) {
+        self.held_until = None;
     }
 
-    /// xorshift64*: enough for jitter.
-    fn draw(&mut self) -> u64 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
+    /// When something is due, and why.
+    pub(super) fn deadline(&self, is_stopping: bool) -> Option<(Mono, &'static str)> {
+        let connection = self.connection.deadline();
+        if !self.connection.is_up() {
+            return connection.filter(|_| !is_stopping);
+        }
+        let has_room = self.settings.state && self.connection.has_room(Lane::State);
+        let lanes = [&self.alerts, &self.readings];
+        let resend = lanes.map(|lane| lane.resend_at().map(|at| (at, "send again")));
+        let pause = lanes.map(|lane| lane.pause_until().map(|at| (at, "go on after a pause")));
+        let health = has_room.then_some((self.health_at, "publish health"));
+        let held = self.held_until.map(|at| (at, "send what was held back"));
+        [connection, health, held].into_iter().chain(resend).chain(pause).flatten().min()
     }
+}
+
+/// What all that free have acked, of each lane.
+pub(super) fn acked_by_all(uplinks: &[UplinkState]) -> [Seq; 2] {
+    Lane::DURABLE.map(|lane| {
+        let acked = uplinks.iter().filter(|uplink| uplink.settings.frees).map(|uplink| uplink.lane(lane).acked());
+        acked.min().unwrap_or(0)
+    })
 }

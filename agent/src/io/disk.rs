@@ -3,21 +3,22 @@
 use super::clock::Clock;
 use super::last_time::LastTime;
 use crate::forward::Input;
-use crate::forward::journal::{Journal, JournalError, Numbered};
+use crate::forward::journal::{Journal, JournalError, Note, Numbered};
 use tokio::sync::mpsc;
 use windward_protocol::{Lane, Seq};
 
-/// Jobs waiting for the disk. FORWARD asks for one commit, two reads and a few frees at a time, so this never fills.
+/// Jobs waiting for the disk. FORWARD asks for one commit, two reads an uplink and a few frees at a time, so this never
+/// fills.
 const JOBS: usize = 64;
 
 /// Something to be done with the journal.
 #[derive(Debug)]
 pub(super) enum Job {
     Commit { alerts: Vec<Numbered>, readings: Vec<Numbered> },
-    Read { lane: Lane, from: Seq, max_bytes: usize },
+    Read { uplink: usize, lane: Lane, from: Seq, max_bytes: usize },
     Free { lane: Lane, through: Seq },
     DropOldest,
-    KeepEras(Vec<u8>),
+    Keep(Note, Vec<u8>),
 }
 
 /// Starts the thread. It ends when the sender of jobs is dropped, with all jobs done. Beside its jobs it writes down
@@ -50,14 +51,14 @@ fn carry_out(journal: &mut impl Journal, job: Job) -> Option<Input> {
             Ok(()) => Input::Committed { alerts, readings, readings_bytes: journal.readings_bytes() },
             Err(JournalError(error)) => Input::CommitFailed { alerts, readings, error },
         }),
-        Job::Read { lane, from, max_bytes } => Some(match journal.read(lane, from, max_bytes) {
-            Ok(values) => Input::Read { lane, values },
-            Err(JournalError(error)) => Input::ReadFailed { lane, error },
+        Job::Read { uplink, lane, from, max_bytes } => Some(match journal.read(lane, from, max_bytes) {
+            Ok(values) => Input::Read { uplink, lane, values },
+            Err(JournalError(error)) => Input::ReadFailed { uplink, lane, error },
         }),
         Job::Free { lane, through } => journal.free(lane, through).err().and_then(failed),
-        Job::KeepEras(eras) => Some(match journal.keep_eras(&eras) {
-            Ok(()) => Input::ErasKept,
-            Err(JournalError(error)) => Input::ErasFailed(error),
+        Job::Keep(note, bytes) => Some(match journal.keep(note, &bytes) {
+            Ok(()) => Input::Kept(note),
+            Err(JournalError(error)) => Input::KeepFailed(note, error),
         }),
         Job::DropOldest => match journal.drop_oldest_readings() {
             Ok(range) => range.map(Input::Dropped),

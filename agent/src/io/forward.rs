@@ -44,7 +44,7 @@ pub(super) async fn run(
     loop {
         while let Some(output) = forward.poll_output() {
             match output {
-                Output::Connect { will } => {
+                Output::Connect { uplink: _, will } => {
                     sessions += 1;
                     let (mqtt, agent) = (shell.mqtt.clone(), shell.agent.clone());
                     session = Some(mqtt::connect(mqtt, agent, will, sessions, events.clone()));
@@ -53,7 +53,7 @@ pub(super) async fn run(
                     sessions += 1;
                     session = None;
                 }
-                Output::Publish { token, lane, payload } => {
+                Output::Publish { uplink: _, token, lane, payload } => {
                     // FORWARD's window is the channel's size; a session that is gone says so by itself.
                     if let Some(session) = &session {
                         drop(session.publishes.try_send(Publish { token, lane, payload }));
@@ -92,12 +92,12 @@ pub(super) async fn run(
                     continue;
                 }
                 match event {
-                    MqttEvent::Connected => Input::Connected,
-                    MqttEvent::PubAck(token) => Input::PubAck(token),
-                    MqttEvent::Ack(bytes) => Input::Ack(bytes),
+                    MqttEvent::Connected => Input::Connected { uplink: 0 },
+                    MqttEvent::PubAck(token) => Input::PubAck { uplink: 0, token },
+                    MqttEvent::Ack(bytes) => Input::Ack { uplink: 0, bytes },
                     MqttEvent::Gone(reason) => {
                         session = None;
-                        Input::Disconnected(reason)
+                        Input::Disconnected { uplink: 0, reason }
                     }
                 }
             }
@@ -130,10 +130,10 @@ impl Shell {
                 return None;
             }
             Output::Commit { alerts, readings } => Job::Commit { alerts, readings },
-            Output::Read { lane, from, max_bytes } => Job::Read { lane, from, max_bytes },
+            Output::Read { uplink, lane, from, max_bytes } => Job::Read { uplink, lane, from, max_bytes },
             Output::Free { lane, through } => Job::Free { lane, through },
             Output::DropOldest => Job::DropOldest,
-            Output::KeepEras(eras) => Job::KeepEras(eras),
+            Output::Keep(note, bytes) => Job::Keep(note, bytes),
             Output::Connect { .. } | Output::Disconnect { .. } | Output::Publish { .. } | Output::Finished => {
                 unreachable!("the loop carries these out")
             }

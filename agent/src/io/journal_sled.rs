@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <data>/spool/mark                          epoch, and for each lane: acked, reserved
-//!              eras                          which readings wait for the clock, or have been shifted (`keep_eras`)
+//!              eras, uplinks                 what is kept beside the lanes (`Note`)
 //!              time                          the last known time (see `last_time`)
 //!              open-<n>.log                  side files (see `side_files`)
 //!              alerts/<first seq>/           generations: one sled directory each, append only,
@@ -14,7 +14,7 @@
 use super::frame;
 use super::sled_dir::{self, LOCKED, SledDir};
 use super::small_file::{self, sync_dir};
-use crate::forward::journal::{Found, Journal, JournalError, LaneFound, Numbered};
+use crate::forward::journal::{Found, Journal, JournalError, LaneFound, Note, Numbered};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
 
 const MARK: &str = "mark";
-const ERAS: &str = "eras";
 /// Bytes of values after which a new generation is begun.
 const GENERATION_BYTES: u64 = 64 * 1024 * 1024;
 /// How far ahead sequence numbers are reserved in the mark (A2).
@@ -71,13 +70,17 @@ impl SledJournal {
         // What a mark that is damaged should name is set aside under a new epoch.
         let mark: Option<Mark> =
             small_file::read(dir, MARK).map_err(|error| io_error("read", &dir.join(MARK), &error))?;
-        let eras = small_file::read(dir, ERAS).map_err(|error| io_error("read", &dir.join(ERAS), &error))?;
+        let note = |note| {
+            let name = note_name(note);
+            let kept = small_file::read::<Vec<u8>>(dir, name);
+            kept.map(Option::unwrap_or_default).map_err(|error| io_error("read", &dir.join(name), &error))
+        };
+        let (eras, uplinks) = (note(Note::Eras)?, note(Note::Uplinks)?);
         let mut open_lane = |lane| LaneLog::open(dir, lane, mark.as_ref(), label, &mut damage);
         let (alert_log, alerts) = open_lane(Lane::Alerts)?;
         let (reading_log, readings) = open_lane(Lane::Readings)?;
         let mark = mark.unwrap_or(Mark { epoch: new_epoch, acked: [0; 2], reserved: [0; 2] });
-        let found =
-            Found { epoch: mark.epoch, alerts, readings, eras: eras.unwrap_or_default(), damage, ..Found::default() };
+        let found = Found { epoch: mark.epoch, alerts, readings, eras, uplinks, damage, ..Found::default() };
         let journal = Self { dir: dir.to_path_buf(), mark, lanes: [alert_log, reading_log] };
         journal.write_mark()?;
         Ok((journal, found))
@@ -89,6 +92,13 @@ impl SledJournal {
 
     fn replace<T: Serialize>(&self, name: &str, value: &T) -> Result<(), JournalError> {
         small_file::replace(&self.dir, name, value).map_err(|error| io_error("write", &self.dir.join(name), &error))
+    }
+}
+
+fn note_name(note: Note) -> &'static str {
+    match note {
+        Note::Eras => "eras",
+        Note::Uplinks => "uplinks",
     }
 }
 
@@ -125,8 +135,8 @@ impl Journal for SledJournal {
         self.lanes[index].remove_through(through)
     }
 
-    fn keep_eras(&mut self, eras: &[u8]) -> Result<(), JournalError> {
-        self.replace(ERAS, &eras)
+    fn keep(&mut self, note: Note, bytes: &[u8]) -> Result<(), JournalError> {
+        self.replace(note_name(note), &bytes)
     }
 
     fn readings_bytes(&self) -> u64 {

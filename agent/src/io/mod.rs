@@ -25,7 +25,7 @@ mod watch;
 
 use crate::config::{AckMode, Config};
 use crate::forward::journal::Found;
-use crate::forward::{Counters, Forward, Settings, recover};
+use crate::forward::{AckBy, Counters, Forward, Settings, Uplink, recover};
 use crate::handover::Handover;
 use crate::watch::Watch;
 use crate::watch::beacon::Beacon;
@@ -167,9 +167,16 @@ fn settings(config: &Config, seed: u64) -> Settings {
         version: env!("CARGO_PKG_VERSION").into(),
         commit_every_ms: config.spool.commit_every_ms,
         max_bytes: config.spool.max_bytes,
-        broker_ack: config.mqtt.ack == AckMode::Broker,
+        uplinks: vec![Uplink { ack: ack_by(config.mqtt.ack), ..Uplink::new("mqtt") }],
         devices: config.manifest(),
         seed,
+    }
+}
+
+fn ack_by(mode: AckMode) -> AckBy {
+    match mode {
+        AckMode::Sink => AckBy::Sink,
+        AckMode::Broker => AckBy::Uplink,
     }
 }
 

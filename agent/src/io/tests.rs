@@ -46,13 +46,13 @@ fn sent_from(spool: Spool, settings: Settings) -> Vec<Block> {
     forward.handle_timeout(clock.now());
     while let Some(output) = forward.poll_output() {
         let input = match output {
-            Output::Connect { .. } => Input::Connected,
+            Output::Connect { uplink, .. } => Input::Connected { uplink },
             Output::Commit { alerts, readings } => {
                 journal.commit(&alerts, &readings).unwrap();
                 Input::Committed { alerts, readings, readings_bytes: 0 }
             }
-            Output::Read { lane, from, max_bytes } => {
-                Input::Read { lane, values: journal.read(lane, from, max_bytes).unwrap() }
+            Output::Read { uplink, lane, from, max_bytes } => {
+                Input::Read { uplink, lane, values: journal.read(lane, from, max_bytes).unwrap() }
             }
             Output::Publish { lane: Lane::Readings, payload, .. } => {
                 let records =
@@ -63,7 +63,7 @@ fn sent_from(spool: Spool, settings: Settings) -> Vec<Block> {
                 }));
                 continue;
             }
-            Output::KeepEras(_) => panic!("everything has been decided before"),
+            Output::Keep(..) => panic!("everything has been decided before"),
             _ => continue,
         };
         forward.handle(input, clock.now());

@@ -9,12 +9,16 @@ mod clock;
 mod world;
 
 use windward_agent::forward::journal::{Journal as _, MemoryJournal};
-use windward_agent::forward::{Forward, Input, Output};
+use windward_agent::forward::{AckBy, Forward, Input, Order, Output, Uplink};
 use windward_agent::handover::Handover;
 use windward_protocol::{Ack, Envelope, Lane, NoData, Record, Row, SeqRange};
 use world::{EPOCH, Faults, PEACE, World, settings};
 
 fn many_seeds(faults: Faults) {
+    many_seeds_over(&[Uplink::new("mqtt")], faults);
+}
+
+fn many_seeds_over(uplinks: &[Uplink], faults: Faults) {
     let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
     let seeds = match number("WINDWARD_SEED") {
         Some(seed) => seed..seed + 1,
@@ -22,7 +26,7 @@ fn many_seeds(faults: Faults) {
     };
     for seed in seeds {
         let run = std::panic::catch_unwind(|| {
-            let mut world = World::new(seed, faults);
+            let mut world = World::new(seed, faults, uplinks);
             world.run();
             world.check();
         });
@@ -77,15 +81,48 @@ fn a_decision_about_times_that_the_disk_refused_is_not_acted_on() {
 
 #[test]
 fn all_at_once() {
-    many_seeds(Faults {
-        kills: true,
-        power_cuts: true,
-        cuts: true,
-        lost_publishes: true,
-        lost_acks: true,
-        disk_errors: true,
-        clock: true,
-    });
+    many_seeds(EVERYTHING);
+}
+
+/// A stream beside the broker: what is refused is sent again, and order is kept.
+#[test]
+fn two_uplinks_each_get_everything() {
+    many_seeds_over(&[Uplink::new("mqtt"), stream()], Faults { kills: true, ..PEACE });
+    many_seeds_over(&[Uplink::new("mqtt"), stream()], EVERYTHING);
+}
+
+#[test]
+fn the_newest_first_is_everything_all_the_same() {
+    let live = Uplink { order: Order::Live, ..Uplink::new("dashboard") };
+    many_seeds_over(std::slice::from_ref(&live), PEACE);
+    many_seeds_over(&[live, stream()], EVERYTHING);
+}
+
+#[test]
+fn a_limited_line_and_gathered_readings_lose_nothing() {
+    let limited = Uplink { max_bytes_per_s: 2_000, overhead_bytes: 60, ..Uplink::new("metered") };
+    let gathered = Uplink { publish_every_ms: 10_000, order: Order::Live, ..Uplink::new("gathered") };
+    many_seeds_over(&[limited, gathered, stream()], EVERYTHING);
+}
+
+#[test]
+fn one_that_only_mirrors_holds_nothing_up() {
+    let mirror = Uplink { frees: false, max_bytes_per_s: 100, ..Uplink::new("mirror") };
+    many_seeds_over(&[mirror, Uplink::new("mqtt")], EVERYTHING);
+}
+
+const EVERYTHING: Faults = Faults {
+    kills: true,
+    power_cuts: true,
+    cuts: true,
+    lost_publishes: true,
+    lost_acks: true,
+    disk_errors: true,
+    clock: true,
+};
+
+fn stream() -> Uplink {
+    Uplink { ack: AckBy::Uplink, one_by_one: true, state: false, ..Uplink::new("stream") }
 }
 
 /// The sink finds a row by the first time of its block.
@@ -123,7 +160,7 @@ fn a_lost_number_is_freed_only_when_the_disk_says_that_it_is_lost() {
     journal.commit(&[], &[(2, vec![0; 8])]).unwrap();
     let mut forward = Forward::new(settings(), &journal.found(EPOCH), now(0));
     forward.handle_timeout(now(0));
-    forward.handle(Input::Connected, now(0));
+    forward.handle(Input::Connected { uplink: 0 }, now(0));
     let outputs: Vec<Output> = std::iter::from_fn(|| forward.poll_output()).collect();
     let commit = outputs.into_iter().find_map(|output| match output {
         Output::Commit { alerts, readings } => Some((alerts, readings)),
@@ -131,7 +168,8 @@ fn a_lost_number_is_freed_only_when_the_disk_says_that_it_is_lost() {
     });
     let (alerts, readings) = commit.expect("the gap record is to be committed");
     let ranges = vec![SeqRange { first: 2, last: 2 }];
-    forward.handle(Input::Ack(Ack { epoch: EPOCH, lane: Lane::Readings, ranges }.encode()), now(10));
+    let bytes = Ack { epoch: EPOCH, lane: Lane::Readings, ranges }.encode();
+    forward.handle(Input::Ack { uplink: 0, bytes }, now(10));
 
     let frees = |forward: &mut Forward, ms| {
         forward.handle_timeout(now(ms));

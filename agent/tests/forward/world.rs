@@ -1,15 +1,17 @@
 //! The world that FORWARD lives in, and the oracle.
 
 mod oracle;
+mod peer;
 
 use crate::clock::{SimClock, true_ms};
+use peer::Peer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use windward_agent::forward::journal::{Found, Journal, MemoryJournal};
-use windward_agent::forward::{Forward, Input, Output, Settings, recover};
+use windward_agent::forward::journal::{Found, Journal, MemoryJournal, Note};
+use windward_agent::forward::{Forward, Input, Output, Settings, Uplink, recover};
 use windward_agent::handover::Handover;
 use windward_protocol::{
-    Ack, AgentId, Alert, AlertKind, AlertPhase, Channel, DeviceManifest, Envelope, Lane, NoData, Quantity, Row, Seq,
-    SeqRange, Severity, Stats, Value, batch,
+    AgentId, Alert, AlertKind, AlertPhase, Channel, DeviceManifest, Envelope, Lane, NoData, Quantity, Row, Severity,
+    Stats, Value,
 };
 
 pub(crate) const EPOCH: u64 = 0xE90C;
@@ -67,12 +69,14 @@ pub(crate) struct World {
     is_steady: bool,
     /// Rows that WATCH has stamped and FORWARD has not taken.
     queue: VecDeque<(i64, Handover)>,
-    /// Eras on their way to the disk.
-    unwritten: Option<Vec<u8>>,
+    /// Notes on their way to the disk.
+    unwritten: BTreeMap<Note, Vec<u8>>,
     forward: Forward,
     journal: MemoryJournal,
     side: BTreeMap<u64, Vec<u8>>,
-    connected: bool,
+    settings: Settings,
+    /// The other ends of the uplinks.
+    peers: Vec<Peer>,
     /// What is on its way to the agent, with the time it arrives.
     mail: VecDeque<(u64, Input)>,
     next_row: i64,
@@ -89,7 +93,6 @@ pub(crate) struct World {
     alerts_durable: BTreeSet<u64>,
     /// Rows in the journal.
     durable: BTreeSet<i64>,
-    sink: BTreeMap<(Lane, Seq), Envelope>,
 }
 
 pub(crate) fn settings() -> Settings {
@@ -109,21 +112,22 @@ pub(crate) fn settings() -> Settings {
         version: "test".into(),
         commit_every_ms: 1000,
         max_bytes: u64::MAX,
-        broker_ack: false,
+        uplinks: vec![Uplink::new("mqtt")],
         devices: (0..DEVICES).map(device).collect(),
         seed: 1,
     }
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, faults: Faults) -> Self {
+    pub(crate) fn new(seed: u64, faults: Faults, uplinks: &[Uplink]) -> Self {
+        let settings = Settings { uplinks: uplinks.to_vec(), ..settings() };
         let (mut random, mut clock) = (Random(seed), SimClock::set());
         if faults.clock {
             clock.boot(0, &mut random);
         }
         let journal = MemoryJournal::default();
         let found = Found { timeline: clock.timeline, ..journal.found(EPOCH) };
-        let forward = Forward::new(settings(), &found, clock.now(0));
+        let forward = Forward::new(settings.clone(), &found, clock.now(0));
         Self {
             random,
             faults,
@@ -131,11 +135,12 @@ impl World {
             clock,
             is_steady: !faults.power_cuts && !faults.disk_errors,
             queue: VecDeque::new(),
-            unwritten: None,
+            unwritten: BTreeMap::new(),
             forward,
             journal,
             side: BTreeMap::new(),
-            connected: false,
+            peers: uplinks.iter().map(Peer::new).collect(),
+            settings,
             mail: VecDeque::new(),
             next_row: 0,
             taken_ms: BTreeMap::new(),
@@ -146,7 +151,6 @@ impl World {
             kept: BTreeSet::new(),
             alerts_durable: BTreeSet::new(),
             durable: BTreeSet::new(),
-            sink: BTreeMap::new(),
         }
     }
 
@@ -173,7 +177,7 @@ impl World {
             0..=11 => self.row(),
             12 if self.random.one_in(2) => self.stats(),
             12 => self.alert(),
-            13 if faults.cuts && self.connected && self.random.one_in(3) => self.cut(),
+            13 if faults.cuts && self.random.one_in(3) => self.cut(),
             14 if faults.kills && self.random.one_in(6) => self.restart(false),
             15 if faults.power_cuts && self.random.one_in(6) => self.restart(true),
             16 if faults.clock && self.clock.now(self.now).synced && self.random.one_in(8) => {
@@ -275,20 +279,14 @@ impl World {
         self.input(Input::Handover(Handover::Stats(stats)));
     }
 
-    fn cut(&mut self) {
-        self.connected = false;
-        self.mail.retain(|(_, input)| !matches!(input, Input::Connected | Input::PubAck(_) | Input::Ack(_)));
-        self.input(Input::Disconnected("cut".into()));
-    }
-
     /// A killed process keeps its side files; a power cut takes a random part of what was not synced.
     fn restart(&mut self, power_cut: bool) {
-        self.connected = false;
+        self.peers.iter_mut().for_each(Peer::forget);
         // An era that is not on disk yet dies with its process, and its first rows stay estimates.
-        self.is_steady &= !self.mail.iter().any(|(_, input)| matches!(input, Input::ErasKept));
+        self.is_steady &= !self.mail.iter().any(|(_, input)| matches!(input, Input::Kept(Note::Eras)));
         self.mail.clear();
         self.queue.clear();
-        self.unwritten = None;
+        self.unwritten.clear();
         self.now += self.random.below(20_000);
         if power_cut {
             if self.faults.clock {
@@ -308,7 +306,7 @@ impl World {
         recover(&settings().agent, &mut found, &mut self.journal).unwrap();
         self.side.clear();
         self.note_durable(self.journal_envelopes(Lane::Readings));
-        self.forward = Forward::new(settings(), &found, self.clock.now(self.now));
+        self.forward = Forward::new(self.settings.clone(), &found, self.clock.now(self.now));
         self.carry_out();
     }
 
@@ -319,10 +317,10 @@ impl World {
         self.now = self.now.max(next.min(self.now + 1000));
         while let Some(index) = self.mail.iter().position(|(at, _)| *at <= self.now) {
             if let Some((_, input)) = self.mail.remove(index) {
-                self.connected |= matches!(input, Input::Connected);
-                if matches!(input, Input::ErasKept) {
-                    self.write_eras();
+                if matches!(input, Input::Kept(_)) {
+                    self.write_notes();
                 }
+                self.note_arrival(&input);
                 self.input(input);
             }
         }
@@ -339,9 +337,9 @@ impl World {
         self.carry_out();
     }
 
-    fn write_eras(&mut self) {
-        if let Some(eras) = self.unwritten.take() {
-            self.journal.keep_eras(&eras).unwrap();
+    fn write_notes(&mut self) {
+        for (note, bytes) in std::mem::take(&mut self.unwritten) {
+            self.journal.keep(note, &bytes).unwrap();
         }
     }
 
@@ -358,73 +356,36 @@ impl World {
                 Output::Commit { alerts, readings } if self.faults.disk_errors && self.random.one_in(5) => {
                     self.later(50, Input::CommitFailed { alerts, readings, error: "no space left".into() });
                 }
-                Output::KeepEras(_) if self.faults.disk_errors && self.random.one_in(5) => {
-                    self.later(50, Input::ErasFailed("no space left".into()));
+                Output::Keep(note, _) if self.faults.disk_errors && self.random.one_in(5) => {
+                    self.later(50, Input::KeepFailed(note, "no space left".into()));
                 }
-                Output::KeepEras(eras) => {
-                    self.unwritten = Some(eras);
+                Output::Keep(note, bytes) => {
+                    self.unwritten.insert(note, bytes);
                     if !self.faults.disk_errors || self.random.one_in(2) {
-                        self.write_eras();
+                        self.write_notes();
                     }
-                    self.later(50, Input::ErasKept);
+                    self.later(50, Input::Kept(note));
                 }
                 Output::Commit { alerts, readings } => {
-                    self.write_eras();
+                    self.write_notes();
                     self.journal.commit(&alerts, &readings).unwrap();
                     let values = alerts.iter().chain(&readings);
                     self.note_durable(values.map(|(_, bytes)| Envelope::decode(bytes).unwrap()).collect());
                     self.later(50, Input::Committed { alerts, readings, readings_bytes: 0 });
                 }
-                Output::Read { lane, from, max_bytes } => {
+                Output::Read { uplink, lane, from, max_bytes } => {
                     let values = self.journal.read(lane, from, max_bytes).unwrap();
-                    self.later(20, Input::Read { lane, values });
+                    self.later(20, Input::Read { uplink, lane, values });
                 }
                 Output::Free { lane, through } => {
-                    for seq in self.journal.found(EPOCH).acked(lane) + 1..=through {
-                        let stored = self.sink.contains_key(&(lane, seq)) || self.is_gap(lane, seq);
-                        assert!(stored, "A3: {lane} {seq} freed and not in the sink");
-                    }
+                    self.check_free(lane, through);
                     self.journal.free(lane, through).unwrap();
                 }
-                Output::Connect { .. } => self.later(200, Input::Connected),
-                Output::Disconnect { .. } => self.connected = false,
-                Output::Publish { token, lane, payload } => self.publish(token, lane, &payload),
+                Output::Connect { uplink, .. } => self.later(200, Input::Connected { uplink }),
+                Output::Disconnect { uplink, .. } => self.hang_up(uplink),
+                Output::Publish { uplink, token, lane, payload } => self.publish(uplink, token, lane, &payload),
                 Output::Alarm(_) | Output::DropOldest | Output::Finished => {}
             }
-        }
-    }
-
-    fn publish(&mut self, token: u64, lane: Lane, payload: &[u8]) {
-        assert!(self.connected, "published without a connection");
-        if self.faults.lost_publishes && self.random.one_in(10) {
-            // The broker acks and forgets.
-            return self.later(100, Input::PubAck(token));
-        }
-        let split = batch::split(payload);
-        assert_eq!(split.broken, None);
-        let mut seqs = Vec::new();
-        for bytes in &split.envelopes {
-            let envelope = Envelope::decode(bytes).unwrap();
-            assert_eq!((envelope.lane, envelope.epoch), (lane, EPOCH));
-            self.check_times(&envelope);
-            if lane == Lane::State {
-                continue;
-            }
-            let on_disk = self.journal.read(lane, envelope.seq, 1).unwrap();
-            assert!(
-                on_disk.first().is_some_and(|(seq, _)| *seq == envelope.seq),
-                "A1: sent {lane} {} undurable",
-                envelope.seq
-            );
-            seqs.push(envelope.seq);
-            let known = self.sink.insert((lane, envelope.seq), envelope.clone());
-            assert!(known.is_none_or(|known| known == envelope), "one number, two contents");
-        }
-        self.later(100, Input::PubAck(token));
-        if lane != Lane::State && !(self.faults.lost_acks && self.random.one_in(5)) {
-            let range = SeqRange { first: seqs[0], last: seqs[seqs.len() - 1] };
-            let ack = Ack { epoch: EPOCH, lane, ranges: vec![range] };
-            self.later(300, Input::Ack(ack.encode()));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use windward_agent::config::Config;
 use windward_agent::forward::journal::{Found, MemoryJournal};
-use windward_agent::forward::{Forward, Input, Output, Settings};
+use windward_agent::forward::{Forward, Input, Output, Settings, Uplink};
 use windward_agent::handover::Handover;
 use windward_agent::time::{Mono, Stamp, Wall};
 use windward_protocol::{Envelope, NoData, Record, Row, Stats};
@@ -34,7 +34,7 @@ fn stored(config: &Config, rows: Vec<Row>, stats: Vec<Stats>) -> (Vec<Row>, Vec<
         version: "test".into(),
         commit_every_ms: 1_000,
         max_bytes: u64::MAX,
-        broker_ack: false,
+        uplinks: vec![Uplink::new("mqtt")],
         devices: config.manifest(),
         seed: 1,
     };

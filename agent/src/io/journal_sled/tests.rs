@@ -1,7 +1,7 @@
 //! The journal on a real disk: the same operations as the journal in memory, reopening, damage.
 
 use super::*;
-use crate::forward::journal::MemoryJournal;
+use crate::forward::journal::{MemoryJournal, Note};
 use proptest::prelude::*;
 use windward_protocol::{AgentId, Envelope, Gap, GapReason, Record};
 
@@ -78,8 +78,8 @@ proptest! {
                     memory.free(lane(readings), through).unwrap();
                 }
                 Step::KeepEras(eras) => {
-                    disk.keep_eras(&eras).unwrap();
-                    memory.keep_eras(&eras).unwrap();
+                    disk.keep(Note::Eras, &eras).unwrap();
+                    memory.keep(Note::Eras, &eras).unwrap();
                 }
                 Step::Reopen => {
                     drop(disk);
@@ -180,7 +180,7 @@ fn a_damaged_file_of_eras_is_no_eras_and_nothing_worse() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path());
     journal.commit(&[], &values(Lane::Readings, 1..=10)).unwrap();
-    journal.keep_eras(b"something").unwrap();
+    journal.keep(Note::Eras, b"something").unwrap();
     drop(journal);
     assert_eq!(open(dir.path()).1.eras, b"something");
     fs::write(dir.path().join("eras"), b"nonsense").unwrap();

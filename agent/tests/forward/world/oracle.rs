@@ -1,5 +1,6 @@
 //! What must be so, whatever FORWARD does.
 
+use super::peer::Peer;
 use super::{EPOCH, World};
 use crate::clock::{ERROR_MS, FIRST_MS};
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ impl World {
             _ => false,
         };
         let durable = self.journal_envelopes(Lane::Alerts);
-        self.sink.values().any(names) || durable.iter().any(names)
+        self.peers.iter().any(|peer| peer.stored.values().any(names)) || durable.iter().any(names)
     }
 
     /// What says that its clock was set has its true time, and nothing says 1970.
@@ -59,10 +60,14 @@ impl World {
     }
 
     pub(crate) fn check(&self) {
+        self.peers.iter().filter(|peer| peer.must_have_all()).for_each(|peer| self.check_peer(peer));
+    }
+
+    fn check_peer(&self, peer: &Peer) {
         let always_set_in_time = self.clock.is_kind && self.is_steady;
         let mut stored = BTreeSet::new();
         let (mut alerts, mut all_stats) = (BTreeSet::new(), BTreeSet::new());
-        for envelope in self.sink.values() {
+        for envelope in peer.stored.values() {
             match &envelope.record {
                 Record::Block(block) => {
                     for (number, _) in rows(block) {
