@@ -4,6 +4,7 @@
 use super::blocks::OpenBlocks;
 use super::eras::Eras;
 use super::journal::{Found, LaneFound, Note, Numbered};
+use super::orders::Orders;
 use super::send::{FREE_EVERY_MS, KEEP_MARKS_EVERY_MS};
 use super::uplink::{UplinkState, acked_by_all};
 use super::{Counters, Input, MAX_UPLINKS, Order, Output, Settings, Uplink};
@@ -75,6 +76,7 @@ pub struct Forward {
     pub(super) readings: LaneEnd,
     pub(super) eras: Eras,
     pub(super) uplinks: Vec<UplinkState>,
+    pub(super) orders: Orders,
     /// `None`: one uplink that goes from the oldest on is where the spool's own watermarks are.
     pub(super) marks: Option<KeptMarks>,
     pub(super) freed: [Seq; 2],
@@ -121,6 +123,7 @@ impl Forward {
             readings: lane(&found.readings),
             eras: Eras::new(found, now.mono),
             uplinks,
+            orders: Orders::new(&settings.agent, settings.accept, found),
             marks: needs_marks.then(|| KeptMarks { kept: found.uplinks.clone(), keep_at }),
             freed: [found.alerts.acked, found.readings.acked],
             free_at: now.mono + FREE_EVERY_MS,
@@ -165,11 +168,13 @@ impl Forward {
             Input::CommitFailed { alerts, readings, error } => self.commit_failed(alerts, readings, error, now),
             Input::Kept(Note::Eras) => self.eras.kept(),
             Input::Kept(Note::Uplinks) => {}
+            Input::Kept(Note::Commands) => self.order_kept(Ok(()), now),
             Input::KeepFailed(note, error) => {
                 match note {
                     Note::Eras => self.eras.failed(now.mono),
                     // The next round writes it again.
                     Note::Uplinks => self.marks.iter_mut().for_each(|marks| marks.kept.clear()),
+                    Note::Commands => self.order_kept(Err(&error), now),
                 }
                 self.log_failed = true;
                 self.spool_fails(error, now);
@@ -180,7 +185,7 @@ impl Forward {
             }
             Input::Read { uplink, lane, values } => {
                 if let Some(hole) = self.uplinks[uplink].lane_mut(lane).read(values, now.mono) {
-                    self.lost(lane, hole, GapReason::Damage, now);
+                    self.missing(lane, hole, now);
                 }
             }
             Input::ReadFailed { uplink, lane, error } => {
@@ -193,6 +198,8 @@ impl Forward {
             Input::PubAck { uplink, token } => self.puback(uplink, token, now),
             Input::Refused { uplink, token } => self.refused(uplink, token, now),
             Input::Ack { uplink, bytes } => self.acked(uplink, &bytes, now),
+            Input::Order { bytes, holds } => self.ordered(bytes, holds, now),
+            Input::Answer(answer) => self.orders.answer(answer),
             Input::Stop => self.stop_at = self.stop_at.or(Some(now.mono + STOP_MS)),
         }
         self.advance(now);
@@ -247,6 +254,7 @@ impl Forward {
         Counters {
             rows_dropped: self.counters.rows_dropped + self.dropped_before,
             waiting: self.uplinks.iter().map(UplinkState::waiting).max().unwrap_or(0) + unsafe_yet as u64,
+            connected: self.uplinks.iter().all(|uplink| uplink.connection.is_up()),
             ..self.counters
         }
     }

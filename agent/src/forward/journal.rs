@@ -19,6 +19,8 @@ pub enum Note {
     Eras,
     /// How far each uplink is. Lost, it costs that some is sent again.
     Uplinks,
+    /// Time of the last command taken. Durable before the command is done, or a restart would do a repeat of it.
+    Commands,
 }
 
 /// An append-only log for each durable lane, with an ack watermark.
@@ -62,6 +64,8 @@ pub struct Found {
     pub eras: Vec<u8>,
     /// What it has kept as [`Note::Uplinks`].
     pub uplinks: Vec<u8>,
+    /// What it has kept as [`Note::Commands`].
+    pub commands: Vec<u8>,
     /// What this boot's time is estimated on while the clock is not set. The journal does not know it: whoever opens
     /// the journal says so here.
     pub timeline: Timeline,
@@ -140,8 +144,8 @@ impl MemoryJournal {
             LaneFound { acked: self.acked[index], present, high_water: last.max(self.acked[index]) }
         };
         let note = |note| self.notes.get(&note).cloned().unwrap_or_default();
-        let (eras, uplinks) = (note(Note::Eras), note(Note::Uplinks));
-        Found { epoch, alerts: lane(0), readings: lane(1), eras, uplinks, ..Found::default() }
+        let (eras, uplinks, commands) = (note(Note::Eras), note(Note::Uplinks), note(Note::Commands));
+        Found { epoch, alerts: lane(0), readings: lane(1), eras, uplinks, commands, ..Found::default() }
     }
 }
 

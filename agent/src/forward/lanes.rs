@@ -289,6 +289,27 @@ impl LaneQueue {
         self.resend_after_ms = (self.resend_after_ms * 2).min(RESEND_MAX_MS);
     }
 
+    /// Sends a range of what is durable once more: it counts as not acked, while it is not sent again what lies behind.
+    pub(super) fn send_again(&mut self, range: SeqRange) {
+        if range.first < self.head {
+            if range.last + 1 < self.head {
+                self.done.insert(SeqRange { first: range.last + 1, last: self.head - 1 });
+            }
+            self.head = range.first;
+        }
+        let kept: Vec<SeqRange> = self.done.ranges().collect();
+        self.done = SeqSet::new();
+        for SeqRange { first, last } in kept {
+            if first < range.first {
+                self.done.insert(SeqRange { first, last: last.min(range.first - 1) });
+            }
+            if last > range.last {
+                self.done.insert(SeqRange { first: first.max(range.last + 1), last });
+            }
+        }
+        self.rewind();
+    }
+
     /// Sends again all that is not acked, from the head on; after a broken connection.
     pub(super) fn rewind(&mut self) {
         self.cache = Cache::at(self.head);

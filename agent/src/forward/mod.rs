@@ -5,7 +5,8 @@
 //! through what is durable at a pace of its own: it has a place in either lane (`lanes`) and a connection
 //! (`connection`), and sends alerts first (`send`). What all of them have acked leaves the disk; how far each one is
 //! survives a restart (`marks`).
-//! Readings taken before the clock was set wait for that, and leave with their true times (`eras`).
+//! Readings taken before the clock was set wait for that, and leave with their true times (`eras`). Commands come in
+//! through a gate (`orders`).
 //!
 //! One commit is under way at a time. Its values travel to the disk and come back with the answer, so nothing is held
 //! twice and a failed commit is tried again with what it held.
@@ -18,6 +19,7 @@ pub mod journal;
 mod keep;
 mod lanes;
 mod marks;
+mod orders;
 mod payload;
 mod rate;
 mod recover;
@@ -34,7 +36,7 @@ pub use settings::{AckBy, Encoding, MAX_UPLINKS, Order, Settings, Uplink};
 
 use crate::handover::Handover;
 use journal::{Note, Numbered};
-use windward_protocol::{Alert, Lane, Seq, SeqRange};
+use windward_protocol::{Alert, Answer, Lane, Seq, SeqRange};
 
 /// What happens to FORWARD.
 #[allow(missing_docs, reason = "each variant's text names its fields")]
@@ -68,6 +70,10 @@ pub enum Input {
     Refused { uplink: usize, token: u64 },
     /// Bytes on the ack topic.
     Ack { uplink: usize, bytes: Vec<u8> },
+    /// Bytes on the command topic. `holds`: their signature is that of the operator's key.
+    Order { bytes: Vec<u8>, holds: bool },
+    /// What became of a command that was put out.
+    Answer(Answer),
     /// Come to a good end.
     Stop,
 }
@@ -94,9 +100,13 @@ pub enum Output {
     Connect { uplink: usize, will: Vec<u8> },
     /// Drop the connection; whatever still comes from it is not to be handed in.
     Disconnect { uplink: usize, reason: &'static str },
-    /// Publish on the lane's topic with QoS 1 (the state lane retained), or put into the stream; answer with `PubAck` or
-    /// `Refused`. Tokens rise, each uplink's by themselves.
-    Publish { uplink: usize, token: u64, lane: Lane, payload: Vec<u8> },
+    /// Publish on the lane's topic with QoS 1, or put into the stream; answer with `PubAck` or `Refused`. Tokens rise,
+    /// each uplink's by themselves. `retain`: the broker keeps it for who comes later.
+    Publish { uplink: usize, token: u64, lane: Lane, retain: bool, payload: Vec<u8> },
+    /// Have WATCH read a device (empty: all) so many times as often, for so many minutes; answer with `Answer`.
+    Hurry { command: u64, device: String, times: u16, minutes: u16 },
+    /// Have the agent go on with another configuration; answer with `Answer`, perhaps twice.
+    Configure { command: u64, toml: String },
     /// Tell people on the spot: the spool itself is failing (A5).
     Alarm(Alert),
     /// The good end: everything is durable, nothing more will come.
@@ -127,4 +137,6 @@ pub struct Counters {
     pub sent: u64,
     /// Envelopes on disk or on their way there, not acked by the uplink that has most to do.
     pub waiting: u64,
+    /// Whether every uplink is connected.
+    pub connected: bool,
 }

@@ -156,6 +156,7 @@ impl Forward {
                 up.health_at = now.mono + HEALTH_EVERY_MS;
                 self.publish_health(uplink, now, true);
             }
+            self.publish_answers(uplink, now);
             for lane in Lane::DURABLE {
                 self.send_lane(uplink, lane, now);
             }
@@ -188,7 +189,7 @@ impl Forward {
             let bytes = bytes / payloads.len();
             for payload in payloads {
                 let token = up.launch(lane, range, &payload, bytes, now.mono);
-                self.outputs.push_back(Output::Publish { uplink, token, lane, payload });
+                self.outputs.push_back(Output::Publish { uplink, token, lane, retain: false, payload });
             }
         }
         if lane == Lane::Readings {
@@ -203,7 +204,25 @@ impl Forward {
         let payload = self.health_payload(uplink, now, online);
         let range = SeqRange { first: self.state_seq, last: self.state_seq };
         let token = self.uplinks[uplink].launch(Lane::State, range, &payload, payload.len(), now.mono);
-        self.outputs.push_back(Output::Publish { uplink, token, lane: Lane::State, payload });
+        self.outputs.push_back(Output::Publish { uplink, token, lane: Lane::State, retain: true, payload });
+    }
+
+    /// What was answered goes to those who listen now; nobody is to take it for the answer to what he asks later.
+    fn publish_answers(&mut self, uplink: usize, now: Stamp) {
+        while self.uplinks[uplink].settings.state
+            && self.uplinks[uplink].connection.has_room(Lane::State)
+            && let Some(answer) = self.orders.answers.pop_front()
+        {
+            let seq = self.state_seq;
+            self.state_seq += 1;
+            let mut batch = BatchBuilder::new();
+            // Its text is cut to fit.
+            let Some(bytes) = self.encode(Lane::State, seq, Record::Answer(answer)) else { continue };
+            batch.push(&bytes);
+            let (payload, range) = (batch.finish(), SeqRange { first: seq, last: seq });
+            let token = self.uplinks[uplink].launch(Lane::State, range, &payload, payload.len(), now.mono);
+            self.outputs.push_back(Output::Publish { uplink, token, lane: Lane::State, retain: false, payload });
+        }
     }
 
     /// Who this is and what it reads: one record for as many devices as fit one envelope.

@@ -1,5 +1,6 @@
 //! What FORWARD is told once, when it starts.
 
+use crate::command::Accept;
 use windward_protocol::{AgentId, DeviceManifest};
 
 /// Most uplinks of one agent.
@@ -23,6 +24,8 @@ pub struct Settings {
     pub uplinks: Vec<Uplink>,
     /// The devices, in the order of their indices.
     pub devices: Vec<DeviceManifest>,
+    /// Whose commands are taken; `None`: nobody's.
+    pub accept: Option<Accept>,
     /// Shapes the jitter of reconnection and the numbers of FORWARD's own alerts.
     pub seed: u64,
 }

@@ -55,6 +55,14 @@ impl Forward {
         }
     }
 
+    /// The disk has not got these. What was freed may be gone, and is asked for only when it is wanted once more.
+    pub(super) fn missing(&mut self, lane: Lane, range: SeqRange, now: Stamp) {
+        let freed = self.freed[usize::from(lane == Lane::Readings)];
+        if range.last > freed {
+            self.lost(lane, SeqRange { first: range.first.max(freed + 1), ..range }, GapReason::Damage, now);
+        }
+    }
+
     /// These numbers will never come: a gap record says so (A4), and nobody waits for them.
     pub(super) fn lost(&mut self, lane: Lane, range: SeqRange, reason: GapReason, now: Stamp) {
         let acked = self.uplinks.iter().map(|uplink| uplink.lane(lane).acked()).min().unwrap_or(0);

@@ -53,10 +53,10 @@ pub(super) async fn run(
                     sessions += 1;
                     session = None;
                 }
-                Output::Publish { uplink: _, token, lane, payload } => {
+                Output::Publish { uplink: _, token, lane, retain, payload } => {
                     // FORWARD's window is the channel's size; a session that is gone says so by itself.
                     if let Some(session) = &session {
-                        drop(session.publishes.try_send(Publish { token, lane, payload }));
+                        drop(session.publishes.try_send(Publish { token, lane, retain, payload }));
                     }
                 }
                 Output::Finished => return say_goodbye(session, from_broker).await,
@@ -134,6 +134,7 @@ impl Shell {
             Output::Free { lane, through } => Job::Free { lane, through },
             Output::DropOldest => Job::DropOldest,
             Output::Keep(note, bytes) => Job::Keep(note, bytes),
+            Output::Hurry { .. } | Output::Configure { .. } => return None,
             Output::Connect { .. } | Output::Disconnect { .. } | Output::Publish { .. } | Output::Finished => {
                 unreachable!("the loop carries these out")
             }

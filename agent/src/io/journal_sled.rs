@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <data>/spool/mark                          epoch, and for each lane: acked, reserved
-//!              eras, uplinks                 what is kept beside the lanes (`Note`)
+//!              eras, uplinks, commands       what is kept beside the lanes (`Note`)
 //!              time                          the last known time (see `last_time`)
 //!              open-<n>.log                  side files (see `side_files`)
 //!              alerts/<first seq>/           generations: one sled directory each, append only,
@@ -75,12 +75,12 @@ impl SledJournal {
             let kept = small_file::read::<Vec<u8>>(dir, name);
             kept.map(Option::unwrap_or_default).map_err(|error| io_error("read", &dir.join(name), &error))
         };
-        let (eras, uplinks) = (note(Note::Eras)?, note(Note::Uplinks)?);
+        let (eras, uplinks, commands) = (note(Note::Eras)?, note(Note::Uplinks)?, note(Note::Commands)?);
         let mut open_lane = |lane| LaneLog::open(dir, lane, mark.as_ref(), label, &mut damage);
         let (alert_log, alerts) = open_lane(Lane::Alerts)?;
         let (reading_log, readings) = open_lane(Lane::Readings)?;
         let mark = mark.unwrap_or(Mark { epoch: new_epoch, acked: [0; 2], reserved: [0; 2] });
-        let found = Found { epoch: mark.epoch, alerts, readings, eras, uplinks, damage, ..Found::default() };
+        let found = Found { epoch: mark.epoch, alerts, readings, eras, uplinks, commands, damage, ..Found::default() };
         let journal = Self { dir: dir.to_path_buf(), mark, lanes: [alert_log, reading_log] };
         journal.write_mark()?;
         Ok((journal, found))
@@ -99,6 +99,7 @@ fn note_name(note: Note) -> &'static str {
     match note {
         Note::Eras => "eras",
         Note::Uplinks => "uplinks",
+        Note::Commands => "commands",
     }
 }
 

@@ -23,7 +23,8 @@ mod state_sled;
 mod tls;
 mod watch;
 
-use crate::config::{AckMode, Config};
+use crate::command::Accept;
+use crate::config::{AckMode, Commands, Config};
 use crate::forward::journal::Found;
 use crate::forward::{AckBy, Counters, Forward, Settings, Uplink, recover};
 use crate::handover::Handover;
@@ -169,6 +170,7 @@ fn settings(config: &Config, seed: u64) -> Settings {
         max_bytes: config.spool.max_bytes,
         uplinks: vec![Uplink { ack: ack_by(config.mqtt.ack), ..Uplink::new("mqtt") }],
         devices: config.manifest(),
+        accept: accept(&config.commands),
         seed,
     }
 }
@@ -177,6 +179,14 @@ fn ack_by(mode: AckMode) -> AckBy {
     match mode {
         AckMode::Sink => AckBy::Sink,
         AckMode::Broker => AckBy::Uplink,
+    }
+}
+
+fn accept(commands: &Commands) -> Option<Accept> {
+    match commands {
+        Commands::None => None,
+        Commands::Acl => Some(Accept::Acl),
+        Commands::Signed(_) => Some(Accept::Signed),
     }
 }
 

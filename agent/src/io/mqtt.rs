@@ -47,6 +47,7 @@ pub(super) enum MqttEvent {
 pub(super) struct Publish {
     pub(super) token: u64,
     pub(super) lane: Lane,
+    pub(super) retain: bool,
     pub(super) payload: Vec<u8>,
 }
 
@@ -116,7 +117,7 @@ async fn converse(
     loop {
         tokio::select! {
             publish = publishes.recv() => {
-                let Some(Publish { token, lane, payload }) = publish else {
+                let Some(Publish { token, lane, retain, payload }) = publish else {
                     // A graceful end: what was asked for has been acked, or nobody waits for it.
                     publisher.client.disconnect().await?;
                     while !matches!(said.recv().await, None | Some(Err(_) | Ok(Event::Outgoing(Outgoing::Disconnect)))) {}
@@ -124,7 +125,7 @@ async fn converse(
                 };
                 asked.push_back(token);
                 let topic = topic::of_lane(agent, lane);
-                publisher.client.try_publish(topic, QoS::AtLeastOnce, lane == Lane::State, payload)?;
+                publisher.client.try_publish(topic, QoS::AtLeastOnce, retain, payload)?;
             }
             event = said.recv() => match event.context("the client has ended")?? {
                 Event::Outgoing(Outgoing::Publish(pkid)) => {

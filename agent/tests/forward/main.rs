@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod clock;
+mod commands;
 mod world;
 
 use windward_agent::forward::journal::{Journal as _, MemoryJournal};

@@ -114,6 +114,7 @@ pub(crate) fn settings() -> Settings {
         max_bytes: u64::MAX,
         uplinks: vec![Uplink::new("mqtt")],
         devices: (0..DEVICES).map(device).collect(),
+        accept: None,
         seed: 1,
     }
 }
@@ -383,8 +384,9 @@ impl World {
                 }
                 Output::Connect { uplink, .. } => self.later(200, Input::Connected { uplink }),
                 Output::Disconnect { uplink, .. } => self.hang_up(uplink),
-                Output::Publish { uplink, token, lane, payload } => self.publish(uplink, token, lane, &payload),
+                Output::Publish { uplink, token, lane, payload, .. } => self.publish(uplink, token, lane, &payload),
                 Output::Alarm(_) | Output::DropOldest | Output::Finished => {}
+                Output::Hurry { .. } | Output::Configure { .. } => panic!("nobody commands"),
             }
         }
     }
