@@ -36,6 +36,7 @@ fn stored(config: &Config, rows: Vec<Row>, stats: Vec<Stats>) -> (Vec<Row>, Vec<
         max_bytes: u64::MAX,
         uplinks: vec![Uplink::new("mqtt")],
         devices: config.manifest(),
+        accept: None,
         seed: 1,
     };
     let found: Found = MemoryJournal::default().found(1);
