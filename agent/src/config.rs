@@ -130,6 +130,8 @@ pub struct Spool {
     pub commit_every_ms: u64,
     /// Most bytes on disk; when they are used up, the oldest readings go (invariant A4).
     pub max_bytes: u64,
+    /// How long readings may wait on disk, ms; older ones go, and a gap record says so. `None`: as long as there is room.
+    pub max_age_ms: Option<u64>,
     /// Time between two checkpoints of what a device's judge has learned, s; its forests are written every six hours, or as
     /// seldom as this. 0: never, and an earlier one is not read.
     pub checkpoint_every_s: u64,

@@ -16,6 +16,9 @@ pub const LEDGER_BUCKET: u64 = 1024;
 /// Least mean wind speed at which turbulence intensity is told, m/s: below, it is noise over next to nothing.
 const TURBULENT_FROM_MPS: f64 = 1.0;
 
+/// Why numbers are missing that were never given out: no loss.
+pub const SKIPPED: &str = "never given out";
+
 /// Most bytes of a refused message that are kept.
 pub const MAX_POISON_BYTES: usize = 128 * 1024;
 
@@ -415,6 +418,8 @@ fn gap_row(envelope: &Envelope, gap: &Gap) -> GapRow {
             GapReason::Damage => "damaged medium",
             GapReason::SpaceEnded => "space ended",
             GapReason::Refused => "refused by the agent's store",
+            GapReason::TooOld => "kept for too long",
+            GapReason::Skipped => SKIPPED,
         }
         .into(),
     }

@@ -1,6 +1,6 @@
 //! Rows to answers: what the tables hold, as JSON for pages and people.
 
-use crate::place::{AgentRow, AlertRow, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, StatsRow, two_decimals};
+use crate::place::{AgentRow, AlertRow, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, SKIPPED, StatsRow, two_decimals};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use windward_protocol::{Channel, Envelope, Iso8601, NoData, Record, SeqRange, SeqSet, parse_iso8601};
@@ -114,8 +114,8 @@ pub fn poison(row: &PoisonRow) -> Json {
 }
 
 /// The sequences below the greatest seen that are missing, a lane after the other (invariant S4). Where the agent has
-/// said why, the reason stands there; the others may still be on their way. Without the `whole` ledger, nothing is said
-/// of what lies before the first sequence in it.
+/// said why, the reason stands there; the others may still be on their way. Numbers that were never given out are not
+/// missing. Without the `whole` ledger, nothing is said of what lies before the first sequence in it.
 pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Json> {
     let mut lanes: BTreeMap<&str, (SeqSet, Vec<&GapRow>)> = BTreeMap::new();
     for row in ledger {
@@ -131,7 +131,9 @@ pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Json>
     let mut answer = Vec::new();
     for (partition, (mut seen, reported)) in lanes {
         for gap in reported {
-            answer.push(gap_json(partition, gap.from, gap.to, Some(&gap.reason)));
+            if gap.reason != SKIPPED {
+                answer.push(gap_json(partition, gap.from, gap.to, Some(&gap.reason)));
+            }
             if gap.from <= gap.to {
                 seen.insert(SeqRange { first: gap.from, last: gap.to });
             }
@@ -178,6 +180,14 @@ mod tests {
             .collect();
         assert_eq!(told, [(5, 1023, Some("power cut")), (1, 1, None), (3, 3, None), (1025, 1026, None)]);
         assert_eq!(answer[0]["lane"], "readings");
+    }
+
+    #[test]
+    fn what_was_never_given_out_is_not_missing() {
+        let partition = "t1#00000000000000ff#readings";
+        let seen = LedgerRow { partition: partition.into(), bucket: 0, seen: BTreeSet::from([1, 2, 9]) };
+        let skipped = GapRow { partition: partition.into(), from: 3, to: 8, reason: SKIPPED.into() };
+        assert_eq!(gaps(&[seen], true, &[skipped]), Vec::<Json>::new());
     }
 
     #[test]

@@ -289,6 +289,11 @@ pub enum GapReason {
     SpaceEnded,
     /// They were refused when they were to be encoded or stored.
     Refused,
+    /// They waited for longer than the agent may keep readings.
+    TooOld,
+    /// They were never given out, as far as is known: after a power cut the agent goes on above what it may have used.
+    /// No loss.
+    Skipped,
 }
 
 /// "The sequences `from..=to` of this lane will never come."

@@ -6,6 +6,7 @@ use super::raw::{RawAck, RawConfig, RawMqtt, RawSpool};
 use super::{AckMode, Config, Mqtt, Spool, Tls, buses, commands, devices};
 
 const MIB: u64 = 1024 * 1024;
+const DAY_MS: u64 = 86_400_000;
 
 /// Checks the whole file.
 pub(super) fn check(raw: RawConfig, text: &str, file: &str) -> Result<Config, ConfigError> {
@@ -104,10 +105,12 @@ fn mqtt(raw: RawMqtt, faults: &mut Faults) -> Mqtt {
 fn spool(raw: &RawSpool, faults: &mut Faults) -> Spool {
     faults.within(&raw.commit_every_ms, "commit_every_ms", 100..=60_000);
     faults.within(&raw.max_mib, "max_mib", 8..=1_048_576);
+    faults.within(&raw.max_age_days, "max_age_days", 0..=36_500);
     faults.within(&raw.checkpoint_every_s, "checkpoint_every_s", 0..=86_400);
     Spool {
         commit_every_ms: *raw.commit_every_ms.get_ref(),
         max_bytes: raw.max_mib.get_ref().saturating_mul(MIB),
+        max_age_ms: Some(*raw.max_age_days.get_ref()).filter(|days| *days > 0).map(|days| days * DAY_MS),
         checkpoint_every_s: *raw.checkpoint_every_s.get_ref(),
     }
 }

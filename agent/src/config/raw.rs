@@ -60,12 +60,18 @@ pub(super) enum RawAck {
 pub(super) struct RawSpool {
     pub(super) commit_every_ms: Spanned<u64>,
     pub(super) max_mib: Spanned<u64>,
+    pub(super) max_age_days: Spanned<u64>,
     pub(super) checkpoint_every_s: Spanned<u64>,
 }
 
 impl Default for RawSpool {
     fn default() -> Self {
-        Self { commit_every_ms: unplaced(1000), max_mib: unplaced(1024), checkpoint_every_s: unplaced(900) }
+        Self {
+            commit_every_ms: unplaced(1000),
+            max_mib: unplaced(1024),
+            max_age_days: unplaced(0),
+            checkpoint_every_s: unplaced(900),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::blocks::OpenBlocks;
 use super::eras::Eras;
-use super::journal::{Found, LaneFound, Note, Numbered};
+use super::journal::{Found, LaneFound, Note, Numbered, Room};
 use super::orders::Orders;
 use super::send::{FREE_EVERY_MS, KEEP_MARKS_EVERY_MS};
 use super::uplink::{UplinkState, acked_by_all};
@@ -18,8 +18,13 @@ const FULL_COMMIT_BYTES: usize = 1024 * 1024;
 /// Pauses before a failed commit is tried again.
 const RETRY_FIRST_MS: u64 = 1_000;
 const RETRY_MAX_MS: u64 = 30_000;
+/// Pause between two looks at a disk that is full.
+const FULL_RETRY_MS: u64 = 10_000;
 /// How long a graceful stop waits for acks.
 const STOP_MS: u64 = 3_000;
+
+/// What health and alarm say of a full disk.
+const FULL: &str = "no space left on the device; the oldest readings make room, then new ones are dropped";
 
 /// Closed and encoded, on the way to the disk.
 #[derive(Debug, Default)]
@@ -58,6 +63,22 @@ pub(super) struct KeptMarks {
     pub(super) keep_at: Mono,
 }
 
+/// The side file that rows go to now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Log {
+    pub(super) file: u64,
+    pub(super) state: LogState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogState {
+    NotBegun,
+    Begun,
+    /// It misses what the rows behind it need to be understood; the next commit begins another file. Until then rows
+    /// stand in memory alone.
+    Failed,
+}
+
 /// FORWARD's core.
 pub struct Forward {
     pub(super) settings: Settings,
@@ -68,10 +89,11 @@ pub struct Forward {
     disk: Disk,
     retry_ms: u64,
     pub(super) commit_at: Option<Mono>,
-    /// Number of the side file that rows go to now, and whether it has been begun.
-    pub(super) log: (u64, bool),
-    /// A row or the eras could not be written since the last commit began.
-    log_failed: bool,
+    /// How the disk stood when it last answered.
+    pub(super) room: Room,
+    pub(super) log: Log,
+    /// Something beside the commit could not be written since the last one that covers rows.
+    beside_failed: bool,
     pub(super) alerts: LaneEnd,
     pub(super) readings: LaneEnd,
     pub(super) eras: Eras,
@@ -81,6 +103,8 @@ pub struct Forward {
     pub(super) marks: Option<KeptMarks>,
     pub(super) freed: [Seq; 2],
     pub(super) free_at: Mono,
+    /// Room is needed: what may be freed is freed as soon as it may.
+    free_soon: bool,
     /// Number of the last gap record.
     pub(super) last_gap: Seq,
     pub(super) state_seq: Seq,
@@ -117,8 +141,9 @@ impl Forward {
             disk: Disk::Idle,
             retry_ms: RETRY_FIRST_MS,
             commit_at: None,
-            log: (1, false),
-            log_failed: false,
+            room: Room::default(),
+            log: Log { file: 1, state: LogState::NotBegun },
+            beside_failed: false,
             alerts: lane(&found.alerts),
             readings: lane(&found.readings),
             eras: Eras::new(found, now.mono),
@@ -127,6 +152,7 @@ impl Forward {
             marks: needs_marks.then(|| KeptMarks { kept: found.uplinks.clone(), keep_at }),
             freed: [found.alerts.acked, found.readings.acked],
             free_at: now.mono + FREE_EVERY_MS,
+            free_soon: false,
             last_gap: 0,
             state_seq: 1,
             spool_error: String::new(),
@@ -146,6 +172,9 @@ impl Forward {
             for hole in found.holes() {
                 forward.lost(lane, hole, reason, now);
             }
+            for skip in found.skips() {
+                forward.lost(lane, skip, GapReason::Skipped, now);
+            }
         }
         forward.advance(now);
         forward
@@ -162,10 +191,10 @@ impl Forward {
             Input::Handover(Handover::Devices { devices, dropped_rows }) => {
                 (self.devices, self.dropped_before) = (devices, dropped_rows);
             }
-            Input::Committed { alerts, readings, readings_bytes } => {
-                self.committed(alerts, readings, readings_bytes, now);
+            Input::Committed { alerts, readings, room } => self.committed(alerts, readings, room, now),
+            Input::CommitFailed { alerts, readings, error, room } => {
+                self.commit_failed(alerts, readings, error, room, now);
             }
-            Input::CommitFailed { alerts, readings, error } => self.commit_failed(alerts, readings, error, now),
             Input::Kept(Note::Eras) => self.eras.kept(),
             Input::Kept(Note::Uplinks) => {}
             Input::Kept(Note::Commands) => self.order_kept(Ok(()), now),
@@ -176,13 +205,13 @@ impl Forward {
                     Note::Uplinks => self.marks.iter_mut().for_each(|marks| marks.kept.clear()),
                     Note::Commands => self.order_kept(Err(&error), now),
                 }
-                self.log_failed = true;
-                self.spool_fails(error, now);
+                self.beside_fails(error, now);
             }
-            Input::SpoolFailed(error) => {
-                self.log_failed = true;
-                self.spool_fails(error, now);
+            Input::LogFailed(error) => {
+                self.log.state = LogState::Failed;
+                self.beside_fails(error, now);
             }
+            Input::SpoolFailed(error) => self.beside_fails(error, now),
             Input::Read { uplink, lane, values } => {
                 if let Some(hole) = self.uplinks[uplink].lane_mut(lane).read(values, now.mono) {
                     self.missing(lane, hole, now);
@@ -192,7 +221,6 @@ impl Forward {
                 self.uplinks[uplink].lane_mut(lane).read_failed(now.mono);
                 self.spool_fails(error, now);
             }
-            Input::Dropped(range) => self.lost(Lane::Readings, range, GapReason::SpaceEnded, now),
             Input::Connected { uplink } => self.connected(uplink, now),
             Input::Disconnected { uplink, reason } => self.disconnected(uplink, &reason, now),
             Input::PubAck { uplink, token } => self.puback(uplink, token, now),
@@ -209,7 +237,7 @@ impl Forward {
     pub fn handle_timeout(&mut self, now: Stamp) {
         self.connections(now);
         self.resend_silent(now);
-        if self.free_at <= now.mono {
+        if self.free_at <= now.mono && self.may_free() {
             self.free(now);
         }
         if self.marks.as_ref().is_some_and(|marks| marks.keep_at <= now.mono) {
@@ -238,8 +266,9 @@ impl Forward {
         [
             commit,
             uplinks,
-            self.stop_at.filter(|_| !matches!(self.disk, Disk::Committing { .. })).map(|at| (at, "stop")),
-            (self.freed != acked_by_all(&self.uplinks)).then_some((self.free_at, "free what is acked")),
+            self.stop_at.filter(|_| !self.is_committing()).map(|at| (at, "stop")),
+            (self.freed != acked_by_all(&self.uplinks) && self.may_free())
+                .then_some((self.free_at, "free what is acked")),
             self.marks.as_ref().map(|marks| (marks.keep_at, "keep how far each uplink is")),
             self.eras.deadline(),
         ]
@@ -276,7 +305,9 @@ impl Forward {
         // A disk that fails to the last leaves the rows in the side file, where the next start finds them.
         let disk_is_dead = matches!(self.disk, Disk::Failing { .. }) && stop_at <= now.mono;
         if (!self.is_dirty() && no_use_waiting) || disk_is_dead {
-            self.free(now);
+            if self.may_free() {
+                self.free(now);
+            }
             self.keep_marks(now);
             self.say_goodbye(now);
             self.finished = true;
@@ -284,10 +315,16 @@ impl Forward {
         }
     }
 
+    pub(super) fn is_committing(&self) -> bool {
+        matches!(self.disk, Disk::Committing { .. })
+    }
+
     /// Whether anything has been taken that is not durable.
     fn is_dirty(&self) -> bool {
-        let committing = matches!(self.disk, Disk::Committing { .. });
-        committing || !self.open.is_empty() || !self.pending.alerts.is_empty() || !self.pending.readings.is_empty()
+        self.is_committing()
+            || !self.open.is_empty()
+            || !self.pending.alerts.is_empty()
+            || !self.pending.readings.is_empty()
     }
 
     /// Starts a commit when one is due and the disk is free: alerts at once, readings at their time.
@@ -314,14 +351,14 @@ impl Forward {
             readings.sort_by_key(|(seq, _)| *seq);
             self.pending.readings_bytes = 0;
             self.commit_at = None;
-            covers = Some(self.log.0);
-            self.log = (self.log.0 + 1, false);
+            covers = Some(self.log.file);
+            self.log = Log { file: self.log.file + 1, state: LogState::NotBegun };
         }
         self.disk = Disk::Committing { covers };
         self.outputs.push_back(Output::Commit { alerts, readings });
     }
 
-    fn committed(&mut self, alerts: Vec<Numbered>, readings: Vec<Numbered>, readings_bytes: u64, now: Stamp) {
+    fn committed(&mut self, alerts: Vec<Numbered>, readings: Vec<Numbered>, room: Room, now: Stamp) {
         let covers = if let Disk::Committing { covers } = self.disk { covers } else { None };
         self.outputs.extend(covers.map(|through| Output::RemoveLogs { through }));
         self.disk = Disk::Idle;
@@ -334,16 +371,53 @@ impl Forward {
             uplink.alerts.committed(&alerts);
             uplink.readings.committed(&readings);
         }
-        // A commit of alerts alone says nothing about the rows that met a full disk a moment ago.
-        if covers.is_some() && !std::mem::take(&mut self.log_failed) {
+        self.make_room(room, now);
+        if room.is_full {
+            self.spool_fails(FULL.into(), now);
+            // Also when there is nothing to commit: an answer says whether it is full still.
+            self.commit_at.get_or_insert(now.mono + FULL_RETRY_MS);
+        } else if covers.is_some() && !std::mem::take(&mut self.beside_failed) {
+            // A commit of alerts alone says nothing about the rows that met a full disk a moment ago.
             self.spool_works(now);
         }
-        if readings_bytes > self.settings.max_bytes {
-            self.outputs.push_back(Output::DropOldest);
+        if (self.free_soon || self.free_at <= now.mono) && self.may_free() {
+            self.free_soon = false;
+            self.free(now);
         }
     }
 
-    fn commit_failed(&mut self, alerts: Vec<Numbered>, readings: Vec<Numbered>, error: String, now: Stamp) {
+    /// Something beside a commit was refused.
+    fn beside_fails(&mut self, error: String, now: Stamp) {
+        self.beside_failed = true;
+        self.spool_fails(error, now);
+    }
+
+    /// A4: the oldest readings go, never alerts, when they take more than they may or the disk is full, or when they are
+    /// too old. Their gap record is durable before their space is given back (`free`).
+    fn make_room(&mut self, room: Room, now: Stamp) {
+        self.room = room;
+        let Some(oldest) = room.oldest else { return };
+        let too_old = |age_ms: u64| {
+            oldest.newest_ms.is_some_and(|newest| newest.saturating_add_unsigned(age_ms) < now.wall.0) && now.synced
+        };
+        let reason = if room.is_full || room.readings_bytes > self.settings.max_bytes {
+            GapReason::SpaceEnded
+        } else if self.settings.max_age_ms.is_some_and(too_old) {
+            GapReason::TooOld
+        } else {
+            return;
+        };
+        self.lost(Lane::Readings, oldest.range, reason, now);
+        self.free_soon = true;
+    }
+
+    /// The disk is full, and there is nothing left to drop: what is left of it is for alerts.
+    pub(super) fn takes_no_readings(&self) -> bool {
+        self.room.is_full && self.room.oldest.is_none()
+    }
+
+    fn commit_failed(&mut self, alerts: Vec<Numbered>, readings: Vec<Numbered>, error: String, room: Room, now: Stamp) {
+        self.room = room;
         self.disk = Disk::Failing { retry_at: now.mono + self.retry_ms };
         self.retry_ms = (self.retry_ms * 2).min(RETRY_MAX_MS);
         self.pending.alerts.splice(0..0, alerts);

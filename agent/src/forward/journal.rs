@@ -1,4 +1,7 @@
-//! The disk as FORWARD sees it. Two implementations: sled's (`io/journal_sled.rs`) and [`MemoryJournal`].
+//! The disk as FORWARD sees it. Two implementations: sled's (`io/journal_sled.rs`) and [`MemoryJournal`]; what
+//! they must do alike stands in [`conformance`].
+
+pub mod conformance;
 
 use crate::time::Timeline;
 use std::collections::BTreeMap;
@@ -26,9 +29,11 @@ pub enum Note {
 /// An append-only log for each durable lane, with an ack watermark.
 ///
 /// Values are encoded envelopes of at most [`windward_protocol::MAX_ENVELOPE`] bytes. Sequences may be appended in any
-/// order, and appending one again is harmless.
+/// order, and appending one again is harmless. After an error the journal mends itself as far as it can in the next
+/// call of [`Journal::commit`].
 pub trait Journal {
-    /// Appends to both lanes and returns when everything appended so far is durable (A1).
+    /// Appends to both lanes and returns when everything appended so far is durable (A1). With nothing to append it only
+    /// sees whether what has failed works again.
     fn commit(&mut self, alerts: &[Numbered], readings: &[Numbered]) -> Result<(), JournalError>;
 
     /// Values of a lane from sequence `from` on, in order, about `max_bytes` of them but at least one if there is one.
@@ -37,16 +42,32 @@ pub trait Journal {
     /// Makes it durable that everything up to and including `through` is acked, then gives its space back (A2, A3).
     fn free(&mut self, lane: Lane, through: Seq) -> Result<(), JournalError>;
 
-    /// Makes these few bytes durable in place of those kept under this note before; what was kept before survives a
-    /// failure.
+    /// Makes these few bytes durable in place of those kept under this note before, which survive a failure.
     fn keep(&mut self, note: Note, bytes: &[u8]) -> Result<(), JournalError>;
 
-    /// Bytes that the readings take on disk.
-    fn readings_bytes(&self) -> u64;
+    /// How the disk stands. Touches no disk.
+    fn room(&self) -> Room;
+}
 
-    /// Removes the oldest stretch of readings and names it, to make room (A4). `None`: only the stretch that is being
-    /// written is left.
-    fn drop_oldest_readings(&mut self) -> Result<Option<SeqRange>, JournalError>;
+/// How the disk stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that the readings take on disk.
+    pub readings_bytes: u64,
+    /// The oldest stretch of readings, the first to go when room is needed (A4). `None`: only what is being written is
+    /// left.
+    pub oldest: Option<Stretch>,
+    /// The disk is full: what is written now takes the place that was kept free for that.
+    pub is_full: bool,
+}
+
+/// Readings that are given back together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Their numbers. Some may be acked, some may never have been on disk.
+    pub range: SeqRange,
+    /// Time of the newest, ms UTC; `None` when it is not known.
+    pub newest_ms: Option<i64>,
 }
 
 /// What a journal found when it was opened.
@@ -60,11 +81,11 @@ pub struct Found {
     pub readings: LaneFound,
     /// Contents of the side files, oldest first.
     pub side_files: Vec<Vec<u8>>,
-    /// What [`Journal::keep`] has kept as [`Note::Eras`]; empty when there is nothing.
+    /// What is kept under [`Note::Eras`]; empty when there is nothing.
     pub eras: Vec<u8>,
-    /// What it has kept as [`Note::Uplinks`].
+    /// What is kept under [`Note::Uplinks`].
     pub uplinks: Vec<u8>,
-    /// What it has kept as [`Note::Commands`].
+    /// What is kept under [`Note::Commands`].
     pub commands: Vec<u8>,
     /// What this boot's time is estimated on while the clock is not set. The journal does not know it: whoever opens
     /// the journal says so here.
@@ -93,24 +114,48 @@ pub struct LaneFound {
     pub present: SeqSet,
     /// No sequence above this one was ever given out (A2); at least the greatest one present.
     pub high_water: Seq,
+    /// Numbers that were never given out, as far as is known. After a power cut the disk's word is not enough: what it
+    /// may have lost must not be given out again.
+    pub skipped: SeqSet,
 }
 
 impl LaneFound {
     /// Numbers above the ack watermark that were given out and are not on disk.
     pub fn holes(&self) -> Vec<SeqRange> {
-        let mut holes = Vec::new();
-        let mut next = self.acked + 1;
-        for range in self.present.ranges() {
-            if range.first > next {
-                holes.push(SeqRange { first: next, last: range.first - 1 });
-            }
-            next = next.max(range.last + 1);
-        }
-        if next <= self.high_water {
-            holes.push(SeqRange { first: next, last: self.high_water });
-        }
-        holes
+        self.absent().into_iter().flat_map(|range| split(range, &self.skipped).1).collect()
     }
+
+    /// Numbers above the ack watermark that are not on disk and were never given out, as far as is known.
+    pub fn skips(&self) -> Vec<SeqRange> {
+        self.absent().into_iter().flat_map(|range| split(range, &self.skipped).0).collect()
+    }
+
+    /// This number is on disk.
+    pub(super) fn add(&mut self, seq: Seq) {
+        self.present.insert(SeqRange { first: seq, last: seq });
+        self.high_water = self.high_water.max(seq);
+    }
+
+    fn absent(&self) -> Vec<SeqRange> {
+        split(SeqRange { first: self.acked + 1, last: self.high_water }, &self.present).1
+    }
+}
+
+/// The parts of `range` that are in `set`, and those that are not.
+fn split(range: SeqRange, set: &SeqSet) -> (Vec<SeqRange>, Vec<SeqRange>) {
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    let mut next = range.first;
+    for part in set.ranges().filter(|part| part.first <= range.last && part.last >= range.first) {
+        if part.first > next {
+            outside.push(SeqRange { first: next, last: part.first - 1 });
+        }
+        inside.push(SeqRange { first: part.first.max(range.first), last: part.last.min(range.last) });
+        next = part.last + 1;
+    }
+    if next <= range.last {
+        outside.push(SeqRange { first: next, last: range.last });
+    }
+    (inside, outside)
 }
 
 /// A journal in memory, for tests and for trying the core out; it forgets nothing and survives nothing.
@@ -141,7 +186,12 @@ impl MemoryJournal {
             let mut present = SeqSet::new();
             self.lanes[index].keys().for_each(|&seq| present.insert(SeqRange { first: seq, last: seq }));
             let last = self.lanes[index].keys().next_back().copied().unwrap_or(0);
-            LaneFound { acked: self.acked[index], present, high_water: last.max(self.acked[index]) }
+            LaneFound {
+                acked: self.acked[index],
+                present,
+                high_water: last.max(self.acked[index]),
+                skipped: SeqSet::new(),
+            }
         };
         let note = |note| self.notes.get(&note).cloned().unwrap_or_default();
         let (eras, uplinks, commands) = (note(Note::Eras), note(Note::Uplinks), note(Note::Commands));
@@ -179,11 +229,15 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn readings_bytes(&self) -> u64 {
-        self.lanes[1].values().map(|value| value.len() as u64).sum()
-    }
-
-    fn drop_oldest_readings(&mut self) -> Result<Option<SeqRange>, JournalError> {
-        Ok(self.lanes[1].pop_first().map(|(seq, _)| SeqRange { first: seq, last: seq }))
+    /// Each value is a stretch of its own.
+    fn room(&self) -> Room {
+        let readings = &self.lanes[1];
+        let oldest = readings.keys().next().filter(|_| readings.len() > 1);
+        let stretch = |&seq: &Seq| Stretch { range: SeqRange { first: seq, last: seq }, newest_ms: None };
+        Room {
+            readings_bytes: readings.values().map(|value| value.len() as u64).sum(),
+            oldest: oldest.map(stretch),
+            is_full: false,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What WATCH hands over becomes envelopes that wait for the disk; rows and statistics stand at once in the side file.
 
-use super::core::Forward;
+use super::core::{Forward, LogState};
 use super::side::SideRecord;
 use super::{Kept, Output};
 use crate::time::Stamp;
@@ -15,11 +15,10 @@ const MAX_EVIDENCE: usize = 1_500;
 
 impl Forward {
     pub(super) fn keep_row(&mut self, device: usize, synced: bool, row: Row, now: Stamp) {
-        if self.pending.readings_bytes > MAX_PENDING_BYTES {
+        if self.pending.readings_bytes > MAX_PENDING_BYTES || self.takes_no_readings() {
             self.counters.rows_dropped += 1;
             return;
         }
-        let file = self.begun_log();
         let first = row.readings.first().and_then(|reading| reading.ok()).map(|value| value.as_f64());
         let kept = Some(Kept { device, time_ms: row.time_ms, first });
         let next = self.readings.next;
@@ -27,8 +26,7 @@ impl Forward {
         if !synced && self.readings.next > next {
             self.eras.opened(next, now.mono);
         }
-        self.outputs.push_back(Output::Log { file, bytes, kept });
-        self.counters.rows_kept += 1;
+        self.counters.rows_kept += u64::from(self.log(bytes, kept));
         if let Some((seq, block)) = closed {
             self.queue_block(seq, block);
         }
@@ -39,28 +37,29 @@ impl Forward {
     pub(super) fn keep_stats(&mut self, stats: Stats, now: Stamp) {
         let seq = self.readings.next;
         let encoded = self.encode(Lane::Readings, seq, Record::Stats(stats.clone()));
-        let Some(envelope) = encoded.filter(|_| self.pending.readings_bytes <= MAX_PENDING_BYTES) else {
+        let has_room = self.pending.readings_bytes <= MAX_PENDING_BYTES && !self.takes_no_readings();
+        let Some(envelope) = encoded.filter(|_| has_room) else {
             self.counters.rows_dropped += 1;
             return;
         };
         self.readings.next += 1;
-        let file = self.begun_log();
-        let bytes = SideRecord::Stats { seq, stats }.frame();
-        self.outputs.push_back(Output::Log { file, bytes, kept: None });
+        self.log(SideRecord::Stats { seq, stats }.frame(), None);
         self.pending.readings_bytes += envelope.len();
         self.pending.readings.push((seq, envelope));
         self.commit_at.get_or_insert(now.mono + self.settings.commit_every_ms);
     }
 
-    /// The side file that rows go to now; its first frame names the epoch.
-    fn begun_log(&mut self) -> u64 {
-        let (file, begun) = self.log;
-        if !begun {
-            self.log = (file, true);
-            let bytes = SideRecord::Epoch(self.epoch).frame();
-            self.outputs.push_back(Output::Log { file, bytes, kept: None });
-        }
-        file
+    /// Appends to the side file, unless that has failed. Its first frame names the epoch.
+    fn log(&mut self, frames: Vec<u8>, kept: Option<Kept>) -> bool {
+        let file = self.log.file;
+        let bytes = match self.log.state {
+            LogState::Failed => return false,
+            LogState::Begun => frames,
+            LogState::NotBegun => [SideRecord::Epoch(self.epoch).frame(), frames].concat(),
+        };
+        self.log.state = LogState::Begun;
+        self.outputs.push_back(Output::Log { file, bytes, kept });
+        true
     }
 
     pub(super) fn queue_block(&mut self, seq: Seq, block: Block) {
@@ -85,7 +84,9 @@ impl Forward {
 
     /// Gives a record the next number of the alert lane; it is committed at once.
     pub(super) fn keep_record(&mut self, record: Record) {
-        if self.pending.alerts.len() >= MAX_PENDING_ALERTS {
+        // A gap is never dropped (A4). There are few: one comes of an answer of the disk.
+        let is_gap = matches!(record, Record::Gap(_));
+        if self.pending.alerts.len() >= MAX_PENDING_ALERTS && !is_gap {
             tracing::error!(?record, "dropped: the disk takes nothing and the queue for it is full");
             return;
         }

@@ -35,8 +35,8 @@ pub use recover::recover;
 pub use settings::{AckBy, Encoding, MAX_UPLINKS, Order, Settings, Uplink};
 
 use crate::handover::Handover;
-use journal::{Note, Numbered};
-use windward_protocol::{Alert, Answer, Lane, Seq, SeqRange};
+use journal::{Note, Numbered, Room};
+use windward_protocol::{Alert, Answer, Lane, Seq};
 
 /// What happens to FORWARD.
 #[allow(missing_docs, reason = "each variant's text names its fields")]
@@ -44,11 +44,13 @@ use windward_protocol::{Alert, Answer, Lane, Seq, SeqRange};
 pub enum Input {
     /// WATCH hands something over.
     Handover(Handover),
-    /// The values are durable; they come back with the answer. `readings_bytes` is what the readings take on disk.
-    Committed { alerts: Vec<Numbered>, readings: Vec<Numbered>, readings_bytes: u64 },
+    /// The values are durable; they come back with the answer. `room` is how the disk stands now.
+    Committed { alerts: Vec<Numbered>, readings: Vec<Numbered>, room: Room },
     /// The disk refused the commit; its values come back.
-    CommitFailed { alerts: Vec<Numbered>, readings: Vec<Numbered>, error: String },
-    /// The disk refused a row of the side file, or to give space back.
+    CommitFailed { alerts: Vec<Numbered>, readings: Vec<Numbered>, error: String, room: Room },
+    /// The disk refused to append to the side file.
+    LogFailed(String),
+    /// The disk refused to give space back.
     SpoolFailed(String),
     /// Values read from the journal for an uplink.
     Read { uplink: usize, lane: Lane, values: Vec<Numbered> },
@@ -58,8 +60,6 @@ pub enum Input {
     Kept(Note),
     /// The disk refused what `Keep` gave.
     KeepFailed(Note, String),
-    /// The oldest readings made room (A4).
-    Dropped(SeqRange),
     /// The uplink can be sent on.
     Connected { uplink: usize },
     /// Its connection is gone, for this reason.
@@ -92,10 +92,8 @@ pub enum Output {
     Keep(Note, Vec<u8>),
     /// Read from the journal; answer with `Read` or `ReadFailed`.
     Read { uplink: usize, lane: Lane, from: Seq, max_bytes: usize },
-    /// Everything up to here is acked by all who must; give its space back.
+    /// Everything up to here is acked by all who must, or lost and said to be; give its space back.
     Free { lane: Lane, through: Seq },
-    /// Remove the oldest readings; answer with `Dropped` if there were any to remove.
-    DropOldest,
     /// Connect an uplink; where it has a state topic, with this last will on it.
     Connect { uplink: usize, will: Vec<u8> },
     /// Drop the connection; whatever still comes from it is not to be handed in.

@@ -2,7 +2,7 @@
 
 use super::journal::{Found, Journal, JournalError, Note, Numbered};
 use super::{eras, side};
-use windward_protocol::{AgentId, Envelope, Lane, Record, Seq, SeqRange};
+use windward_protocol::{AgentId, Envelope, Lane, Record, Seq};
 
 /// Commits what stands only in side files, each envelope under the number it had, and adds it to `found`.
 /// Gives the number of rows saved. Afterwards the side files are superfluous, and what is known about times that were
@@ -20,8 +20,7 @@ pub fn recover(agent: &AgentId, found: &mut Found, journal: &mut impl Journal) -
     }
     journal.commit(&[], &values)?;
     for (seq, _) in values {
-        found.readings.present.insert(SeqRange { first: seq, last: seq });
-        found.readings.high_water = found.readings.high_water.max(seq);
+        found.readings.add(seq);
     }
     let settled = eras::settled(found);
     if settled != found.eras {

@@ -85,13 +85,15 @@ impl Forward {
         }
     }
 
+    /// Whether the disk can be told what is acked. Not while it is busy, or a slow one would be told faster than it
+    /// listens; and not before it holds the record of every gap, or a crash would hide the loss (A4).
+    pub(super) fn may_free(&self) -> bool {
+        !self.is_committing() && self.alerts.durable >= self.last_gap
+    }
+
     /// Has the disk told what is acked, so that it gives the space back.
     pub(super) fn free(&mut self, now: Stamp) {
         self.free_at = now.mono + FREE_EVERY_MS;
-        if self.alerts.durable < self.last_gap {
-            // A4: were the numbers of a gap freed before the disk holds its record, a crash would hide the loss.
-            return;
-        }
         let acked = acked_by_all(&self.uplinks);
         for (index, lane) in Lane::DURABLE.into_iter().enumerate() {
             let through = acked[index];

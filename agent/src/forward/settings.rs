@@ -19,6 +19,8 @@ pub struct Settings {
     pub commit_every_ms: u64,
     /// Most bytes of readings on disk; beyond, the oldest go (A4).
     pub max_bytes: u64,
+    /// How long readings may wait on disk; older ones go, and a gap record says so. `None`: as long as there is room.
+    pub max_age_ms: Option<u64>,
     /// Where everything is sent: one to [`MAX_UPLINKS`], of which at least one frees. Inputs and outputs name them by
     /// their index.
     pub uplinks: Vec<Uplink>,

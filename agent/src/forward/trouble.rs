@@ -70,7 +70,12 @@ impl Forward {
         if range.first > range.last {
             return;
         }
-        tracing::error!(%lane, from = range.first, to = range.last, ?reason, "lost");
+        match reason {
+            GapReason::Skipped => {
+                tracing::warn!(%lane, from = range.first, to = range.last, "numbers skipped after a power cut");
+            }
+            _ => tracing::error!(%lane, from = range.first, to = range.last, ?reason, "lost"),
+        }
         self.keep_record(Record::Gap(Gap { lane, from: range.first, to: range.last, reason }));
         self.last_gap = self.alerts.next - 1;
         self.uplinks.iter_mut().for_each(|uplink| uplink.lane_mut(lane).done(range, now.mono));

@@ -17,7 +17,6 @@ pub(super) enum Job {
     Commit { alerts: Vec<Numbered>, readings: Vec<Numbered> },
     Read { uplink: usize, lane: Lane, from: Seq, max_bytes: usize },
     Free { lane: Lane, through: Seq },
-    DropOldest,
     Keep(Note, Vec<u8>),
 }
 
@@ -45,24 +44,21 @@ pub(super) fn start(
 }
 
 fn carry_out(journal: &mut impl Journal, job: Job) -> Option<Input> {
-    let failed = |JournalError(error)| Some(Input::SpoolFailed(error));
     match job {
         Job::Commit { alerts, readings } => Some(match journal.commit(&alerts, &readings) {
-            Ok(()) => Input::Committed { alerts, readings, readings_bytes: journal.readings_bytes() },
-            Err(JournalError(error)) => Input::CommitFailed { alerts, readings, error },
+            Ok(()) => Input::Committed { alerts, readings, room: journal.room() },
+            Err(JournalError(error)) => Input::CommitFailed { alerts, readings, error, room: journal.room() },
         }),
         Job::Read { uplink, lane, from, max_bytes } => Some(match journal.read(lane, from, max_bytes) {
             Ok(values) => Input::Read { uplink, lane, values },
             Err(JournalError(error)) => Input::ReadFailed { uplink, lane, error },
         }),
-        Job::Free { lane, through } => journal.free(lane, through).err().and_then(failed),
+        Job::Free { lane, through } => {
+            journal.free(lane, through).err().map(|JournalError(error)| Input::SpoolFailed(error))
+        }
         Job::Keep(note, bytes) => Some(match journal.keep(note, &bytes) {
             Ok(()) => Input::Kept(note),
             Err(JournalError(error)) => Input::KeepFailed(note, error),
         }),
-        Job::DropOldest => match journal.drop_oldest_readings() {
-            Ok(range) => range.map(Input::Dropped),
-            Err(error) => failed(error),
-        },
     }
 }

@@ -120,7 +120,7 @@ impl Shell {
                     let device = &self.devices[device];
                     tracing::trace!(target: "windward_agent::kept", device, time_ms, first, "kept");
                 }
-                return written.err().map(|error| Input::SpoolFailed(error.to_string()));
+                return written.err().map(|error| Input::LogFailed(error.to_string()));
             }
             Output::RemoveLogs { through } => {
                 return self.side_files.remove(through).err().map(|error| Input::SpoolFailed(error.to_string()));
@@ -132,7 +132,6 @@ impl Shell {
             Output::Commit { alerts, readings } => Job::Commit { alerts, readings },
             Output::Read { uplink, lane, from, max_bytes } => Job::Read { uplink, lane, from, max_bytes },
             Output::Free { lane, through } => Job::Free { lane, through },
-            Output::DropOldest => Job::DropOldest,
             Output::Keep(note, bytes) => Job::Keep(note, bytes),
             Output::Hurry { .. } | Output::Configure { .. } => return None,
             Output::Connect { .. } | Output::Disconnect { .. } | Output::Publish { .. } | Output::Finished => {

@@ -4,10 +4,12 @@
 use crc::{CRC_32_ISCSI, Crc};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::Path;
-use windward_protocol::{Envelope, Epoch, Lane, MAX_ENVELOPE, Seq};
+use windward_protocol::{AgentId, Epoch, Lane, MAX_ENVELOPE, Seq, version};
 
 const MAGIC: [u8; 4] = *b"WWv1";
 /// How much of a file is looked at in one go, bytes.
@@ -33,9 +35,35 @@ pub(super) fn unframe(framed: &[u8]) -> Option<&[u8]> {
     intact.then_some(envelope)
 }
 
-/// Intact envelopes of `epoch` and `lane` above `acked` in the raw bytes of a file; empty when it cannot be read.
-pub(super) fn salvage(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> BTreeMap<Seq, Vec<u8>> {
-    let mut found = BTreeMap::new();
+/// Envelopes from the raw bytes of a file. They stand one behind the other in one piece of memory, which goes back to
+/// the system in one piece.
+#[derive(Debug, Default)]
+pub(super) struct Salvaged {
+    bytes: Vec<u8>,
+    places: BTreeMap<Seq, Range<usize>>,
+}
+
+impl Salvaged {
+    /// Their numbers.
+    pub(super) fn seqs(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.places.keys().copied()
+    }
+
+    /// Number and envelope of each, in order.
+    pub(super) fn values(&self) -> impl Iterator<Item = (Seq, &[u8])> + '_ {
+        self.places.iter().map(|(&seq, place)| (seq, &self.bytes[place.clone()]))
+    }
+
+    fn add(&mut self, seq: Seq, envelope: &[u8]) {
+        let Entry::Vacant(place) = self.places.entry(seq) else { return };
+        place.insert(self.bytes.len()..self.bytes.len() + envelope.len());
+        self.bytes.extend_from_slice(envelope);
+    }
+}
+
+/// Intact envelopes of `epoch` and `lane` above `acked` in the raw bytes of a file; none when it cannot be read.
+pub(super) fn salvage(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> Salvaged {
+    let mut found = Salvaged::default();
     let Ok(mut file) = File::open(file) else { return found };
     let mut window = Vec::new();
     loop {
@@ -48,11 +76,11 @@ pub(super) fn salvage(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> BTre
                 break;
             }
             if let Some(envelope) = frame_at(&window[at..])
-                && let Ok(Envelope { epoch: its_epoch, lane: its_lane, seq, .. }) = Envelope::decode(envelope)
+                && let Some((its_epoch, its_lane, seq)) = name(envelope)
                 && (its_epoch, its_lane) == (epoch, lane)
                 && seq > acked
             {
-                found.insert(seq, envelope.to_vec());
+                found.add(seq, envelope);
             }
             at += 1;
         }
@@ -61,6 +89,14 @@ pub(super) fn salvage(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> BTre
         }
         window.drain(..at.max(window.len().saturating_sub(HEAD + MAX_ENVELOPE)).min(window.len()));
     }
+}
+
+/// Epoch, lane and number of an intact envelope.
+fn name(envelope: &[u8]) -> Option<(Epoch, Lane, Seq)> {
+    let (&version, body) = without_crc(envelope)?.split_first()?;
+    let known = (version::MIN..=version::CURRENT).contains(&version);
+    let ((_, epoch, lane, seq), _) = postcard::take_from_bytes::<(AgentId, Epoch, Lane, Seq)>(body).ok()?;
+    known.then_some((epoch, lane, seq))
 }
 
 fn frame_at(bytes: &[u8]) -> Option<&[u8]> {

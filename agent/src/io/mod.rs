@@ -18,6 +18,7 @@ pub mod replay;
 mod side_files;
 mod sled_dir;
 mod small_file;
+pub mod spool;
 mod state;
 mod state_sled;
 mod tls;
@@ -33,9 +34,8 @@ use crate::watch::beacon::Beacon;
 use alerts::LocalAlarm;
 use anyhow::Context as _;
 use clock::{Clock, World};
-use journal_sled::SledJournal;
 use last_time::LastTime;
-use side_files::SideFiles;
+use spool::{SideFiles, SledJournal};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
@@ -106,7 +106,8 @@ pub async fn start(config: Config, options: Options) -> anyhow::Result<Running> 
 async fn start_in(world: World, config: Config, options: Options) -> anyhow::Result<Running> {
     let config = Arc::new(config);
     let (spool, agent, seed) = (config.data.join("spool"), config.agent.clone(), random());
-    let opened = tokio::task::spawn_blocking(move || open_spool(&spool, &agent, world)).await?;
+    let max_bytes = config.spool.max_bytes;
+    let opened = tokio::task::spawn_blocking(move || open_spool(&spool, max_bytes, &agent, world)).await?;
     let Spool { journal, side_files, found, last_time, clock } =
         opened.with_context(|| format!("the spool in {}", config.data.display()))?;
 
@@ -168,6 +169,7 @@ fn settings(config: &Config, seed: u64) -> Settings {
         version: env!("CARGO_PKG_VERSION").into(),
         commit_every_ms: config.spool.commit_every_ms,
         max_bytes: config.spool.max_bytes,
+        max_age_ms: config.spool.max_age_ms,
         uplinks: vec![Uplink { ack: ack_by(config.mqtt.ack), ..Uplink::new("mqtt") }],
         devices: config.manifest(),
         accept: accept(&config.commands),
@@ -199,17 +201,19 @@ struct Spool {
     clock: Clock,
 }
 
-fn open_spool(dir: &Path, agent: &AgentId, world: World) -> anyhow::Result<Spool> {
+fn open_spool(dir: &Path, max_bytes: u64, agent: &AgentId, world: World) -> anyhow::Result<Spool> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    sync_names_of(dir).with_context(|| format!("cannot sync the directories above {}", dir.display()))?;
     let (last_time, clock) = LastTime::open(dir, world);
     let label = Iso8601(clock.now().wall.0).to_string().replace(':', "");
-    let (mut journal, mut found) = SledJournal::open(dir, random(), &label)?;
+    // The oldest readings go by whole generations: a small spool has small ones.
+    let generation_bytes = spool::Options::default().generation_bytes.min(max_bytes / 8);
+    let boot = clock.timeline().boot;
+    let options = spool::Options { epoch: random(), boot, label, generation_bytes, ..spool::Options::default() };
+    let (mut journal, mut found) = spool::open(dir, &options)?;
     found.timeline = clock.timeline();
     for damage in &found.damage {
         tracing::error!(damage, "the spool was damaged");
     }
-    found.side_files = SideFiles::read_all(dir).context("cannot read the side files")?;
     let saved = recover(agent, &mut found, &mut journal)?;
     tracing::info!(
         epoch = format_args!("{:016x}", found.epoch),
@@ -218,12 +222,6 @@ fn open_spool(dir: &Path, agent: &AgentId, world: World) -> anyhow::Result<Spool
         "spool open"
     );
     Ok(Spool { journal, side_files: SideFiles::start(dir)?, found, last_time, clock })
-}
-
-/// Makes it durable that `dir` and the data directory above it exist: a synced file is lost with a name that is not.
-fn sync_names_of(dir: &Path) -> std::io::Result<()> {
-    let dir = dir.canonicalize()?;
-    dir.ancestors().skip(1).take(2).try_for_each(|above| std::fs::File::open(above)?.sync_all())
 }
 
 /// A random number, from the keys the standard library draws from the system for its hash maps.

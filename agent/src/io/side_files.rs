@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The side files of a spool.
 #[derive(Debug)]
-pub(super) struct SideFiles {
+pub struct SideFiles {
     dir: PathBuf,
     open: Option<(u64, File)>,
 }
@@ -19,7 +19,7 @@ impl SideFiles {
     }
 
     /// Removes all of them, and starts anew.
-    pub(super) fn start(dir: &Path) -> io::Result<Self> {
+    pub fn start(dir: &Path) -> io::Result<Self> {
         for path in list(dir)?.into_values() {
             fs::remove_file(path)?;
         }
@@ -27,7 +27,7 @@ impl SideFiles {
     }
 
     /// Appends to file `number`; the bytes are with the system when this returns, so a killed process keeps them.
-    pub(super) fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
+    pub fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
         let file = match &mut self.open {
             Some((open, file)) if *open == number => file,
             slot => {
@@ -42,7 +42,7 @@ impl SideFiles {
     }
 
     /// Removes the files up to and including `through`.
-    pub(super) fn remove(&mut self, through: u64) -> io::Result<()> {
+    pub fn remove(&mut self, through: u64) -> io::Result<()> {
         for (_, path) in list(&self.dir)?.range(..=through) {
             fs::remove_file(path)?;
         }

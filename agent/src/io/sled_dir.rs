@@ -28,6 +28,11 @@ pub(super) struct SledDir {
 }
 
 impl SledDir {
+    /// Length of sled's log file.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
+    }
+
     /// Makes everything written so far durable.
     pub(super) fn sync(&self) -> Result<(), String> {
         self.db.flush().map_err(|error| error.to_string())?;

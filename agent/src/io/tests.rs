@@ -1,7 +1,7 @@
 //! An agent on a machine whose clock is not set.
 
 use super::*;
-use crate::forward::journal::Journal as _;
+use crate::forward::journal::{Journal as _, Room};
 use crate::forward::{Input, Output};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -49,7 +49,7 @@ fn sent_from(spool: Spool, settings: Settings) -> Vec<Block> {
             Output::Connect { uplink, .. } => Input::Connected { uplink },
             Output::Commit { alerts, readings } => {
                 journal.commit(&alerts, &readings).unwrap();
-                Input::Committed { alerts, readings, readings_bytes: 0 }
+                Input::Committed { alerts, readings, room: Room::default() }
             }
             Output::Read { uplink, lane, from, max_bytes } => {
                 Input::Read { uplink, lane, values: journal.read(lane, from, max_bytes).unwrap() }
@@ -86,7 +86,7 @@ async fn readings_from_before_the_clock_was_set_are_sent_with_their_true_times_b
     let saved: Option<last_time::Saved> = small_file::read(&data.path().join("spool"), "time").unwrap();
     assert_eq!(saved.unwrap().known_ms, TRUE_MS, "the next boot goes on from here");
     let config = config(data.path());
-    let spool = open_spool(&data.path().join("spool"), &config.agent, world).unwrap();
+    let spool = open_spool(&data.path().join("spool"), config.spool.max_bytes, &config.agent, world).unwrap();
     assert!(spool.clock.now().synced);
     let blocks = sent_from(spool, settings(&config, 1));
     let times: Vec<i64> = blocks.iter().flat_map(Block::times).collect();

@@ -41,7 +41,7 @@ impl Agent {
             let input = match output {
                 Output::Commit { alerts, readings } => {
                     self.journal.commit(&alerts, &readings).unwrap();
-                    Input::Committed { alerts, readings, readings_bytes: 0 }
+                    Input::Committed { alerts, readings, room: self.journal.room() }
                 }
                 Output::Keep(note, _) if !self.disk_works => Input::KeepFailed(note, "no room".into()),
                 Output::Keep(note, bytes) => {

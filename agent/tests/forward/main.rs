@@ -9,7 +9,7 @@ mod clock;
 mod commands;
 mod world;
 
-use windward_agent::forward::journal::{Journal as _, MemoryJournal};
+use windward_agent::forward::journal::{Journal as _, MemoryJournal, Room};
 use windward_agent::forward::{AckBy, Forward, Input, Order, Output, Uplink};
 use windward_agent::handover::Handover;
 use windward_protocol::{Ack, Envelope, Lane, NoData, Record, Row, SeqRange};
@@ -136,7 +136,7 @@ fn time_never_goes_back_within_a_block() {
         Output::Commit { alerts, .. } => Some(alerts),
         _ => None,
     });
-    forward.handle(Input::Committed { alerts: alerts.unwrap(), readings: vec![], readings_bytes: 0 }, now(0));
+    forward.handle(Input::Committed { alerts: alerts.unwrap(), readings: vec![], room: Room::default() }, now(0));
     for time_ms in [20, 30, 30, 5, 6, 40] {
         let row = Row { time_ms, readings: vec![Err(NoData::Timeout); 2], scores: vec![None; 2] };
         forward.handle(Input::Handover(Handover::Row { device: 0, synced: true, row }), now(0));
@@ -177,6 +177,6 @@ fn a_lost_number_is_freed_only_when_the_disk_says_that_it_is_lost() {
         std::iter::from_fn(|| forward.poll_output()).any(|output| matches!(output, Output::Free { .. }))
     };
     assert!(!frees(&mut forward, 5_000), "A4: the record of the gap is not durable");
-    forward.handle(Input::Committed { alerts, readings, readings_bytes: 0 }, now(5_001));
+    forward.handle(Input::Committed { alerts, readings, room: Room::default() }, now(5_001));
     assert!(frees(&mut forward, 10_000));
 }

@@ -6,7 +6,7 @@ mod peer;
 use crate::clock::{SimClock, true_ms};
 use peer::Peer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use windward_agent::forward::journal::{Found, Journal, MemoryJournal, Note};
+use windward_agent::forward::journal::{Found, Journal, MemoryJournal, Note, Room};
 use windward_agent::forward::{Forward, Input, Output, Settings, Uplink, recover};
 use windward_agent::handover::Handover;
 use windward_protocol::{
@@ -112,6 +112,7 @@ pub(crate) fn settings() -> Settings {
         version: "test".into(),
         commit_every_ms: 1000,
         max_bytes: u64::MAX,
+        max_age_ms: None,
         uplinks: vec![Uplink::new("mqtt")],
         devices: (0..DEVICES).map(device).collect(),
         accept: None,
@@ -355,7 +356,8 @@ impl World {
                 Output::Log { file, bytes, .. } => self.side.entry(file).or_default().extend(bytes),
                 Output::RemoveLogs { through } => self.side.retain(|file, _| *file > through),
                 Output::Commit { alerts, readings } if self.faults.disk_errors && self.random.one_in(5) => {
-                    self.later(50, Input::CommitFailed { alerts, readings, error: "no space left".into() });
+                    let (error, room) = ("no space left".into(), Room::default());
+                    self.later(50, Input::CommitFailed { alerts, readings, error, room });
                 }
                 Output::Keep(note, _) if self.faults.disk_errors && self.random.one_in(5) => {
                     self.later(50, Input::KeepFailed(note, "no space left".into()));
@@ -372,7 +374,7 @@ impl World {
                     self.journal.commit(&alerts, &readings).unwrap();
                     let values = alerts.iter().chain(&readings);
                     self.note_durable(values.map(|(_, bytes)| Envelope::decode(bytes).unwrap()).collect());
-                    self.later(50, Input::Committed { alerts, readings, readings_bytes: 0 });
+                    self.later(50, Input::Committed { alerts, readings, room: Room::default() });
                 }
                 Output::Read { uplink, lane, from, max_bytes } => {
                     let values = self.journal.read(lane, from, max_bytes).unwrap();
@@ -385,7 +387,7 @@ impl World {
                 Output::Connect { uplink, .. } => self.later(200, Input::Connected { uplink }),
                 Output::Disconnect { uplink, .. } => self.hang_up(uplink),
                 Output::Publish { uplink, token, lane, payload, .. } => self.publish(uplink, token, lane, &payload),
-                Output::Alarm(_) | Output::DropOldest | Output::Finished => {}
+                Output::Alarm(_) | Output::Finished => {}
                 Output::Hurry { .. } | Output::Configure { .. } => panic!("nobody commands"),
             }
         }

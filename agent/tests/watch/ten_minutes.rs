@@ -4,7 +4,7 @@ use crate::world::{Asked, START_MS, Said, TCP, World, config, device};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use windward_agent::config::Config;
-use windward_agent::forward::journal::{Found, MemoryJournal};
+use windward_agent::forward::journal::{Found, MemoryJournal, Room};
 use windward_agent::forward::{Forward, Input, Output, Settings, Uplink};
 use windward_agent::handover::Handover;
 use windward_agent::time::{Mono, Stamp, Wall};
@@ -34,6 +34,7 @@ fn stored(config: &Config, rows: Vec<Row>, stats: Vec<Stats>) -> (Vec<Row>, Vec<
         version: "test".into(),
         commit_every_ms: 1_000,
         max_bytes: u64::MAX,
+        max_age_ms: None,
         uplinks: vec![Uplink::new("mqtt")],
         devices: config.manifest(),
         accept: None,
@@ -57,7 +58,7 @@ fn stored(config: &Config, rows: Vec<Row>, stats: Vec<Stats>) -> (Vec<Row>, Vec<
                     other => panic!("{other:?}"),
                 }
             }
-            forward.handle(Input::Committed { alerts, readings, readings_bytes: 0 }, at(ms + 999));
+            forward.handle(Input::Committed { alerts, readings, room: Room::default() }, at(ms + 999));
         }
     }
     out

@@ -1,94 +1,57 @@
 //! The journal on a real disk: the same operations as the journal in memory, reopening, damage.
 
 use super::*;
-use crate::forward::journal::{MemoryJournal, Note};
+use crate::forward::journal::conformance::{self, EPOCH, value};
 use proptest::prelude::*;
-use windward_protocol::{AgentId, Envelope, Gap, GapReason, Record};
-
-const EPOCH: Epoch = 7;
-
-fn value(lane: Lane, seq: Seq) -> Numbered {
-    let record = Record::Gap(Gap { lane, from: seq, to: seq, reason: GapReason::Refused });
-    let envelope = Envelope { agent: AgentId::new("a").unwrap(), epoch: EPOCH, lane, seq, record };
-    (seq, envelope.encode().unwrap())
-}
+use windward_protocol::SeqRange;
 
 fn values(lane: Lane, seqs: std::ops::RangeInclusive<Seq>) -> Vec<Numbered> {
     seqs.map(|seq| value(lane, seq)).collect()
 }
 
+/// A spool of small generations without a ballast.
+fn options() -> Options {
+    Options { epoch: EPOCH, boot: 1, label: "test".into(), generation_bytes: 1024 * 1024, ballast_bytes: 0 }
+}
+
 fn open(dir: &Path) -> (SledJournal, Found) {
-    SledJournal::open(dir, EPOCH, "test").unwrap()
+    SledJournal::open(dir, &options()).unwrap()
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    Commit { alerts: u64, readings: u64 },
-    Read { readings: bool, from: Seq, max_bytes: usize },
-    Free { readings: bool, through: Seq },
-    KeepEras(Vec<u8>),
-    Reopen,
+fn range(first: Seq, last: Seq) -> SeqRange {
+    SeqRange { first, last }
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        (0..3u64, 0..20u64).prop_map(|(alerts, readings)| Step::Commit { alerts, readings }),
-        (any::<bool>(), 1..100u64, 0..2000usize).prop_map(|(readings, from, max_bytes)| Step::Read {
-            readings,
-            from,
-            max_bytes
-        }),
-        (any::<bool>(), 1..100u64).prop_map(|(readings, through)| Step::Free { readings, through }),
-        prop::collection::vec(any::<u8>(), 0..20).prop_map(Step::KeepEras),
-        Just(Step::Reopen),
-    ]
+/// What a killed process leaves: a copy, made while the journal is open.
+fn left_by_a_kill(dir: &Path) -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    let image = tempfile::tempdir().unwrap();
+    copy(dir, image.path());
+    image
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn disk_and_memory_agree(steps in prop::collection::vec(step(), 1..25)) {
+    fn disk_and_memory_agree(seed: u64, generation_bytes in 100..3000u64) {
         let dir = tempfile::tempdir().unwrap();
-        let (mut disk, _) = open(dir.path());
-        let mut memory = MemoryJournal::default();
-        let mut next = [1; 2];
-        let lane = |readings| if readings { Lane::Readings } else { Lane::Alerts };
-        for step in steps {
-            match step {
-                Step::Commit { alerts, readings } => {
-                    let new = [
-                        values(Lane::Alerts, next[0]..=next[0] + alerts - u64::from(alerts > 0)),
-                        values(Lane::Readings, next[1]..=next[1] + readings - u64::from(readings > 0)),
-                    ];
-                    next = [next[0] + new[0].len() as u64, next[1] + new[1].len() as u64];
-                    disk.commit(&new[0], &new[1]).unwrap();
-                    memory.commit(&new[0], &new[1]).unwrap();
-                }
-                Step::Read { readings, from, max_bytes } => {
-                    let acked = memory.found(EPOCH).acked(lane(readings));
-                    // What is acked may be gone or may still be there.
-                    let from = from.max(acked + 1);
-                    let (ours, reference) = (disk.read(lane(readings), from, max_bytes), memory.read(lane(readings), from, max_bytes));
-                    prop_assert_eq!(ours.unwrap(), reference.unwrap());
-                }
-                Step::Free { readings, through } => {
-                    let through = through.min(next[usize::from(readings)] - 1);
-                    disk.free(lane(readings), through).unwrap();
-                    memory.free(lane(readings), through).unwrap();
-                }
-                Step::KeepEras(eras) => {
-                    disk.keep(Note::Eras, &eras).unwrap();
-                    memory.keep(Note::Eras, &eras).unwrap();
-                }
-                Step::Reopen => {
-                    drop(disk);
-                    let found;
-                    (disk, found) = open(dir.path());
-                    prop_assert_eq!(found, memory.found(EPOCH));
-                }
-            }
-        }
+        let options = Options { generation_bytes, ..options() };
+        conformance::check(seed, 40, |before: Option<SledJournal>| {
+            drop(before);
+            SledJournal::open(dir.path(), &options).unwrap()
+        });
     }
 }
 
@@ -109,7 +72,7 @@ fn a_second_agent_is_kept_out() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path());
     journal.commit(&[], &values(Lane::Readings, 1..=1)).unwrap();
-    let second = SledJournal::open(dir.path(), EPOCH, "test").unwrap_err();
+    let second = SledJournal::open(dir.path(), &options()).unwrap_err();
     assert!(second.to_string().contains("in use by another process"), "{second}");
 }
 
@@ -170,7 +133,7 @@ fn a_lost_mark_begins_a_new_epoch_and_keeps_the_old_spool_aside() {
     journal.commit(&[], &values(Lane::Readings, 1..=10)).unwrap();
     drop(journal);
     fs::write(dir.path().join("mark"), b"nonsense").unwrap();
-    let (_, found) = SledJournal::open(dir.path(), 8, "test").unwrap();
+    let (_, found) = SledJournal::open(dir.path(), &Options { epoch: 8, ..options() }).unwrap();
     assert_eq!((found.epoch, found.readings.high_water), (8, 0));
     assert!(found.damage[0].contains("mark"), "{:?}", found.damage);
 }
@@ -188,14 +151,128 @@ fn a_damaged_file_of_eras_is_no_eras_and_nothing_worse() {
     assert_eq!((found.eras, found.damage, found.readings.high_water), (Vec::new(), Vec::new(), 10));
 }
 
+/// Readings in generations of a hundred.
+fn in_hundreds(dir: &Path, last: Seq) -> (SledJournal, Options) {
+    let options = Options {
+        generation_bytes: values(Lane::Readings, 101..=200).iter().map(|(_, bytes)| bytes.len() as u64).sum(),
+        ..options()
+    };
+    let (mut journal, _) = SledJournal::open(dir, &options).unwrap();
+    for first in (1..last).step_by(10) {
+        journal.commit(&[], &values(Lane::Readings, first..=first + 9)).unwrap();
+    }
+    (journal, options)
+}
+
+fn all_readings(journal: &mut SledJournal, mut from: Seq) -> Vec<Numbered> {
+    let mut all = Vec::new();
+    loop {
+        let part = journal.read(Lane::Readings, from, 4_000).unwrap();
+        let Some((last, _)) = part.last() else { return all };
+        from = last + 1;
+        all.extend(part);
+    }
+}
+
 #[test]
-fn the_oldest_readings_make_room() {
+fn the_oldest_readings_are_named_and_stay_until_they_are_freed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, options) = in_hundreds(dir.path(), 90);
+    assert_eq!(journal.room().oldest, None, "what is being written stays");
+    drop(journal);
+    let (mut journal, _) = SledJournal::open(dir.path(), &options).unwrap();
+    journal.commit(&[], &values(Lane::Readings, 91..=250)).unwrap();
+    let oldest = journal.room().oldest.unwrap();
+    assert_eq!((oldest.range.first, oldest.newest_ms), (1, None));
+    let (before, last) = (journal.room().readings_bytes, oldest.range.last);
+    assert_eq!(journal.read(Lane::Readings, 1, 1).unwrap(), values(Lane::Readings, 1..=1), "A4: named, not removed");
+    journal.commit(&[], &values(Lane::Readings, 251..=260)).unwrap();
+    journal.free(Lane::Readings, last).unwrap();
+    assert_eq!(journal.read(Lane::Readings, 1, 1).unwrap(), values(Lane::Readings, last + 1..=last + 1));
+    assert!(journal.room().readings_bytes < before);
+}
+
+#[test]
+fn sealed_generations_stay_closed_until_they_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, options) = in_hundreds(dir.path(), 1_000);
+    assert_eq!(journal.lanes[1].open_count(), 1, "the one in use");
+    drop(journal);
+    let (mut reopened, found) = SledJournal::open(dir.path(), &options).unwrap();
+    assert_eq!(found.readings.present.ranges().collect::<Vec<_>>(), [range(1, 1_000)]);
+    assert!(reopened.lanes[1].open_count() <= 1);
+    assert_eq!(all_readings(&mut reopened, 1), values(Lane::Readings, 1..=1_000));
+    assert!(reopened.lanes[1].open_count() <= 3, "one in use, two to read");
+    journal = reopened;
+    journal.free(Lane::Readings, 1_000).unwrap();
+    journal.commit(&[], &values(Lane::Readings, 1_001..=1_001)).unwrap();
+    assert!(fs::read_dir(dir.path().join("readings")).unwrap().count() <= 2);
+}
+
+#[test]
+fn damage_of_a_sealed_generation_is_found_when_it_is_read_and_the_rest_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, options) = in_hundreds(dir.path(), 1_000);
+    drop(journal);
+    let mut sealed: Vec<PathBuf> =
+        fs::read_dir(dir.path().join("readings")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    sealed.sort();
+    let db = sealed[3].join("db");
+    let mut bytes = fs::read(&db).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - 4).filter(|&at| &bytes[at..at + 4] == b"WWv1").collect();
+    let middle = places[places.len() / 2];
+    bytes[middle..middle + 512].fill(0);
+    fs::write(&db, &bytes).unwrap();
+
+    let (mut journal, found) = SledJournal::open(dir.path(), &options).unwrap();
+    assert_eq!((found.damage.len(), saved(&found)), (0, 1_000), "a start does not look into it");
+    let read = all_readings(&mut journal, 1);
+    assert!((900..1_000).contains(&read.len()) || read.len() == 1_000, "{} of 1,000", read.len());
+    assert!(read.iter().all(|(seq, bytes)| *bytes == value(Lane::Readings, *seq).1) && read.is_sorted());
+    assert_eq!(dir.path().join("quarantine").read_dir().unwrap().count(), 1);
+    journal.commit(&values(Lane::Alerts, 1..=1), &values(Lane::Readings, 1_001..=1_001)).unwrap();
+    drop(journal);
+    let (mut journal, found) = SledJournal::open(dir.path(), &options).unwrap();
+    assert_eq!((found.damage, all_readings(&mut journal, 1).len()), (vec![], read.len() + 1));
+}
+
+#[test]
+fn after_a_power_cut_no_number_is_used_that_may_have_been_given_out() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path());
     journal.commit(&[], &values(Lane::Readings, 1..=10)).unwrap();
-    assert_eq!(journal.drop_oldest_readings().unwrap(), None, "what is being written stays");
-    journal.lanes[1].generations.values_mut().for_each(|generation| generation.bytes = GENERATION_BYTES + 1);
-    journal.commit(&[], &values(Lane::Readings, 11..=20)).unwrap();
-    assert_eq!(journal.drop_oldest_readings().unwrap(), Some(SeqRange { first: 1, last: 10 }), "A4");
-    assert_eq!(journal.read(Lane::Readings, 1, 1).unwrap(), values(Lane::Readings, 11..=11));
+    let (killed, cut) = (left_by_a_kill(dir.path()), left_by_a_kill(dir.path()));
+    drop(journal);
+
+    let (_, found) = open(killed.path());
+    assert_eq!((found.readings.high_water, found.readings.skips()), (10, vec![]), "the page cache survives a kill");
+
+    let next_boot = Options { boot: 2, ..options() };
+    let (mut journal, found) = SledJournal::open(cut.path(), &next_boot).unwrap();
+    let reserved = 10 + RESERVE;
+    assert_eq!(found.readings.high_water, reserved, "A2");
+    assert_eq!((found.readings.skips(), found.readings.holes()), (vec![range(11, reserved)], vec![]));
+    journal.commit(&[], &values(Lane::Readings, reserved + 1..=reserved + 5)).unwrap();
+    drop(journal);
+    let (mut journal, found) = SledJournal::open(cut.path(), &Options { boot: 3, ..options() }).unwrap();
+    assert_eq!(found.readings.high_water, reserved + 5, "closed in order");
+    assert_eq!(
+        (found.readings.skips(), found.readings.holes()),
+        (vec![range(11, reserved)], vec![]),
+        "no loss afterwards"
+    );
+    journal.free(Lane::Readings, reserved + 5).unwrap();
+    drop(journal);
+    assert!(SledJournal::open(cut.path(), &next_boot).unwrap().1.readings.skipped.is_empty());
+}
+
+#[test]
+fn values_that_are_missing_at_the_end_of_a_spool_that_was_closed_in_order_are_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.commit(&[], &values(Lane::Readings, 1..=10)).unwrap();
+    drop(journal);
+    fs::remove_dir_all(dir.path().join("readings")).unwrap();
+    let (_, found) = open(dir.path());
+    assert_eq!((found.damage.len(), found.readings.holes()), (1, vec![range(1, 10)]), "{:?}", found.damage);
 }

@@ -1,0 +1,380 @@
+//! One lane on disk: its generations in the order of their numbers. A generation holds the numbers from its own first to
+//! the next one's; the last one is in use, the others are sealed and mostly closed.
+
+use super::generation::{Generation, Known};
+use super::{io_error, trouble};
+use crate::forward::journal::{JournalError, LaneFound, Numbered, Stretch};
+use crate::io::frame::{self, Salvaged};
+use crate::io::sled_dir::LOCKED;
+use crate::io::small_file::sync_dir;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
+
+/// Most sealed generations of a lane that are open at once: two uplinks may read in different places.
+const MAX_READ: usize = 2;
+/// Most damaged generations that are kept for people to look at; the oldest go.
+const MAX_QUARANTINE: usize = 8;
+
+/// What the lanes of a spool have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) spool: PathBuf,
+    pub(super) epoch: Epoch,
+    /// Bytes of values after which a generation is full.
+    pub(super) generation_bytes: u64,
+    /// Names what is set aside (a time).
+    pub(super) label: String,
+}
+
+/// The generations of a lane.
+#[derive(Debug)]
+pub(super) struct LaneLog {
+    lane: Lane,
+    place: Place,
+    dir: PathBuf,
+    /// By first number.
+    generations: BTreeMap<Seq, Generation>,
+    /// The sealed ones that are open, the one that was read last behind.
+    read: Vec<Seq>,
+}
+
+impl LaneLog {
+    /// Finds the generations of a lane. Sealed ones stay closed. What cannot be opened is set aside, with what can be
+    /// salvaged kept; `damage` says so. `is_known`: whether the spool's mark says what these generations belong to.
+    pub(super) fn open(
+        place: &Place,
+        lane: Lane,
+        is_known: bool,
+        acked: Seq,
+        damage: &mut Vec<String>,
+    ) -> Result<Self, JournalError> {
+        let dir = place.spool.join(lane.name());
+        let mut log = LaneLog { lane, place: place.clone(), dir, generations: BTreeMap::new(), read: Vec::new() };
+        let firsts = log.list()?;
+        for &first in &firsts {
+            let path = log.path(first);
+            if !is_known {
+                let aside = log.set_aside(first)?;
+                damage.push(format!(
+                    "{lane} from {first}: the mark is missing or damaged; set aside as {}",
+                    aside.display()
+                ));
+                continue;
+            }
+            if let Some(generation) = Generation::sealed(&path, place.epoch) {
+                log.generations.insert(first, generation);
+                continue;
+            }
+            // Before sled has a chance to cut off what it does not understand: it may do so without a word.
+            let raw = frame::salvage(&path.join("db"), place.epoch, lane, acked);
+            damage.extend(log.take_in(first, raw, acked)?);
+            if Some(&first) != firsts.last() {
+                log.seal(first);
+            }
+        }
+        Ok(log)
+    }
+
+    /// Opens an unsealed generation. Gives what was wrong with it.
+    fn take_in(&mut self, first: Seq, raw: Salvaged, acked: Seq) -> Result<Option<String>, JournalError> {
+        let lane = self.lane;
+        match Generation::open(&self.path(first)) {
+            Ok(generation) => {
+                let missing = raw.seqs().filter(|seq| !generation.known.present.contains(*seq)).count();
+                self.generations.insert(first, generation);
+                if missing == 0 {
+                    return Ok(None);
+                }
+                let left_out = |present: &SeqSet, seq: Seq| !present.contains(seq);
+                let generation = self.generations.entry(first).or_default();
+                let present = generation.known.present.clone();
+                let values = raw.values().filter(|(seq, _)| left_out(&present, *seq));
+                generation.append(values).map_err(JournalError)?;
+                Ok(Some(format!("{lane} from {first}: {missing} values left out by sled, salvaged")))
+            }
+            Err(reason) if reason.contains(LOCKED) => {
+                Err(JournalError(format!("{} is in use by another process", self.path(first).display())))
+            }
+            Err(reason) if trouble::is_of_the_disk(&reason) => {
+                // No damage: the disk is full, or takes nothing. What the raw bytes say is enough to begin with.
+                tracing::error!(%lane, first, reason, "cannot open a generation; trying again later");
+                let mut known = Known::default();
+                raw.values().for_each(|(seq, envelope)| known.add(seq, envelope.len()));
+                self.generations.insert(first, Generation { known, ..Generation::default() });
+                Ok(None)
+            }
+            Err(reason) => self.replace(first, &reason, &raw, false, acked).map(Some),
+        }
+    }
+
+    /// What was found, without its high water.
+    pub(super) fn found(&self, acked: Seq) -> LaneFound {
+        let mut present = SeqSet::new();
+        self.generations
+            .values()
+            .flat_map(|generation| generation.known.present.ranges())
+            .for_each(|range| present.insert(range));
+        present.remove_through(acked);
+        let high_water = present.ranges().last().map_or(acked, |range| range.last);
+        LaneFound { acked, present, high_water, skipped: SeqSet::new() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn open_count(&self) -> usize {
+        self.generations.values().filter(|generation| generation.open.is_some()).count()
+    }
+
+    /// The greatest number on disk; 0 when there is none.
+    pub(super) fn last(&self) -> Seq {
+        self.generations.values().map(|generation| generation.known.last()).max().unwrap_or(0)
+    }
+
+    /// Bytes on disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.generations.values().map(|generation| generation.known.disk_bytes).sum()
+    }
+
+    /// The oldest sealed generation.
+    pub(super) fn oldest(&self) -> Option<Stretch> {
+        let mut generations = self.generations.iter();
+        let (&first, oldest) = generations.next().filter(|(_, generation)| generation.is_sealed)?;
+        let last = generations.next().map_or(oldest.known.last(), |(&next, _)| next - 1);
+        let newest_ms = oldest.known.span_ms.map(|(_, newest)| newest);
+        Some(Stretch { range: SeqRange { first, last }, newest_ms })
+    }
+
+    /// Appends and makes durable.
+    pub(super) fn append(&mut self, values: &[Numbered], acked: Seq) -> Result<(), JournalError> {
+        let mut homes: BTreeMap<Seq, Vec<&Numbered>> = BTreeMap::new();
+        // Where a value belongs that lies below all generations, or above them when the last one is sealed.
+        let lowest =
+            |above: Seq| values.iter().map(|(seq, _)| *seq).filter(|seq| *seq > above).min().unwrap_or(above + 1);
+        let end =
+            self.generations.last_key_value().filter(|(_, last)| last.is_sealed).map(|(_, last)| last.known.last());
+        let (below, beyond) = (lowest(0), end.map(lowest));
+        for value in values {
+            let home = match (beyond, self.generations.range(..=value.0).next_back()) {
+                (Some(beyond), _) if value.0 >= beyond => beyond,
+                (_, Some((&first, _))) => first,
+                (_, None) => below,
+            };
+            homes.entry(home).or_default().push(value);
+        }
+        for (first, values) in homes {
+            self.append_to(first, &values, acked)?;
+        }
+        Ok(())
+    }
+
+    fn append_to(&mut self, first: Seq, values: &[&Numbered], acked: Seq) -> Result<(), JournalError> {
+        let (path, full_bytes) = (self.path(first), self.place.generation_bytes);
+        if !self.generations.contains_key(&first) {
+            let generation = Generation::open(&path).map_err(JournalError)?;
+            sync_dir(&self.dir).map_err(|error| io_error("sync", &self.dir, &error))?;
+            self.generations.insert(first, generation);
+        }
+        self.opened(first, acked)?;
+        let is_last = self.generations.last_key_value().is_some_and(|(&last, _)| last == first);
+        let generation = self.generations.entry(first).or_default();
+        if generation.is_sealed {
+            generation.unseal(&path).map_err(JournalError)?;
+        }
+        generation.append(values.iter().map(|(seq, envelope)| (*seq, &envelope[..]))).map_err(JournalError)?;
+        if generation.known.is_full(full_bytes) || !is_last {
+            self.seal(first);
+        }
+        Ok(())
+    }
+
+    /// Values from `from` on. Damage that shows itself is set aside, and what can be salvaged is read.
+    pub(super) fn read(&mut self, from: Seq, max_bytes: usize, acked: Seq) -> Result<Vec<Numbered>, JournalError> {
+        let mut values: Vec<Numbered> = Vec::new();
+        let holds = |(&first, generation): (&Seq, &Generation)| (generation.known.last() >= from).then_some(first);
+        let firsts: Vec<Seq> = self.generations.iter().filter_map(holds).collect();
+        for first in firsts {
+            let bytes: usize = values.iter().map(|(_, envelope)| envelope.len()).sum();
+            let room = max_bytes.saturating_sub(bytes);
+            if !values.is_empty() && room == 0 {
+                break;
+            }
+            self.opened(first, acked)?;
+            let mut part = self.generations[&first].read(from, room);
+            if let Err(reason) = &part
+                && !trouble::is_of_the_disk(reason)
+            {
+                self.mend(first, reason, acked)?;
+                self.opened(first, acked)?;
+                part = self.generations[&first].read(from, room);
+            }
+            let (part, is_whole) = part.map_err(JournalError)?;
+            let fits = part.first().is_none_or(|(_, envelope)| values.is_empty() || envelope.len() <= room);
+            if fits {
+                values.extend(part);
+            }
+            if !fits || !is_whole {
+                break;
+            }
+        }
+        Ok(values)
+    }
+
+    /// Removes the generations that hold nothing above `acked`; the one in use only when `all` is asked for.
+    pub(super) fn remove_through(&mut self, acked: Seq, all: bool) -> Result<(), JournalError> {
+        while !self.generations.is_empty() {
+            let is_in_use = self.generations.len() == 1;
+            let Some(oldest) = self.generations.first_entry() else { return Ok(()) };
+            let generation = oldest.get();
+            if generation.known.last() > acked || (is_in_use && !generation.is_sealed && !all) {
+                return Ok(());
+            }
+            let first = *oldest.key();
+            drop(oldest.remove());
+            self.read.retain(|read| *read != first);
+            let (path, gone) = (self.path(first), self.dir.join(format!("drained-{first:020}")));
+            // Renamed first: half a sled directory would look like damage at the next start.
+            fs::rename(&path, &gone)
+                .and_then(|()| fs::remove_dir_all(&gone))
+                .map_err(|error| io_error("remove", &path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a generation is open and holds what is known of it; one that does not is mended.
+    fn opened(&mut self, first: Seq, acked: Seq) -> Result<(), JournalError> {
+        if let Err(reason) = self.try_opened(first, acked)? {
+            self.mend(first, &reason, acked)?;
+            self.try_opened(first, acked)?.map_err(JournalError)?;
+        }
+        Ok(())
+    }
+
+    /// The inner error is damage.
+    fn try_opened(&mut self, first: Seq, acked: Seq) -> Result<Result<(), String>, JournalError> {
+        let is_sealed = self.generations[&first].is_sealed;
+        if is_sealed {
+            self.read.retain(|read| *read != first);
+            self.read.push(first);
+            if self.read.len() > MAX_READ {
+                let longest_ago = self.read.remove(0);
+                self.generations.entry(longest_ago).or_default().open = None;
+            }
+        }
+        let generation = &self.generations[&first];
+        if generation.open.is_some() {
+            return Ok(Ok(()));
+        }
+        match Generation::open(&self.path(first)) {
+            Ok(mut opened) => match generation.known.missing_of(&opened.known.present, acked) {
+                0 => {
+                    opened.is_sealed = is_sealed;
+                    self.generations.insert(first, opened);
+                    Ok(Ok(()))
+                }
+                missing => Ok(Err(format!("{missing} values are missing"))),
+            },
+            Err(reason) if trouble::is_of_the_disk(&reason) || reason.contains(LOCKED) => Err(JournalError(reason)),
+            Err(reason) => Ok(Err(reason)),
+        }
+    }
+
+    /// Sets a damaged generation aside, and puts what can be salvaged in its place.
+    fn mend(&mut self, first: Seq, reason: &str, acked: Seq) -> Result<(), JournalError> {
+        let raw = frame::salvage(&self.path(first).join("db"), self.place.epoch, self.lane, acked);
+        let is_sealed = self.generations.get(&first).is_some_and(|generation| generation.is_sealed);
+        let told = self.replace(first, reason, &raw, is_sealed, acked)?;
+        tracing::error!(damage = told, "the spool was damaged");
+        Ok(())
+    }
+
+    /// The new generation is whole before the old one goes. Gives what has happened, in words.
+    fn replace(
+        &mut self,
+        first: Seq,
+        reason: &str,
+        raw: &Salvaged,
+        is_sealed: bool,
+        acked: Seq,
+    ) -> Result<String, JournalError> {
+        let (lane, path, new) = (self.lane, self.path(first), self.dir.join(format!("mending-{first:020}")));
+        let damaged = self.generations.entry(first).or_default();
+        damaged.open = None;
+        let missing_before = damaged.known.missing_of(&SeqSet::new(), acked);
+        remove_if_there(&new)?;
+        let saved = raw.seqs().count();
+        let mut generation = Generation::open(&new).map_err(JournalError)?;
+        generation.append(raw.values()).map_err(JournalError)?;
+        generation.open = None;
+        let aside = self.set_aside(first)?;
+        fs::rename(&new, &path)
+            .and_then(|()| sync_dir(&self.dir))
+            .map_err(|error| io_error("put in place", &path, &error))?;
+        self.generations.insert(first, generation);
+        if is_sealed {
+            self.seal(first);
+        }
+        let of = if missing_before > 0 { format!(" of {missing_before}") } else { String::new() };
+        Ok(format!("{lane} from {first}: {reason}; set aside as {}, {saved}{of} values salvaged", aside.display()))
+    }
+
+    /// A generation that cannot be sealed stays as it is; a later start seals it.
+    fn seal(&mut self, first: Seq) {
+        let path = self.path(first);
+        if let Some(generation) = self.generations.get_mut(&first)
+            && let Err(error) = generation.seal(&path, self.place.epoch)
+        {
+            tracing::warn!(error, "a generation stays open");
+        }
+    }
+
+    fn set_aside(&self, first: Seq) -> Result<PathBuf, JournalError> {
+        let path = self.path(first);
+        let quarantine = self.place.spool.join("quarantine");
+        let name = format!("{}-{}-{first:020}", self.place.label, self.lane);
+        let free = |name: &PathBuf| !name.exists();
+        let names = (0..).map(|n| quarantine.join(if n == 0 { name.clone() } else { format!("{name}-{n}") }));
+        let aside = names.into_iter().find(free).unwrap_or_else(|| quarantine.join(&name));
+        fs::create_dir_all(&quarantine)
+            .and_then(|()| fs::rename(&path, &aside))
+            .map_err(|error| io_error("set aside", &path, &error))?;
+        let Ok(entries) = fs::read_dir(&quarantine) else { return Ok(aside) };
+        let mut kept: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        kept.sort();
+        for oldest in kept.iter().take(kept.len().saturating_sub(MAX_QUARANTINE)).filter(|path| **path != aside) {
+            remove_if_there(oldest)?;
+        }
+        Ok(aside)
+    }
+
+    /// First numbers of the generations on disk. Removes what an interrupted removal or mending has left.
+    fn list(&self) -> Result<Vec<Seq>, JournalError> {
+        let error = |error: std::io::Error| io_error("read", &self.dir, &error);
+        let mut firsts = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            match name.parse() {
+                Ok(first) => firsts.push(first),
+                Err(_) if name.starts_with("drained-") || name.starts_with("mending-") => {
+                    remove_if_there(&entry.path())?
+                }
+                Err(_) => {}
+            }
+        }
+        firsts.sort_unstable();
+        Ok(firsts)
+    }
+
+    fn path(&self, first: Seq) -> PathBuf {
+        self.dir.join(format!("{first:020}"))
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), JournalError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("remove", path, &error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,66 @@
+//! The file `mark`: what a spool must not forget even when it is empty.
+
+use crate::forward::journal::LaneFound;
+use serde::{Deserialize, Serialize};
+use windward_protocol::{Epoch, Lane, Seq, SeqRange};
+
+/// Most stretches of skipped numbers that are remembered for a lane, one a power cut. Of those forgotten a gap record
+/// says that they are lost.
+const MAX_SKIPPED: usize = 64;
+
+/// The contents of the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    pub(super) epoch: Epoch,
+    /// The boot in which the spool was last open.
+    pub(super) boot: u128,
+    pub(super) lanes: [LaneMark; 2],
+}
+
+/// What it says of a lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LaneMark {
+    pub(super) acked: Seq,
+    /// No number above was ever given out.
+    pub(super) reserved: Seq,
+    /// The last number when the spool was closed; `None` while it is open, and after a crash.
+    pub(super) ended: Option<Seq>,
+    /// Numbers that were never given out, as far as is known; above `acked`.
+    pub(super) skipped: Vec<SeqRange>,
+}
+
+impl LaneMark {
+    /// Decides from where the lane goes on (A2), and says so in `found`. `same_boot`: no power was cut since the spool
+    /// was last open; `is_damaged`: something on disk was damaged. Gives what was noticed.
+    ///
+    /// After a power cut the end of what is on disk is not to be trusted: an unlucky disk forgets its last values in a
+    /// way that leaves no trace. Were their numbers given out again, the sink would take the new for a repeat.
+    pub(super) fn go_on(
+        &mut self,
+        lane: Lane,
+        same_boot: bool,
+        is_damaged: bool,
+        found: &mut LaneFound,
+    ) -> Option<String> {
+        let last = found.high_water;
+        let mut told = None;
+        match self.ended.take() {
+            _ if is_damaged => found.high_water = last.max(self.reserved),
+            Some(ended) if ended > last => {
+                told = Some(format!("{lane}: the last {} values are missing", ended - last));
+                found.high_water = ended;
+            }
+            Some(_) => {}
+            None if same_boot => {}
+            None if self.reserved > last => {
+                self.skipped.push(SeqRange { first: last + 1, last: self.reserved });
+                found.high_water = self.reserved;
+            }
+            None => {}
+        }
+        self.skipped.retain(|skipped| skipped.last > found.acked);
+        self.skipped.drain(..self.skipped.len().saturating_sub(MAX_SKIPPED));
+        self.skipped.iter().for_each(|skipped| found.skipped.insert(*skipped));
+        told
+    }
+}
