@@ -16,11 +16,14 @@ mod problem;
 pub mod profile;
 mod raw;
 mod register;
+mod uplink;
+mod uplinks;
 
 pub use device::{Channel as DeviceChannel, Device, How, Limits, Source, Text};
 pub use line::{Bus, Framing, Link, Parity};
 pub use problem::{ConfigError, Problem};
 pub use register::{Function, Kind, Order, Register, Scale, Scaling, Sentinel};
+pub use uplink::{AckMode, IotCredentials, Kinesis, Mqtt, Sending, Tls};
 
 use crate::watch::judge::DetectConfig;
 use std::path::PathBuf;
@@ -35,8 +38,10 @@ pub struct Config {
     pub farm: String,
     /// Directory of the spool. It is created when it is missing.
     pub data: PathBuf,
-    /// The broker.
-    pub mqtt: Mqtt,
+    /// The broker; it, or the stream, or both are there.
+    pub mqtt: Option<Mqtt>,
+    /// The stream.
+    pub kinesis: Option<Kinesis>,
     /// What is kept on disk.
     pub spool: Spool,
     /// How readings are judged.
@@ -75,41 +80,6 @@ impl Config {
         };
         self.devices.iter().map(manifest).collect()
     }
-}
-
-/// How the broker is reached and what counts as delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mqtt {
-    /// Host name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// Time between pings when nothing else is sent, s.
-    pub keep_alive_s: u16,
-    /// TLS; `None`: plain TCP.
-    pub tls: Option<Tls>,
-    /// User name, and the file that holds the password.
-    pub login: Option<(String, PathBuf)>,
-    /// Whose ack frees a block from the disk (invariant A3).
-    pub ack: AckMode,
-}
-
-/// The files of a TLS connection, in PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Authorities that may sign the broker's certificate.
-    pub ca: PathBuf,
-    /// The agent's own certificate and key.
-    pub cert_key: Option<(PathBuf, PathBuf)>,
-}
-
-/// Whose ack frees a block from the disk (invariant A3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AckMode {
-    /// The sink's: what it has committed.
-    Sink,
-    /// The broker's PUBACK: weaker, for the broker may lose what it has acked.
-    Broker,
 }
 
 /// Whose commands are taken.

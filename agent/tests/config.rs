@@ -62,9 +62,10 @@ fn refusal_of(line: &str, spoiled: &str) -> String {
 fn the_example_in_deploy_is_valid_and_means_what_it_says() {
     let config = Config::from_toml(include_str!("../../deploy/examples/agent.toml"), "agent.toml").unwrap();
     assert_eq!(config.agent.as_str(), "turbine-01");
-    assert_eq!((config.mqtt.port, config.mqtt.keep_alive_s), (1883, 30));
-    assert_eq!((&config.mqtt.tls, &config.mqtt.login), (&None, &None));
-    assert_eq!(config.mqtt.ack, AckMode::Sink);
+    let mqtt = config.mqtt.as_ref().unwrap();
+    assert_eq!((mqtt.port, mqtt.keep_alive_s), (1883, 30));
+    assert_eq!((&mqtt.tls, &mqtt.login), (&None, &None));
+    assert_eq!(mqtt.ack, AckMode::Sink);
     assert_eq!((config.spool.commit_every_ms, config.spool.max_bytes), (1000, 1 << 30));
     assert_eq!(config.spool.checkpoint_every_s, 900);
     assert_eq!(config.beacon.map(|beacon| beacon.output), Some(BeaconOutput::Coil { slave: 1, coil: 0 }));

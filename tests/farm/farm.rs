@@ -71,10 +71,10 @@ impl Farm {
         drop(TcpListener::bind(http).await.with_context(|| {
             format!("the page cannot listen at {http}; choose another address with --http 127.0.0.1:<port>")
         })?);
-        let embedded = broker::start().await?;
-        let link = Link::start(embedded.v4).await?;
+        let broker = broker::start().await?;
+        let link = Link::start(broker).await?;
         let file = data.join("farm.db");
-        let text = sink_toml(embedded.v5.port(), &file, http);
+        let text = sink_toml(broker.port(), &file, http);
         let sink = windward_sink::io::start(SinkConfig::from_toml(&text, "the farm's sink")?).await?;
 
         let alerts = Alerts::default();

@@ -11,19 +11,9 @@ use windward_protocol::batch::MAX_BATCH;
 /// Room for a publish's topic and properties beside its payload, bytes.
 const HEADROOM: usize = 4_096;
 
-/// Where the broker listens: rumqttd has a port for each version of MQTT.
-#[derive(Clone, Copy, Debug)]
-pub struct Embedded {
-    /// MQTT 3.1.1, for agents.
-    pub v4: SocketAddr,
-    /// MQTT 5, for sinks.
-    pub v5: SocketAddr,
-}
-
-/// Starts a broker on free ports of loopback.
-pub async fn start() -> anyhow::Result<Embedded> {
-    let addr = || free_port().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    let embedded = Embedded { v4: addr()?, v5: addr()? };
+/// Starts a broker on a free port of loopback, for MQTT 5; gives where it listens.
+pub async fn start() -> anyhow::Result<SocketAddr> {
+    let addr = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let server = |name: &str, listen| ServerSettings {
         name: name.into(),
         listen,
@@ -46,8 +36,7 @@ pub async fn start() -> anyhow::Result<Embedded> {
             max_segment_count: 4,
             ..RouterConfig::default()
         },
-        v4: Some(HashMap::from([("v4".into(), server("v4", embedded.v4))])),
-        v5: Some(HashMap::from([("v5".into(), server("v5", embedded.v5))])),
+        v5: Some(HashMap::from([("v5".into(), server("v5", addr))])),
         ..Config::default()
     };
     let mut broker = Broker::new(config);
@@ -56,8 +45,6 @@ pub async fn start() -> anyhow::Result<Embedded> {
             tracing::error!(%error, "the embedded broker has ended");
         }
     })?;
-    for addr in [embedded.v4, embedded.v5] {
-        crate::process::wait_for_port(addr, Duration::from_secs(5)).await.context("the embedded broker")?;
-    }
-    Ok(embedded)
+    crate::process::wait_for_port(addr, Duration::from_secs(5)).await.context("the embedded broker")?;
+    Ok(addr)
 }

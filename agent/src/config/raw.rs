@@ -13,11 +13,12 @@ use windward_protocol::{AgentId, Quantity, Severity};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
-    pub(super) agent: AgentId,
+    pub(super) agent: Spanned<AgentId>,
     pub(super) farm: Spanned<String>,
     pub(super) location: Option<Spanned<String>>,
     pub(super) data: PathBuf,
-    pub(super) mqtt: RawMqtt,
+    pub(super) mqtt: Option<RawMqtt>,
+    pub(super) kinesis: Option<Spanned<RawKinesis>>,
     #[serde(default)]
     pub(super) spool: RawSpool,
     #[serde(default)]
@@ -45,6 +46,14 @@ pub(super) struct RawMqtt {
     pub(super) password_file: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub(super) ack: RawAck,
+    #[serde(default = "postcard")]
+    pub(super) encoding: Spanned<RawEncoding>,
+    #[serde(default)]
+    pub(super) order: RawOrder,
+    pub(super) max_bytes_per_s: Option<Spanned<u64>>,
+    pub(super) publish_every_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) mirror: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -53,6 +62,50 @@ pub(super) enum RawAck {
     #[default]
     Sink,
     Broker,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawEncoding {
+    #[default]
+    Postcard,
+    Json,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawOrder {
+    #[default]
+    Oldest,
+    Live,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKinesis {
+    pub(super) stream: Spanned<String>,
+    pub(super) region: Spanned<String>,
+    pub(super) endpoint: Option<Spanned<String>>,
+    pub(super) iot: Option<RawIot>,
+    #[serde(default)]
+    pub(super) encoding: RawEncoding,
+    #[serde(default)]
+    pub(super) order: RawOrder,
+    pub(super) max_bytes_per_s: Option<Spanned<u64>>,
+    pub(super) publish_every_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) mirror: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIot {
+    pub(super) endpoint: Spanned<String>,
+    pub(super) role_alias: Spanned<String>,
+    pub(super) thing: Option<Spanned<String>>,
+    pub(super) ca: PathBuf,
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -246,6 +299,10 @@ pub(super) fn unplaced<T>(value: T) -> Spanned<T> {
 
 fn mqtt_port() -> Spanned<u16> {
     unplaced(1883)
+}
+
+fn postcard() -> Spanned<RawEncoding> {
+    unplaced(RawEncoding::Postcard)
 }
 
 fn keep_alive_s() -> Spanned<u16> {

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::config::{Bus, Config, Device, DeviceChannel, Function, How, Link, Mqtt, Source, Text};
+use crate::config::{Bus, Config, Device, DeviceChannel, Function, How, Kinesis, Link, Source, Text};
 use crate::io::bus;
 use crate::io::clock::Clock;
 use crate::io::live::{Live, Told, harmless, is_changed_by_reading};
@@ -45,9 +45,16 @@ pub async fn check(config: &Config, out: &mut (dyn Write + Send)) -> io::Result<
             writeln!(out, "{:<20} {bus}: {}", "line", say_load(&load))?;
         }
     }
-    for (what, result) in
-        [("broker", broker(&config.mqtt).await), ("files", files(config)), ("data", data(&config.data))]
-    {
+    let mut places = Vec::new();
+    if let Some(mqtt) = &config.mqtt {
+        places.push(("broker", reach(&mqtt.host, mqtt.port).await));
+    }
+    if let Some(kinesis) = &config.kinesis {
+        let (host, port) = service(kinesis);
+        places.push(("stream", reach(&host, port).await));
+    }
+    places.extend([("files", files(config)), ("data", data(&config.data))]);
+    for (what, result) in places {
         well &= result.is_ok();
         let (Ok(said) | Err(said)) = result;
         writeln!(out, "{what:<20} {said}")?;
@@ -292,8 +299,7 @@ fn exception(code: u8) -> &'static str {
     }
 }
 
-async fn broker(mqtt: &Mqtt) -> Result<String, String> {
-    let (host, port) = (mqtt.host.as_str(), mqtt.port);
+async fn reach(host: &str, port: u16) -> Result<String, String> {
     match timeout(BROKER_TIMEOUT, TcpStream::connect((host, port))).await {
         Ok(Ok(_stream)) => Ok(format!("{host}:{port} accepts connections")),
         Ok(Err(error)) => Err(format!("cannot connect to {host}:{port}: {error}")),
@@ -301,14 +307,31 @@ async fn broker(mqtt: &Mqtt) -> Result<String, String> {
     }
 }
 
+/// Host and port of a stream's service.
+fn service(kinesis: &Kinesis) -> (String, u16) {
+    let Some(url) = &kinesis.endpoint else {
+        return (format!("kinesis.{}.amazonaws.com", kinesis.region), 443);
+    };
+    let (default, rest) = match url.strip_prefix("http://") {
+        Some(rest) => (80, rest),
+        None => (443, url.trim_start_matches("https://")),
+    };
+    let authority = rest.split('/').next().unwrap_or(rest);
+    match authority.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => (host.to_owned(), port),
+        None => (authority.to_owned(), default),
+    }
+}
+
 /// Whether the files that the configuration names can be read.
 fn files(config: &Config) -> Result<String, String> {
-    let tls = config.mqtt.tls.iter();
-    let of_tls = tls.flat_map(|tls| {
+    let of_mqtt = config.mqtt.iter().flat_map(|mqtt| &mqtt.tls);
+    let of_iot = config.kinesis.iter().flat_map(|kinesis| &kinesis.iot).map(|iot| &iot.tls);
+    let of_tls = of_mqtt.chain(of_iot).flat_map(|tls| {
         let cert_key = tls.cert_key.iter().flat_map(|(cert, key)| [cert, key]);
         std::iter::once(&tls.ca).chain(cert_key)
     });
-    let paths: Vec<_> = of_tls.chain(config.mqtt.login.iter().map(|(_, file)| file)).collect();
+    let paths: Vec<_> = of_tls.chain(config.mqtt.iter().flat_map(|mqtt| &mqtt.login).map(|(_, file)| file)).collect();
     for path in &paths {
         std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     }

@@ -2,9 +2,9 @@
 
 use super::clock::Clock;
 use super::disk::Job;
-use super::mqtt::{self, MqttEvent, Publish, Session};
+use super::session::{Event, Numbered, Publish, Session, Teller};
 use super::side_files::SideFiles;
-use crate::config::Mqtt;
+use super::uplinks::Way;
 use crate::forward::{Counters, Forward, Input, Kept, Output};
 use crate::handover::Handover;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// What the loop works with.
 pub(super) struct Shell {
     pub(super) agent: AgentId,
-    pub(super) mqtt: Mqtt,
+    /// Where FORWARD's uplinks lead, by their indices.
+    pub(super) ways: Vec<Way>,
     /// Names of the devices, for the trace of what was kept.
     pub(super) devices: Vec<String>,
     pub(super) clock: Clock,
@@ -38,28 +39,17 @@ pub(super) async fn run(
     mut from_watch: mpsc::Receiver<Handover>,
     mut from_disk: mpsc::Receiver<Input>,
 ) {
-    let (events, mut from_broker) = mpsc::channel(EVENTS);
-    let (mut session, mut sessions) = (None::<Session>, 0u64);
+    let (mut sessions, mut from_uplinks) = Sessions::of(std::mem::take(&mut shell.ways), shell.agent.clone());
     let mut stopping = false;
     loop {
         while let Some(output) = forward.poll_output() {
             match output {
-                Output::Connect { uplink: _, will } => {
-                    sessions += 1;
-                    let (mqtt, agent) = (shell.mqtt.clone(), shell.agent.clone());
-                    session = Some(mqtt::connect(mqtt, agent, will, sessions, events.clone()));
+                Output::Connect { uplink, will } => sessions.connect(uplink, will),
+                Output::Disconnect { uplink, .. } => sessions.drop(uplink),
+                Output::Publish { uplink, token, lane, retain, payload } => {
+                    sessions.publish(uplink, Publish { token, lane, retain, payload });
                 }
-                Output::Disconnect { .. } => {
-                    sessions += 1;
-                    session = None;
-                }
-                Output::Publish { uplink: _, token, lane, retain, payload } => {
-                    // FORWARD's window is the channel's size; a session that is gone says so by itself.
-                    if let Some(session) = &session {
-                        drop(session.publishes.try_send(Publish { token, lane, retain, payload }));
-                    }
-                }
-                Output::Finished => return say_goodbye(session, from_broker).await,
+                Output::Finished => return sessions.say_goodbye(from_uplinks).await,
                 output => {
                     if let Some(input) = shell.carry_out(output).await {
                         forward.handle(input, shell.clock.now());
@@ -87,20 +77,10 @@ pub(super) async fn run(
                 }
             },
             Some(input) = from_disk.recv() => input,
-            Some((number, event)) = from_broker.recv() => {
-                if number != sessions {
-                    continue;
-                }
-                match event {
-                    MqttEvent::Connected => Input::Connected { uplink: 0 },
-                    MqttEvent::PubAck(token) => Input::PubAck { uplink: 0, token },
-                    MqttEvent::Ack(bytes) => Input::Ack { uplink: 0, bytes },
-                    MqttEvent::Gone(reason) => {
-                        session = None;
-                        Input::Disconnected { uplink: 0, reason }
-                    }
-                }
-            }
+            Some(event) = from_uplinks.recv() => match sessions.input(event) {
+                Some(input) => input,
+                None => continue,
+            },
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
                 forward.handle_timeout(shell.clock.now());
                 continue;
@@ -142,16 +122,73 @@ impl Shell {
     }
 }
 
-/// Lets the last publish of a graceful stop out, and disconnects.
-async fn say_goodbye(session: Option<Session>, mut from_broker: mpsc::Receiver<(u64, MqttEvent)>) {
-    let Some(session) = session else { return };
-    let acked = async {
-        while !matches!(from_broker.recv().await, None | Some((_, MqttEvent::PubAck(_) | MqttEvent::Gone(_)))) {}
-    };
-    if tokio::time::timeout(GOODBYE, acked).await.is_err() {
-        tracing::debug!("the broker did not take the goodbye in time");
+/// The connections of all uplinks.
+struct Sessions {
+    agent: AgentId,
+    ways: Vec<Way>,
+    /// Of each uplink, the number of its connection and the connection.
+    running: Vec<(u64, Option<Session>)>,
+    events: mpsc::Sender<Numbered>,
+}
+
+impl Sessions {
+    fn of(ways: Vec<Way>, agent: AgentId) -> (Self, mpsc::Receiver<Numbered>) {
+        let (events, from_uplinks) = mpsc::channel(EVENTS);
+        let running = ways.iter().map(|_| (0, None)).collect();
+        (Self { agent, ways, running, events }, from_uplinks)
     }
-    session.close().await;
+
+    fn connect(&mut self, uplink: usize, will: Vec<u8>) {
+        let (number, session) = &mut self.running[uplink];
+        *number += 1;
+        let teller = Teller { uplink, number: *number, events: self.events.clone() };
+        *session = Some(self.ways[uplink].connect(&self.agent, will, teller));
+    }
+
+    fn drop(&mut self, uplink: usize) {
+        let (number, session) = &mut self.running[uplink];
+        *number += 1;
+        *session = None;
+    }
+
+    fn publish(&self, uplink: usize, publish: Publish) {
+        if let (_, Some(session)) = &self.running[uplink] {
+            session.publish(publish);
+        }
+    }
+
+    /// What an event is to FORWARD; nothing where it comes from a connection that has been dropped.
+    fn input(&mut self, (uplink, number, event): Numbered) -> Option<Input> {
+        if number != self.running[uplink].0 {
+            return None;
+        }
+        Some(match event {
+            Event::Connected => Input::Connected { uplink },
+            Event::PubAck(token) => Input::PubAck { uplink, token },
+            Event::Refused(token) => Input::Refused { uplink, token },
+            Event::Ack(bytes) => Input::Ack { uplink, bytes },
+            Event::Gone(reason) => {
+                self.running[uplink].1 = None;
+                Input::Disconnected { uplink, reason }
+            }
+        })
+    }
+
+    /// Lets the last publishes of a graceful stop out, and disconnects.
+    async fn say_goodbye(self, mut from_uplinks: mpsc::Receiver<Numbered>) {
+        let sessions: Vec<Session> = self.running.into_iter().filter_map(|(_, session)| session).collect();
+        if sessions.is_empty() {
+            return;
+        }
+        let answered = |event: &Numbered| matches!(event.2, Event::PubAck(_) | Event::Gone(_));
+        let acked = async { while from_uplinks.recv().await.is_some_and(|event| !answered(&event)) {} };
+        if tokio::time::timeout(GOODBYE, acked).await.is_err() {
+            tracing::debug!("nobody took the goodbye in time");
+        }
+        for session in sessions {
+            session.close().await;
+        }
+    }
 }
 
 /// Resident memory of this process, KiB; 0 where the system does not tell (proc(5), `VmRSS`).

@@ -15,6 +15,7 @@ mod live;
 mod mqtt;
 pub mod probe;
 pub mod replay;
+mod session;
 mod side_files;
 mod sled_dir;
 mod small_file;
@@ -22,12 +23,13 @@ pub mod spool;
 mod state;
 mod state_sled;
 mod tls;
+mod uplinks;
 mod watch;
 
 use crate::command::Accept;
-use crate::config::{AckMode, Commands, Config};
+use crate::config::{Commands, Config};
 use crate::forward::journal::Found;
-use crate::forward::{AckBy, Counters, Forward, Settings, Uplink, recover};
+use crate::forward::{Counters, Forward, Settings, recover};
 use crate::handover::Handover;
 use crate::watch::Watch;
 use crate::watch::beacon::Beacon;
@@ -119,7 +121,7 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
     let (jobs, disk) = disk::start(journal, last_time, clock, answers)?;
     let shell = forward::Shell {
         agent: config.agent.clone(),
-        mqtt: config.mqtt.clone(),
+        ways: uplinks::of(&config).into_iter().map(|(_, way)| way).collect(),
         devices: config.devices.iter().map(|device| device.name.clone()).collect(),
         clock,
         jobs,
@@ -170,17 +172,10 @@ fn settings(config: &Config, seed: u64) -> Settings {
         commit_every_ms: config.spool.commit_every_ms,
         max_bytes: config.spool.max_bytes,
         max_age_ms: config.spool.max_age_ms,
-        uplinks: vec![Uplink { ack: ack_by(config.mqtt.ack), ..Uplink::new("mqtt") }],
+        uplinks: uplinks::of(config).into_iter().map(|(uplink, _)| uplink).collect(),
         devices: config.manifest(),
         accept: accept(&config.commands),
         seed,
-    }
-}
-
-fn ack_by(mode: AckMode) -> AckBy {
-    match mode {
-        AckMode::Sink => AckBy::Sink,
-        AckMode::Broker => AckBy::Uplink,
     }
 }
 

@@ -1,117 +1,61 @@
-//! One connection to the broker, from CONNECT to the first error.
+//! One MQTT 5 connection to the broker, from CONNECT to the first error.
 //!
-//! rumqttc forgets publishes when it reconnects by itself (bytebeamio/rumqtt #1014, #1056), so it never does: each
-//! connection has clients of its own, and FORWARD knows what to send again. Publishing and listening are two clients:
-//! only then do the packet identifiers of outgoing publishes come in the order the publishes were asked for.
+//! rumqttc forgets publishes when it reconnects by itself, and can block for ever after a collision of packet
+//! identifiers (bytebeamio/rumqtt #1014, #1056), so it never does: each connection has clients of its own, and FORWARD
+//! knows what to send again. Publishing and listening are two clients: only then do the packet identifiers of outgoing
+//! publishes come in the order the publishes were asked for.
+//!
+//! The first publish of each lane on a connection carries its topic and an alias for it, the later ones the alias
+//! alone, where the broker grants as many (MQTT 5, 3.3.2.3.4). An alias lives as long as its connection; rumqttc would
+//! send a publish that holds nothing but an alias on the next one too (#972), which is one reason more to have none.
 
+use super::session::{Event, Publish, Session, Teller};
 use super::tls;
 use crate::config::Mqtt;
 use crate::forward::WINDOW;
-use anyhow::{Context as _, anyhow, bail};
-use rumqttc::{
-    AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS, TlsConfiguration, Transport,
-};
+use anyhow::{Context as _, bail};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{ConnAck, LastWill, Packet, PubAckReason, PublishProperties, SubscribeReasonCode};
+use rumqttc::v5::{self, AsyncClient, EventLoop, MqttOptions};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::AbortHandle;
 use windward_protocol::batch::MAX_BATCH;
 use windward_protocol::{AgentId, Lane, topic};
 
 /// A CONNECT, TLS included, that takes longer has failed.
 const CONNECT_TIMEOUT_S: u64 = 10;
-/// rumqttc's own limit; FORWARD's window stays below it, so identifiers never collide.
+/// Most publishes rumqttc has under way, or fewer where the broker says so; FORWARD's window stays below it, so that
+/// identifiers never collide.
 const INFLIGHT: u16 = 100;
-/// Room for a batch with its topic.
-const MAX_PACKET: usize = MAX_BATCH + 1024;
-/// How long a DISCONNECT may take.
-const CLOSE: Duration = Duration::from_secs(1);
-/// Events of one connection on their way to FORWARD; when full, the connection waits.
+/// Largest packet taken: acks are far smaller.
+const MAX_PACKET: u32 = MAX_BATCH as u32;
+/// Events of one client on their way to the connection's task; when full, the client waits.
 const EVENTS: usize = 256;
 
-/// What happens on a connection.
-#[derive(Debug)]
-pub(super) enum MqttEvent {
-    /// Connected, and listening on the ack topic.
-    Connected,
-    /// The broker took the publish with this token.
-    PubAck(u64),
-    /// A message on the ack topic.
-    Ack(Vec<u8>),
-    /// The end, and why. Nothing follows.
-    Gone(String),
-}
-
-/// A publish to be sent.
-#[derive(Debug)]
-pub(super) struct Publish {
-    pub(super) token: u64,
-    pub(super) lane: Lane,
-    pub(super) retain: bool,
-    pub(super) payload: Vec<u8>,
-}
-
-/// A running connection; dropped, it ends at once.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) publishes: mpsc::Sender<Publish>,
-    task: JoinHandle<()>,
-}
-
-impl Session {
-    /// Ends it with a DISCONNECT, so that the broker does not publish the last will.
-    pub(super) async fn close(mut self) {
-        self.publishes = mpsc::channel(1).0;
-        if tokio::time::timeout(CLOSE, &mut self.task).await.is_err() {
-            tracing::debug!("the connection did not close in time");
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Begins to connect. The events carry `number`, so that those of an earlier connection can be told apart.
-pub(super) fn connect(
-    settings: Mqtt,
-    agent: AgentId,
-    will: Vec<u8>,
-    number: u64,
-    events: mpsc::Sender<(u64, MqttEvent)>,
-) -> Session {
-    let (publishes, incoming) = mpsc::channel(WINDOW);
-    let task = tokio::spawn(async move {
-        let end = converse(&settings, &agent, will, number, incoming, &events).await;
-        let reason = end.err().map_or_else(|| "closed".to_owned(), |error| format!("{error:#}"));
-        // Nobody listens any more when the agent has stopped.
-        drop(events.send((number, MqttEvent::Gone(reason))).await);
-    });
-    Session { publishes, task }
+/// Begins to connect.
+pub(super) fn connect(settings: Mqtt, agent: AgentId, will: Vec<u8>, teller: Teller) -> Session {
+    Session::start(teller, |publishes, teller| converse(settings, agent, will, publishes, teller))
 }
 
 async fn converse(
-    settings: &Mqtt,
-    agent: &AgentId,
+    settings: Mqtt,
+    agent: AgentId,
     will: Vec<u8>,
-    number: u64,
     mut publishes: mpsc::Receiver<Publish>,
-    events: &mpsc::Sender<(u64, MqttEvent)>,
+    teller: Teller,
 ) -> anyhow::Result<()> {
-    let tell = async |event| events.send((number, event)).await.map_err(|_| anyhow!("agent stopped"));
-    let ack_topic = topic::ack(agent);
-    let (listener, mut heard) = open(options(settings, &format!("{agent}-ack"))?, "ack");
-    until(&mut heard, "CONNACK", |packet| matches!(packet, Packet::ConnAck(_))).await?;
-    listener.client.subscribe(&ack_topic, QoS::AtLeastOnce).await?;
-    until(&mut heard, "SUBACK", |packet| matches!(packet, Packet::SubAck(_))).await?;
+    let ack_topic = topic::ack(&agent);
+    let (_listener, mut heard) = listen(&settings, &agent, &ack_topic).await?;
 
-    let mut options = options(settings, agent.as_str())?;
-    options.set_last_will(LastWill::new(topic::of_lane(agent, Lane::State), will, QoS::AtLeastOnce, true));
+    let mut options = options(&settings, agent.as_str())?;
+    let state_topic = topic::of_lane(&agent, Lane::State);
+    options.set_last_will(LastWill::new(state_topic, will, QoS::AtLeastOnce, true, None));
     let (publisher, mut said) = open(options, "publish");
-    until(&mut said, "CONNACK", |packet| matches!(packet, Packet::ConnAck(_))).await?;
-    tell(MqttEvent::Connected).await?;
+    let mut aliases = Aliases::granted(&connected(&mut said).await?);
+    teller.tell(Event::Connected).await?;
 
     let (mut asked, mut by_pkid) = (VecDeque::new(), BTreeMap::new());
     loop {
@@ -120,34 +64,68 @@ async fn converse(
                 let Some(Publish { token, lane, retain, payload }) = publish else {
                     // A graceful end: what was asked for has been acked, or nobody waits for it.
                     publisher.client.disconnect().await?;
-                    while !matches!(said.recv().await, None | Some(Err(_) | Ok(Event::Outgoing(Outgoing::Disconnect)))) {}
+                    let ended = |event: &v5::Event| matches!(event, v5::Event::Outgoing(Outgoing::Disconnect));
+                    while said.recv().await.is_some_and(|event| event.is_ok_and(|event| !ended(&event))) {}
                     return Ok(());
                 };
                 asked.push_back(token);
-                let topic = topic::of_lane(agent, lane);
-                publisher.client.try_publish(topic, QoS::AtLeastOnce, retain, payload)?;
+                let (topic, alias) = aliases.of(&agent, lane);
+                let properties = PublishProperties { topic_alias: alias, ..PublishProperties::default() };
+                let qos = QoS::AtLeastOnce;
+                publisher.client.try_publish_with_properties(topic, qos, retain, payload, properties)?;
             }
             event = said.recv() => match event.context("the client has ended")?? {
-                Event::Outgoing(Outgoing::Publish(pkid)) => {
+                v5::Event::Outgoing(Outgoing::Publish(pkid)) => {
                     let token = asked.pop_front().context("a publish nobody asked for")?;
                     by_pkid.insert(pkid, token);
                 }
-                Event::Incoming(Packet::PubAck(ack)) => {
-                    if let Some(token) = by_pkid.remove(&ack.pkid) {
-                        tell(MqttEvent::PubAck(token)).await?;
-                    }
+                v5::Event::Incoming(Packet::PubAck(ack)) => {
+                    let Some(token) = by_pkid.remove(&ack.pkid) else { continue };
+                    teller.tell(match ack.reason {
+                        PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Event::PubAck(token),
+                        reason => {
+                            tracing::warn!(?reason, "the broker refused a publish");
+                            Event::Refused(token)
+                        }
+                    }).await?;
                 }
-                Event::Incoming(Packet::Disconnect) => bail!("the broker sent DISCONNECT"),
                 _ => {}
             },
-            event = heard.recv() => match event.context("the ack client has ended")?? {
-                Event::Incoming(Packet::Publish(message)) if message.topic == ack_topic => {
-                    tell(MqttEvent::Ack(message.payload.to_vec())).await?;
+            event = heard.recv() => {
+                let event = event.context("the ack client has ended")??;
+                if let v5::Event::Incoming(Packet::Publish(message)) = event && message.topic == ack_topic {
+                    teller.tell(Event::Ack(message.payload.to_vec())).await?;
                 }
-                Event::Incoming(Packet::Disconnect) => bail!("the broker sent DISCONNECT"),
-                _ => {}
-            },
+            }
         }
+    }
+}
+
+/// How the lanes' topics are written on one connection.
+struct Aliases {
+    granted: u16,
+    told: [bool; 3],
+}
+
+impl Aliases {
+    fn granted(connack: &ConnAck) -> Self {
+        let granted = connack.properties.as_ref().and_then(|properties| properties.topic_alias_max).unwrap_or(0);
+        Self { granted, told: [false; 3] }
+    }
+
+    /// The topic of the next publish of a lane, empty where the broker knows the alias by now.
+    fn of(&mut self, agent: &AgentId, lane: Lane) -> (String, Option<u16>) {
+        let index = match lane {
+            Lane::Alerts => 0,
+            Lane::Readings => 1,
+            Lane::State => 2,
+        };
+        let alias = index as u16 + 1;
+        if alias > self.granted {
+            return (topic::of_lane(agent, lane), None);
+        }
+        let is_told = std::mem::replace(&mut self.told[index], true);
+        (if is_told { String::new() } else { topic::of_lane(agent, lane) }, Some(alias))
     }
 }
 
@@ -163,17 +141,29 @@ impl Drop for Client {
     }
 }
 
-type Heard = mpsc::Receiver<anyhow::Result<Event>>;
+type Heard = mpsc::Receiver<anyhow::Result<v5::Event>>;
+
+/// The client that hears the sinks' acks.
+async fn listen(settings: &Mqtt, agent: &AgentId, ack_topic: &str) -> anyhow::Result<(Client, Heard)> {
+    let (client, mut heard) = open(options(settings, &format!("{agent}-ack"))?, "ack");
+    connected(&mut heard).await?;
+    client.client.subscribe(ack_topic, QoS::AtLeastOnce).await?;
+    let wanted = |packet| if let Packet::SubAck(suback) = packet { Some(suback.return_codes) } else { None };
+    let codes = until(&mut heard, "SUBACK", wanted).await?;
+    if let Some(refusal) = codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
+        bail!("the broker refused the subscription to {ack_topic}: {refusal:?}");
+    }
+    Ok((client, heard))
+}
 
 fn open(options: MqttOptions, what: &'static str) -> (Client, Heard) {
-    let (client, mut event_loop) = AsyncClient::new(options, WINDOW + 8);
-    event_loop.network_options.set_connection_timeout(CONNECT_TIMEOUT_S);
+    let (client, event_loop) = AsyncClient::new(options, WINDOW + 8);
     let (sender, receiver) = mpsc::channel(EVENTS);
     let task = tokio::spawn(poll(event_loop, sender, what));
     (Client { client, task: task.abort_handle() }, receiver)
 }
 
-async fn poll(mut event_loop: EventLoop, sender: mpsc::Sender<anyhow::Result<Event>>, what: &'static str) {
+async fn poll(mut event_loop: EventLoop, sender: mpsc::Sender<anyhow::Result<v5::Event>>, what: &'static str) {
     loop {
         let event = event_loop.poll().await.with_context(|| format!("{what} connection"));
         let ended = event.is_err();
@@ -183,12 +173,18 @@ async fn poll(mut event_loop: EventLoop, sender: mpsc::Sender<anyhow::Result<Eve
     }
 }
 
-async fn until(heard: &mut Heard, what: &str, wanted: impl Fn(&Packet) -> bool) -> anyhow::Result<()> {
+async fn connected(heard: &mut Heard) -> anyhow::Result<ConnAck> {
+    let wanted = |packet| if let Packet::ConnAck(connack) = packet { Some(connack) } else { None };
+    until(heard, "CONNACK", wanted).await
+}
+
+async fn until<T>(heard: &mut Heard, what: &str, wanted: impl Fn(Packet) -> Option<T>) -> anyhow::Result<T> {
     let wait = async {
         loop {
-            match heard.recv().await.context("the client has ended")?? {
-                Event::Incoming(packet) if wanted(&packet) => return anyhow::Ok(()),
-                _ => {}
+            if let v5::Event::Incoming(packet) = heard.recv().await.context("the client has ended")??
+                && let Some(found) = wanted(packet)
+            {
+                return anyhow::Ok(found);
             }
         }
     };
@@ -199,9 +195,10 @@ fn options(settings: &Mqtt, client_id: &str) -> anyhow::Result<MqttOptions> {
     let mut options = MqttOptions::new(client_id, &settings.host, settings.port);
     options
         .set_keep_alive(Duration::from_secs(u64::from(settings.keep_alive_s)))
-        .set_clean_session(true)
-        .set_inflight(INFLIGHT)
-        .set_max_packet_size(MAX_PACKET, MAX_PACKET);
+        .set_connection_timeout(CONNECT_TIMEOUT_S)
+        .set_clean_start(true)
+        .set_outgoing_inflight_upper_limit(INFLIGHT)
+        .set_max_packet_size(Some(MAX_PACKET));
     if let Some((user, password_file)) = &settings.login {
         let password = std::fs::read_to_string(password_file)
             .with_context(|| format!("cannot read the password in {}", password_file.display()))?;
@@ -211,4 +208,51 @@ fn options(settings: &Mqtt, client_id: &str) -> anyhow::Result<MqttOptions> {
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls::client_config(files)?)));
     }
     Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, ConnectReturnCode};
+
+    fn connack(topic_alias_max: Option<u16>) -> ConnAck {
+        let properties = topic_alias_max.map(|max| ConnAckProperties {
+            topic_alias_max: Some(max),
+            session_expiry_interval: None,
+            receive_max: None,
+            max_qos: None,
+            retain_available: None,
+            max_packet_size: None,
+            assigned_client_identifier: None,
+            reason_string: None,
+            user_properties: Vec::new(),
+            wildcard_subscription_available: None,
+            subscription_identifiers_available: None,
+            shared_subscription_available: None,
+            server_keep_alive: None,
+            response_information: None,
+            server_reference: None,
+            authentication_method: None,
+            authentication_data: None,
+        });
+        ConnAck { session_present: false, code: ConnectReturnCode::Success, properties }
+    }
+
+    #[test]
+    fn a_topic_is_spelled_once_a_connection_where_the_broker_grants_an_alias() {
+        let agent = AgentId::new("t").unwrap();
+        let spelled = |granted| {
+            let mut aliases = Aliases::granted(&connack(granted));
+            [Lane::Readings, Lane::Readings, Lane::Alerts, Lane::State, Lane::Alerts].map(|lane| {
+                let (topic, alias) = aliases.of(&agent, lane);
+                (!topic.is_empty(), alias)
+            })
+        };
+        let all = [(true, Some(2)), (false, Some(2)), (true, Some(1)), (true, Some(3)), (false, Some(1))];
+        assert_eq!(spelled(Some(10)), all);
+        let one = [(true, None), (true, None), (true, Some(1)), (true, None), (false, Some(1))];
+        assert_eq!(spelled(Some(1)), one);
+        assert_eq!(spelled(Some(0)), [(true, None); 5]);
+        assert_eq!(spelled(None), [(true, None); 5]);
+    }
 }
