@@ -10,6 +10,8 @@ mod frame;
 #[cfg(feature = "hal")]
 pub mod hal;
 mod journal_sled;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod last_time;
 mod live;
 mod mqtt;

@@ -32,7 +32,8 @@ pub(super) fn client_config(files: &Tls) -> anyhow::Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+/// The certificates in a PEM file; at least one.
+pub(super) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
     let certificates = read().with_context(|| format!("no certificates in {}", path.display()))?;
     anyhow::ensure!(!certificates.is_empty(), "no certificates in {}", path.display());

@@ -1,7 +1,11 @@
 //! Where FORWARD's uplinks lead, from the configuration.
 
+#[cfg(feature = "kinesis")]
+use super::kinesis;
 use super::mqtt;
 use super::session::{Session, Teller};
+#[cfg(feature = "kinesis")]
+use crate::config::Kinesis;
 use crate::config::{AckMode, Config, Mqtt, Sending};
 use crate::forward::{AckBy, Uplink};
 use windward_protocol::AgentId;
@@ -9,11 +13,18 @@ use windward_protocol::AgentId;
 /// Headers of a PUBLISH with its PUBACK, with those of TLS, TCP and IP, bytes: about.
 const MQTT_OVERHEAD: u64 = 150;
 
+/// Headers of a signed PutRecords with its answer and those of TLS, TCP and IP, bytes: about.
+#[cfg(feature = "kinesis")]
+const KINESIS_OVERHEAD: u64 = 1_500;
+
 /// Where an uplink leads.
 #[derive(Clone, Debug)]
 pub(super) enum Way {
     /// To a broker.
     Mqtt(Mqtt),
+    /// To a stream.
+    #[cfg(feature = "kinesis")]
+    Kinesis(Kinesis),
 }
 
 impl Way {
@@ -21,6 +32,8 @@ impl Way {
     pub(super) fn connect(&self, agent: &AgentId, will: Vec<u8>, teller: Teller) -> Session {
         match self {
             Way::Mqtt(settings) => mqtt::connect(settings.clone(), agent.clone(), will, teller),
+            #[cfg(feature = "kinesis")]
+            Way::Kinesis(settings) => kinesis::connect(settings.clone(), agent.clone(), teller),
         }
     }
 }
@@ -35,6 +48,14 @@ pub(super) fn of(config: &Config) -> Vec<(Uplink, Way)> {
         let uplink = Uplink { ack, overhead_bytes: MQTT_OVERHEAD, ..uplink("mqtt", &mqtt.sending) };
         (uplink, Way::Mqtt(mqtt.clone()))
     });
+    // Without the feature, the configuration's check has refused it.
+    #[cfg(feature = "kinesis")]
+    let mqtt = mqtt.chain(config.kinesis.iter().map(|kinesis| {
+        let mut uplink = uplink("kinesis", &kinesis.sending);
+        (uplink.ack, uplink.one_by_one, uplink.state) = (AckBy::Uplink, true, false);
+        uplink.overhead_bytes = KINESIS_OVERHEAD;
+        (uplink, Way::Kinesis(kinesis.clone()))
+    }));
     mqtt.collect()
 }
 
