@@ -13,3 +13,4 @@ mod kills;
 mod outage;
 mod real_input;
 mod system;
+mod uplinks;

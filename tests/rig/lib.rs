@@ -1,11 +1,13 @@
 //! Windward's rig: a simulated farm and the servers it needs, for the demo and for the tests.
 //!
 //! [`plant`] is the wind and the turbines, pure and seeded; [`slave`] puts them behind real Modbus sockets; [`broker`]
-//! and [`link`] stand between agents and sink. [`process`] and its users run programs that are not ours, so that the
+//! and [`link`] stand between agents and sink, [`tap`] and [`faulty_stream`] spoil what goes between them. [`process`] and its users run programs that are not ours, so that the
 //! end-to-end tests do not test Windward against itself.
 
 pub mod broker;
+pub mod certificates;
 pub mod clock;
+pub mod faulty_stream;
 pub mod known;
 pub mod lines;
 pub mod link;
@@ -15,3 +17,4 @@ pub mod process;
 pub mod random;
 pub mod slave;
 pub mod stored;
+pub mod tap;

@@ -1,6 +1,7 @@
 //! Programs that are not ours, so that Windward is not tested against itself: mosquitto, socat, pymodbus, modbus-tk,
-//! mbpoll, ministack.
+//! mbpoll, ministack; and what Python plays of AWS that ministack does not.
 
+use crate::certificates::{Authority, Issued};
 use crate::process::{Process, free_port, target_dir};
 use anyhow::{Context as _, bail};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -37,9 +38,21 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Starts it with its configuration in `dir`.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(dir, "").await
+    }
+
+    /// Starts it with TLS, for clients whose certificate this authority has signed.
+    pub async fn start_tls(dir: &Path, authority: &Authority, own: &Issued) -> anyhow::Result<Self> {
+        let (ca, Issued { cert, key }) = (authority.pem(), own);
+        let (ca, cert, key) = (ca.display(), cert.display(), key.display());
+        let tls = format!("cafile {ca}\ncertfile {cert}\nkeyfile {key}\nrequire_certificate true\n");
+        Self::start_with(dir, &tls).await
+    }
+
+    async fn start_with(dir: &Path, more: &str) -> anyhow::Result<Self> {
         let addr = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let config = dir.join("mosquitto.conf");
-        let text = format!("listener {} 127.0.0.1\nallow_anonymous true\npersistence false\n", addr.port());
+        let text = format!("listener {} 127.0.0.1\nallow_anonymous true\npersistence false\n{more}", addr.port());
         std::fs::write(&config, text)?;
         let process = Self::spawn(&config)?;
         let mut mosquitto = Self { process, config, addr };
@@ -208,7 +221,35 @@ impl SerialLine {
     }
 }
 
-/// DynamoDB, SNS and SQS made by ministack.
+/// AWS IoT's credential provider, made of Python's own server.
+#[derive(Debug)]
+pub struct IotCredentials {
+    /// Its port on loopback.
+    pub port: u16,
+    process: Process,
+}
+
+impl IotCredentials {
+    /// Starts it; what it gives lasts for so many seconds.
+    pub async fn start(authority: &Authority, own: &Issued, lasts_s: u32) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/iot_credentials.py");
+        let mut command = Command::new(venv().join("bin/python"));
+        command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script).arg(port.to_string());
+        command.arg(&own.cert).arg(&own.key).arg(authority.pem()).arg(lasts_s.to_string());
+        let mut process = Process::start("iot-credentials", &mut command)?;
+        process.listens(SocketAddr::from(([127, 0, 0, 1], port)), START).await?;
+        Ok(Self { port, process })
+    }
+
+    /// A line for each request so far: path, thing, name in the certificate.
+    pub fn asked(&self) -> Vec<String> {
+        let output = self.process.output();
+        output.lines().filter_map(|line| line.strip_prefix("asked ")).map(str::to_owned).collect()
+    }
+}
+
+/// DynamoDB, SNS, SQS and Kinesis made by ministack.
 #[derive(Debug)]
 pub struct Ministack {
     /// Where its services are.

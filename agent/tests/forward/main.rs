@@ -5,8 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bench;
 mod clock;
 mod commands;
+mod uplinks;
 mod world;
 
 use windward_agent::forward::journal::{Journal as _, MemoryJournal, Room};

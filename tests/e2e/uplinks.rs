@@ -1,0 +1,26 @@
+//! The agent's uplinks over lines that break: MQTT 5 with topic aliases, TLS with a private authority, Kinesis that fails
+//! in every way it can.
+
+mod kinesis;
+mod mqtt;
+mod tls;
+
+use crate::system::agent_toml;
+use std::path::Path;
+
+/// A device that is read twenty times a second.
+fn mast(port: u16) -> String {
+    format!(
+        "[[device]]\nname = \"mast\"\nlocation = \"Turbine 1, mast\"\ninterval_ms = 50\ntimeout_ms = 45\n\
+         modbus_tcp = {{ host = \"127.0.0.1\", port = {port} }}\n\
+         [[device.channel]]\nname = \"sequence\"\nunit = \"1\"\nregister = 100\ntype = \"u32\"\ndetect = false\n\
+         [[device.channel]]\nname = \"wind\"\nquantity = \"wind-speed\"\nunit = \"m/s\"\nregister = 0\n\
+         type = \"u16\"\nscale = 0.01\n"
+    )
+}
+
+/// An agent's configuration with that device; `uplink` goes on with the table `[mqtt]`, and what stands behind.
+fn agent(dir: &Path, broker: u16, uplink: &str, device: u16) -> String {
+    let text = agent_toml("turbine-01", dir, broker, &mast(device));
+    text.replacen("[spool]", &format!("{uplink}\n[spool]"), 1)
+}

@@ -1,0 +1,127 @@
+//! MQTT 5 at a round trip of 300 ms, cut again and again.
+
+use super::agent;
+use crate::system::{Program, SOON, kept, seed, sink_toml};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use windward_tests::peers::{Mosquitto, PyModbus, there};
+use windward_tests::process::{eventually, free_port};
+use windward_tests::random::Random;
+use windward_tests::tap::Tap;
+use windward_tests::{broker, stored};
+
+const ONE_WAY: Duration = Duration::from_millis(150);
+const CUTS: usize = 6;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_mosquitto_knows_the_aliases_and_cuts_lose_nothing() -> Result<()> {
+    if !there()? {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let broker = Mosquitto::start(dir.path()).await?;
+    cuts_lose_nothing(SocketAddr::from(([127, 0, 0, 1], broker.port()))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_rumqttd_knows_the_aliases_and_cuts_lose_nothing() -> Result<()> {
+    if !there()? {
+        return Ok(());
+    }
+    cuts_lose_nothing(broker::start().await?).await
+}
+
+async fn cuts_lose_nothing(broker: SocketAddr) -> Result<()> {
+    let mut random = Random::new(seed());
+    let dir = tempfile::tempdir()?;
+    let (mut device, port) = PyModbus::tcp().await?;
+    device.tell(r#"{"set": {"0": 800}, "wobble": 60}"#)?;
+    let tap = Tap::start(broker, ONE_WAY).await?;
+    let file = dir.path().join("farm.db");
+    let sink = sink_toml(broker.port(), &format!("sqlite = {file:?}"), "", free_port()?);
+    let mut sink = Program::new("windward-sink", dir.path(), &sink)?;
+    let mut program = Program::new("windward-agent", dir.path(), &agent(dir.path(), tap.addr().port(), "", port))?;
+    sink.start()?;
+    program.start()?;
+    let rows_stored = || anyhow::Ok(stored::rows(&file)?.get("turbine-01/mast").map_or(0, |stored| stored.rows.len()));
+    for _ in 0..CUTS {
+        let more = rows_stored()? + random.between(10, 60) as usize;
+        eventually(SOON, "the stream to go on", async || Ok((rows_stored()? >= more).then_some(()))).await?;
+        // A cut can meet any step between a publish and its ack.
+        tokio::time::sleep(Duration::from_millis(random.between(0, 400))).await;
+        tap.cut();
+    }
+    let more = rows_stored()? + 20;
+    eventually(SOON, "the stream to go on", async || Ok((rows_stored()? >= more).then_some(()))).await?;
+    program.stop().await?;
+    let taken: Vec<i64> = kept(&program.output()).remove("mast").unwrap_or_default().iter().map(|row| row.0).collect();
+    // What the stop did not wait for goes with the next start.
+    program.start()?;
+    let all = async || Ok((rows_stored()? >= taken.len()).then_some(()));
+    eventually(SOON, "all rows to be stored", all).await?;
+    program.stop().await?;
+    let stored: Vec<i64> = stored::rows(&file)?["turbine-01/mast"].rows.iter().map(|row| row.time_ms).collect();
+    let missing = taken.iter().filter(|time| !stored.contains(time)).count();
+    println!(
+        "FIGURE {CUTS} cuts at a round trip of {} ms: {} rows, {missing} missing",
+        2 * ONE_WAY.as_millis(),
+        taken.len()
+    );
+    assert_eq!(missing, 0);
+    assert!(stored.is_sorted_by(|a, b| a < b), "each once, in their order");
+    aliases_are_used(&tap.heard());
+    sink.stop().await
+}
+
+/// On each connection a topic is spelled once, and what follows carries its alias alone.
+fn aliases_are_used(connections: &[Vec<u8>]) {
+    let (mut spelled, mut alone) = (0, 0);
+    for said in connections {
+        let mut known: BTreeMap<u16, String> = BTreeMap::new();
+        for (topic, alias) in publishes(said) {
+            let alias = alias.expect("both brokers grant aliases");
+            if topic.is_empty() {
+                assert!(known.contains_key(&alias), "an alias the broker cannot know");
+                alone += 1;
+            } else {
+                assert_eq!(known.insert(alias, topic), None, "spelled twice on one connection");
+                spelled += 1;
+            }
+        }
+    }
+    println!("FIGURE {alone} publishes with an alias alone, {spelled} with their topic");
+    assert!(spelled >= CUTS && alone > spelled, "{spelled} spelled, {alone} alone");
+}
+
+/// Topic and alias of each PUBLISH among the packets (MQTT 5, 2.1 and 3.3); a packet that was cut off is left out.
+fn publishes(mut bytes: &[u8]) -> Vec<(String, Option<u16>)> {
+    let mut found = Vec::new();
+    while let [first, rest @ ..] = bytes {
+        let (mut len, mut at) = (0usize, 0);
+        loop {
+            let Some(byte) = rest.get(at) else { return found };
+            len |= usize::from(byte & 0x7f) << (7 * at);
+            at += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let Some(packet) = rest.get(at..at + len) else { return found };
+        if first >> 4 == 3 {
+            let topic_len = usize::from(u16::from_be_bytes([packet[0], packet[1]]));
+            let topic = String::from_utf8(packet[2..2 + topic_len].to_vec()).unwrap();
+            // QoS 1: a packet identifier; then the properties, of which the agent uses the alias alone.
+            let properties = &packet[2 + topic_len + 2..];
+            let alias = match properties {
+                [3, 0x23, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
+                [0, ..] => None,
+                other => panic!("other properties: {:?}", &other[..8]),
+            };
+            found.push((topic, alias));
+        }
+        bytes = &rest[at + len..];
+    }
+    found
+}
