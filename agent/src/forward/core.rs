@@ -375,7 +375,7 @@ impl Forward {
         if room.is_full {
             self.spool_fails(FULL.into(), now);
             // Also when there is nothing to commit: an answer says whether it is full still.
-            self.commit_at.get_or_insert(now.mono + FULL_RETRY_MS);
+            self.commit_by(now.mono + FULL_RETRY_MS);
         } else if covers.is_some() && !std::mem::take(&mut self.beside_failed) {
             // A commit of alerts alone says nothing about the rows that met a full disk a moment ago.
             self.spool_works(now);
@@ -384,6 +384,11 @@ impl Forward {
             self.free_soon = false;
             self.free(now);
         }
+    }
+
+    /// A commit of readings is due at this time, or earlier if it was.
+    pub(super) fn commit_by(&mut self, at: Mono) {
+        self.commit_at = Some(self.commit_at.map_or(at, |due| due.min(at)));
     }
 
     /// Something beside a commit was refused.

@@ -6,14 +6,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use windward_protocol::{AgentId, Epoch, Lane, MAX_ENVELOPE, Seq, version};
 
 const MAGIC: [u8; 4] = *b"WWv1";
 /// How much of a file is looked at in one go, bytes.
-const WINDOW: u64 = 1024 * 1024;
+const WINDOW: u64 = 256 * 1024;
 const HEAD: usize = MAGIC.len() + 2;
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -64,11 +65,61 @@ impl Salvaged {
 /// Intact envelopes of `epoch` and `lane` above `acked` in the raw bytes of a file; none when it cannot be read.
 pub(super) fn salvage(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> Salvaged {
     let mut found = Salvaged::default();
-    let Ok(mut file) = File::open(file) else { return found };
-    let mut window = Vec::new();
+    if let Ok(mut file) = File::open(file) {
+        scan(&mut file, (epoch, lane), acked, |seq, _, envelope| found.add(seq, envelope));
+    }
+    found
+}
+
+/// Where the envelopes of a file stand, so that they can be read without sled: it would write to the disk, and takes a
+/// multiple of the memory.
+#[derive(Debug)]
+pub(super) struct Index {
+    file: File,
+    /// Number, place in the file, length; in order.
+    places: Vec<(Seq, u32, u16)>,
+}
+
+impl Index {
+    /// Looks through the whole file. One that cannot be read to its end gives what stands before.
+    pub(super) fn of(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> io::Result<Self> {
+        let (mut file, mut places) = (File::open(file)?, Vec::new());
+        scan(&mut file, (epoch, lane), acked, |seq, at, envelope| {
+            // A generation is far below 4 GiB.
+            places.extend(u32::try_from(at).ok().map(|at| (seq, at, envelope.len() as u16)));
+        });
+        places.sort_unstable();
+        places.dedup_by_key(|(seq, ..)| *seq);
+        places.shrink_to_fit();
+        Ok(Self { file, places })
+    }
+
+    /// The numbers, in order.
+    pub(super) fn seqs(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.places.iter().map(|(seq, ..)| *seq)
+    }
+
+    /// Envelopes from `from` on with their numbers, each read when it is asked for.
+    pub(super) fn values(&self, from: Seq) -> impl Iterator<Item = io::Result<(Seq, Vec<u8>)>> + '_ {
+        let first = self.places.partition_point(|(seq, ..)| *seq < from);
+        self.places[first..].iter().map(|&(seq, at, len)| {
+            let mut envelope = vec![0; usize::from(len)];
+            self.file.read_exact_at(&mut envelope, u64::from(at))?;
+            match without_crc(&envelope) {
+                Some(_) => Ok((seq, envelope)),
+                None => Err(io::Error::new(io::ErrorKind::InvalidData, format!("value {seq} is damaged"))),
+            }
+        })
+    }
+}
+
+/// Hands over every intact envelope of a lane above `acked`, with its place in the file. One that stands there several
+/// times comes several times: sled writes its pages anew as they fill.
+fn scan(file: &mut File, lane: (Epoch, Lane), acked: Seq, mut take: impl FnMut(Seq, u64, &[u8])) {
+    let (mut window, mut window_at) = (Vec::new(), 0);
     loop {
         // A frame that the end of the window cuts is met whole when more has been read behind it.
-        let read = file.by_ref().take(WINDOW).read_to_end(&mut window).unwrap_or(0);
+        let read = file.take(WINDOW).read_to_end(&mut window).unwrap_or(0);
         let mut at = 0;
         while let Some(offset) = window[at..].iter().position(|&byte| byte == MAGIC[0]) {
             at += offset;
@@ -76,18 +127,21 @@ pub(super) fn salvage(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> Salv
                 break;
             }
             if let Some(envelope) = frame_at(&window[at..])
-                && let Some((its_epoch, its_lane, seq)) = name(envelope)
-                && (its_epoch, its_lane) == (epoch, lane)
+                && let Some((epoch, its_lane, seq)) = name(envelope)
+                && (epoch, its_lane) == lane
                 && seq > acked
             {
-                found.add(seq, envelope);
+                take(seq, window_at + (at + HEAD) as u64, envelope);
+                at += HEAD + envelope.len() - 1;
             }
             at += 1;
         }
         if read == 0 {
-            return found;
+            return;
         }
-        window.drain(..at.max(window.len().saturating_sub(HEAD + MAX_ENVELOPE)).min(window.len()));
+        let done = at.max(window.len().saturating_sub(HEAD + MAX_ENVELOPE)).min(window.len());
+        window.drain(..done);
+        window_at += done as u64;
     }
 }
 

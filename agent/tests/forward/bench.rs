@@ -182,7 +182,7 @@ impl Bench {
                     self.later(now + 1, Input::Disconnected { uplink, reason: "no line".into() });
                 }
                 Output::Disconnect { uplink, .. } => self.hang_up(uplink),
-                Output::Publish { uplink, token, lane, payload } => self.publish(uplink, token, lane, payload),
+                Output::Publish { uplink, token, lane, payload, .. } => self.publish(uplink, token, lane, payload),
                 Output::Log { .. } | Output::RemoveLogs { .. } | Output::Alarm(_) => {}
                 Output::DropOldest | Output::Finished => {}
             }

@@ -8,6 +8,7 @@
 mod bench;
 mod clock;
 mod commands;
+mod room;
 mod uplinks;
 mod world;
 

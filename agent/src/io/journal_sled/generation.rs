@@ -1,17 +1,18 @@
 //! One generation: a sled directory that is only appended to, and what is known of it while it is closed.
 //!
-//! When it is full it is *sealed*: what is known of it goes into the file `sealed` in its directory, and it is closed.
-//! From then on it is opened to be read only, and a start does not look into it.
+//! When it is full it is *sealed*: what is known of it goes into the file `sealed` in its directory, and it is closed. A
+//! start does not look into it. It is read by its frames, without sled, which would write to the disk when it opens (a
+//! full one could not be drained), may panic or hang where there is damage, and takes a multiple of the memory.
 
 use crate::forward::journal::Numbered;
-use crate::io::frame;
+use crate::io::frame::{self, Index};
 use crate::io::sled_dir::{self, SledDir};
 use crate::io::small_file;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use windward_protocol::{Envelope, Epoch, Record, Seq, SeqRange, SeqSet};
+use windward_protocol::{Envelope, Epoch, Lane, Record, Seq, SeqRange, SeqSet};
 
 const SEALED: &str = "sealed";
 /// A generation is full after this long, so that one is soon all too old: a day.
@@ -22,8 +23,10 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) struct Generation {
     pub(super) known: Known,
     pub(super) is_sealed: bool,
-    /// `None`: closed, or sled has failed and has to be opened again.
+    /// For writing. `None`: closed, or sled has failed and has to be opened again.
     pub(super) open: Option<SledDir>,
+    /// For reading what is closed.
+    pub(super) index: Option<Index>,
 }
 
 /// What is known of a generation without opening it.
@@ -99,13 +102,13 @@ impl Generation {
         let mut known =
             Known { bytes: sealed.bytes, disk_bytes: sealed.disk_bytes, span_ms: sealed.span_ms, ..Known::default() };
         sealed.ranges.into_iter().for_each(|(first, last)| known.present.insert(SeqRange { first, last }));
-        Some(Self { known, is_sealed: true, open: None })
+        Some(Self { known, is_sealed: true, ..Self::default() })
     }
 
     /// Opens it, or makes it, and sees what it holds. A damaged value is damage.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let (dir, known) = sled_dir::open(path, scan)?;
-        let mut generation = Self { known, is_sealed: path.join(SEALED).exists(), open: Some(dir) };
+        let mut generation = Self { known, is_sealed: path.join(SEALED).exists(), open: Some(dir), index: None };
         generation.known.disk_bytes = disk_bytes(path);
         Ok(generation)
     }
@@ -135,9 +138,24 @@ impl Generation {
         Ok(())
     }
 
+    /// Looks where the values stand. An error when one that should be there is not.
+    pub(super) fn index(&mut self, path: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> Result<(), String> {
+        let index = Index::of(&path.join("db"), epoch, lane, acked).map_err(|error| error.to_string())?;
+        let mut present = SeqSet::new();
+        index.seqs().for_each(|seq| present.insert(SeqRange { first: seq, last: seq }));
+        match self.known.missing_of(&present, acked) {
+            0 => {
+                self.index = Some(index);
+                Ok(())
+            }
+            missing => Err(format!("{missing} values are missing")),
+        }
+    }
+
     /// Appends and makes durable. After an error sled takes nothing more until it is opened again.
     pub(super) fn append<'a>(&mut self, values: impl Iterator<Item = (Seq, &'a [u8])>) -> Result<(), String> {
         let Some(dir) = &self.open else { return Err("the generation is closed".into()) };
+        self.index = None;
         let mut known = self.known.clone();
         let mut newest = None;
         let written = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -165,27 +183,45 @@ impl Generation {
     /// Values from `from` on, about `max_bytes` of them but at least one, and whether these are all. An error when one
     /// that should be there is not, or is damaged.
     pub(super) fn read(&self, from: Seq, max_bytes: usize) -> Result<(Vec<Numbered>, bool), String> {
-        let Some(dir) = &self.open else { return Err("the generation is closed".into()) };
-        let read = || -> Result<_, String> {
-            let (mut values, mut bytes, mut to) = (Vec::new(), 0, Seq::MAX);
-            for entry in dir.db.range(from.to_be_bytes()..) {
-                let (key, framed) = entry.map_err(|error| error.to_string())?;
-                let seq = sequence(&key)?;
-                let envelope = frame::unframe(&framed).ok_or_else(|| format!("value {seq} is damaged"))?;
-                bytes += envelope.len();
-                if !values.is_empty() && bytes > max_bytes {
-                    to = seq - 1;
-                    break;
-                }
-                values.push((seq, envelope.to_vec()));
+        let read = || match (&self.open, &self.index) {
+            (_, Some(index)) => {
+                take(index.values(from).map(|value| value.map_err(|error| error.to_string())), max_bytes)
             }
-            Ok((values, to))
+            (Some(dir), None) => take(dir.db.range(from.to_be_bytes()..).map(unframed), max_bytes),
+            (None, None) => Err("the generation is closed".into()),
         };
-        let (values, to) =
+        let (values, end) =
             std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("sled panicked".into()))?;
-        let missing = self.known.count(from, to).saturating_sub(values.len() as u64);
-        if missing == 0 { Ok((values, to == Seq::MAX)) } else { Err(format!("{missing} values are missing")) }
+        let to = end.map_or(Seq::MAX, |end| end - 1);
+        match self.known.count(from, to).saturating_sub(values.len() as u64) {
+            0 => Ok((values, end.is_none())),
+            missing => Err(format!("{missing} values are missing")),
+        }
     }
+}
+
+/// At most about `max_bytes`, but at least one; and the number of the first that is left.
+fn take(
+    values: impl Iterator<Item = Result<Numbered, String>>,
+    max_bytes: usize,
+) -> Result<(Vec<Numbered>, Option<Seq>), String> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    for value in values {
+        let (seq, envelope) = value?;
+        bytes += envelope.len();
+        if !taken.is_empty() && bytes > max_bytes {
+            return Ok((taken, Some(seq)));
+        }
+        taken.push((seq, envelope));
+    }
+    Ok((taken, None))
+}
+
+fn unframed(entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Numbered, String> {
+    let (key, framed) = entry.map_err(|error| error.to_string())?;
+    let seq = sequence(&key)?;
+    let envelope = frame::unframe(&framed).ok_or_else(|| format!("value {seq} is damaged"))?;
+    Ok((seq, envelope.to_vec()))
 }
 
 fn count(set: &SeqSet) -> u64 {

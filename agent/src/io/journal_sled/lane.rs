@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
 
-/// Most sealed generations of a lane that are open at once: two uplinks may read in different places.
+/// Most closed generations of a lane that are ready to be read: two uplinks may read in different places.
 const MAX_READ: usize = 2;
 /// Most damaged generations that are kept for people to look at; the oldest go.
 const MAX_QUARANTINE: usize = 8;
@@ -36,7 +36,7 @@ pub(super) struct LaneLog {
     dir: PathBuf,
     /// By first number.
     generations: BTreeMap<Seq, Generation>,
-    /// The sealed ones that are open, the one that was read last behind.
+    /// The closed ones that are being read, the one that was read last behind.
     read: Vec<Seq>,
 }
 
@@ -123,7 +123,8 @@ impl LaneLog {
 
     #[cfg(test)]
     pub(super) fn open_count(&self) -> usize {
-        self.generations.values().filter(|generation| generation.open.is_some()).count()
+        let is_open = |generation: &&Generation| generation.open.is_some() || generation.index.is_some();
+        self.generations.values().filter(is_open).count()
     }
 
     /// The greatest number on disk; 0 when there is none.
@@ -191,33 +192,59 @@ impl LaneLog {
     /// Values from `from` on. Damage that shows itself is set aside, and what can be salvaged is read.
     pub(super) fn read(&mut self, from: Seq, max_bytes: usize, acked: Seq) -> Result<Vec<Numbered>, JournalError> {
         let mut values: Vec<Numbered> = Vec::new();
+        let mut room = max_bytes;
         let holds = |(&first, generation): (&Seq, &Generation)| (generation.known.last() >= from).then_some(first);
         let firsts: Vec<Seq> = self.generations.iter().filter_map(holds).collect();
         for first in firsts {
-            let bytes: usize = values.iter().map(|(_, envelope)| envelope.len()).sum();
-            let room = max_bytes.saturating_sub(bytes);
-            if !values.is_empty() && room == 0 {
-                break;
-            }
-            self.opened(first, acked)?;
-            let mut part = self.generations[&first].read(from, room);
-            if let Err(reason) = &part
-                && !trouble::is_of_the_disk(reason)
-            {
-                self.mend(first, reason, acked)?;
-                self.opened(first, acked)?;
-                part = self.generations[&first].read(from, room);
-            }
-            let (part, is_whole) = part.map_err(JournalError)?;
-            let fits = part.first().is_none_or(|(_, envelope)| values.is_empty() || envelope.len() <= room);
+            let (part, is_whole) = self.read_one(first, from, room, acked)?;
+            let len: usize = part.iter().map(|(_, envelope)| envelope.len()).sum();
+            let fits = values.is_empty() || len <= room;
             if fits {
                 values.extend(part);
             }
-            if !fits || !is_whole {
+            room = room.saturating_sub(len);
+            if !fits || !is_whole || room == 0 {
                 break;
             }
         }
         Ok(values)
+    }
+
+    fn read_one(
+        &mut self,
+        first: Seq,
+        from: Seq,
+        max_bytes: usize,
+        acked: Seq,
+    ) -> Result<(Vec<Numbered>, bool), JournalError> {
+        let part = self.index(first, acked).and_then(|()| self.generations[&first].read(from, max_bytes));
+        let reason = match part {
+            Ok(part) => return Ok(part),
+            Err(reason) if trouble::is_of_the_disk(&reason) => return Err(JournalError(reason)),
+            Err(reason) => reason,
+        };
+        self.mend(first, &reason, acked)?;
+        let part = self.index(first, acked).and_then(|()| self.generations[&first].read(from, max_bytes));
+        part.map_err(JournalError)
+    }
+
+    /// Sees to it that a generation can be read. Few are ready at once.
+    fn index(&mut self, first: Seq, acked: Seq) -> Result<(), String> {
+        let path = self.path(first);
+        let Some(generation) = self.generations.get_mut(&first) else { return Ok(()) };
+        if generation.open.is_some() {
+            return Ok(());
+        }
+        if generation.index.is_none() {
+            generation.index(&path, self.place.epoch, self.lane, acked)?;
+        }
+        self.read.retain(|read| *read != first);
+        self.read.push(first);
+        if self.read.len() > MAX_READ {
+            let longest_ago = self.read.remove(0);
+            self.generations.entry(longest_ago).or_default().index = None;
+        }
+        Ok(())
     }
 
     /// Removes the generations that hold nothing above `acked`; the one in use only when `all` is asked for.
@@ -241,7 +268,7 @@ impl LaneLog {
         Ok(())
     }
 
-    /// Sees to it that a generation is open and holds what is known of it; one that does not is mended.
+    /// Sees to it that a generation can be written and holds what is known of it; one that does not is mended.
     fn opened(&mut self, first: Seq, acked: Seq) -> Result<(), JournalError> {
         if let Err(reason) = self.try_opened(first, acked)? {
             self.mend(first, &reason, acked)?;
@@ -252,16 +279,8 @@ impl LaneLog {
 
     /// The inner error is damage.
     fn try_opened(&mut self, first: Seq, acked: Seq) -> Result<Result<(), String>, JournalError> {
-        let is_sealed = self.generations[&first].is_sealed;
-        if is_sealed {
-            self.read.retain(|read| *read != first);
-            self.read.push(first);
-            if self.read.len() > MAX_READ {
-                let longest_ago = self.read.remove(0);
-                self.generations.entry(longest_ago).or_default().open = None;
-            }
-        }
         let generation = &self.generations[&first];
+        let is_sealed = generation.is_sealed;
         if generation.open.is_some() {
             return Ok(Ok(()));
         }
@@ -299,7 +318,7 @@ impl LaneLog {
     ) -> Result<String, JournalError> {
         let (lane, path, new) = (self.lane, self.path(first), self.dir.join(format!("mending-{first:020}")));
         let damaged = self.generations.entry(first).or_default();
-        damaged.open = None;
+        (damaged.open, damaged.index) = (None, None);
         let missing_before = damaged.known.missing_of(&SeqSet::new(), acked);
         remove_if_there(&new)?;
         let saved = raw.seqs().count();

@@ -219,21 +219,25 @@ fn damage_of_a_sealed_generation_is_found_when_it_is_read_and_the_rest_is_not_lo
     sealed.sort();
     let db = sealed[3].join("db");
     let mut bytes = fs::read(&db).unwrap();
-    let places: Vec<usize> = (0..bytes.len() - 4).filter(|&at| &bytes[at..at + 4] == b"WWv1").collect();
-    let middle = places[places.len() / 2];
-    bytes[middle..middle + 512].fill(0);
+    let first: Seq = sealed[3].file_name().unwrap().to_str().unwrap().parse().unwrap();
+    // Everywhere, for sled has written its pages several times.
+    for (_, value) in values(Lane::Readings, first + 5..=first + 9) {
+        while let Some(at) = bytes.windows(value.len()).position(|place| place == value) {
+            bytes[at + 7] ^= 1;
+        }
+    }
     fs::write(&db, &bytes).unwrap();
 
     let (mut journal, found) = SledJournal::open(dir.path(), &options).unwrap();
     assert_eq!((found.damage.len(), saved(&found)), (0, 1_000), "a start does not look into it");
     let read = all_readings(&mut journal, 1);
-    assert!((900..1_000).contains(&read.len()) || read.len() == 1_000, "{} of 1,000", read.len());
+    assert_eq!(read.len(), 995);
     assert!(read.iter().all(|(seq, bytes)| *bytes == value(Lane::Readings, *seq).1) && read.is_sorted());
     assert_eq!(dir.path().join("quarantine").read_dir().unwrap().count(), 1);
     journal.commit(&values(Lane::Alerts, 1..=1), &values(Lane::Readings, 1_001..=1_001)).unwrap();
     drop(journal);
     let (mut journal, found) = SledJournal::open(dir.path(), &options).unwrap();
-    assert_eq!((found.damage, all_readings(&mut journal, 1).len()), (vec![], read.len() + 1));
+    assert_eq!((found.damage, all_readings(&mut journal, 1).len()), (vec![], 996));
 }
 
 #[test]

@@ -1,0 +1,256 @@
+//! When space ends, when readings grow old, when the disk is slow or refuses: what FORWARD does, step by step.
+
+use crate::clock::SimClock;
+use crate::world::{EPOCH, settings};
+use windward_agent::forward::journal::{Found, MemoryJournal, Numbered, Room, Stretch};
+use windward_agent::forward::{Forward, Input, Output, Settings, recover};
+use windward_agent::handover::Handover;
+use windward_agent::time::Stamp;
+use windward_protocol::{
+    Alert, AlertKind, AlertPhase, Envelope, GapReason, Lane, NoData, Record, Row, Seq, SeqRange, Severity,
+};
+
+const MAX_BYTES: u64 = 1_000_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// FORWARD with nobody to send to, and a disk that answers when it is told to.
+struct Bench {
+    forward: Forward,
+    journal: MemoryJournal,
+    clock: SimClock,
+    ms: u64,
+    commit: Option<(Vec<Numbered>, Vec<Numbered>)>,
+    freed: Vec<(Lane, Seq)>,
+    side: Vec<(u64, Vec<u8>)>,
+    alarms: Vec<AlertPhase>,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        let (clock, journal) = (SimClock::set(), MemoryJournal::default());
+        let forward = Forward::new(settings, &journal.found(EPOCH), clock.now(0));
+        let (freed, side, alarms) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bench = Self { forward, journal, clock, ms: 0, commit: None, freed, side, alarms };
+        bench.poll();
+        bench
+    }
+
+    fn now(&self) -> Stamp {
+        self.clock.now(self.ms)
+    }
+
+    fn poll(&mut self) {
+        while let Some(output) = self.forward.poll_output() {
+            match output {
+                Output::Commit { alerts, readings } => {
+                    assert_eq!(self.commit, None, "one commit at a time");
+                    self.commit = Some((alerts, readings));
+                }
+                Output::Free { lane, through } => self.freed.push((lane, through)),
+                Output::Log { file, bytes, .. } => self.side.push((file, bytes)),
+                Output::Alarm(alert) => self.alarms.push(alert.phase),
+                _ => {}
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.forward.handle(input, self.now());
+        self.poll();
+    }
+
+    /// Time passes, in steps of FORWARD's own making.
+    fn pass(&mut self, ms: u64) {
+        let end = self.ms + ms;
+        while let Some((at, _)) = self.forward.poll_timeout().filter(|(at, _)| at.0 <= end) {
+            self.ms = self.ms.max(at.0);
+            self.forward.handle_timeout(self.now());
+            self.poll();
+        }
+        self.ms = end;
+    }
+
+    fn row(&mut self) {
+        self.row_at(self.now().wall.0);
+    }
+
+    fn row_at(&mut self, time_ms: i64) {
+        let row = Row { time_ms, readings: vec![Err(NoData::Timeout); 2], scores: vec![None; 2] };
+        self.handle(Input::Handover(Handover::Row { device: 0, synced: true, row }));
+    }
+
+    /// The disk has done what was asked. Gives the records of the alert lane.
+    fn committed(&mut self, room: Room) -> Vec<Record> {
+        use windward_agent::forward::journal::Journal as _;
+        let (alerts, readings) = self.commit.take().expect("a commit is under way");
+        self.journal.commit(&alerts, &readings).unwrap();
+        let records = alerts.iter().map(|(_, bytes)| Envelope::decode(bytes).unwrap().record).collect();
+        self.handle(Input::Committed { alerts, readings, room });
+        records
+    }
+
+    /// A second of rows, committed.
+    fn second(&mut self, room: Room) -> Vec<Record> {
+        self.row();
+        self.pass(1_000);
+        self.committed(room)
+    }
+}
+
+fn room(readings_bytes: u64, oldest: Option<(Seq, Seq, i64)>, is_full: bool) -> Room {
+    let oldest =
+        oldest.map(|(first, last, newest_ms)| Stretch { range: SeqRange { first, last }, newest_ms: Some(newest_ms) });
+    Room { readings_bytes, oldest, is_full }
+}
+
+fn gaps(records: &[Record]) -> Vec<(Seq, Seq, GapReason)> {
+    let gap = |record: &Record| match record {
+        Record::Gap(gap) => Some((gap.from, gap.to, gap.reason)),
+        _ => None,
+    };
+    records.iter().filter_map(gap).collect()
+}
+
+#[test]
+fn the_oldest_readings_are_freed_when_the_record_of_their_gap_is_durable_and_not_before() {
+    let now_ms = SimClock::set().now(0).wall.0;
+    let old_ms = now_ms - 8 * DAY_MS as i64;
+    for (room, reason) in [
+        (room(MAX_BYTES + 1, Some((1, 3, now_ms)), false), GapReason::SpaceEnded),
+        (room(1_000, Some((1, 3, now_ms)), true), GapReason::SpaceEnded),
+        (room(1_000, Some((1, 3, old_ms)), false), GapReason::TooOld),
+    ] {
+        let mut bench = Bench::new(Settings { max_bytes: MAX_BYTES, max_age_ms: Some(7 * DAY_MS), ..settings() });
+        bench.committed(Room::default());
+        for _ in 0..4 {
+            bench.second(Room::default());
+        }
+        bench.second(room);
+        assert_eq!(bench.freed, [], "A4: the disk does not know of the gap yet");
+        let records = bench.committed(room);
+        assert_eq!(gaps(&records), [(1, 3, reason)]);
+        assert_eq!(bench.freed, [(Lane::Readings, 3)]);
+        // The disk has not carried it out yet and says the same again: no second gap.
+        assert_eq!(gaps(&bench.second(room)), []);
+    }
+}
+
+#[test]
+fn readings_that_are_neither_old_nor_too_many_stay() {
+    let now_ms = SimClock::set().now(0).wall.0;
+    let old_ms = now_ms - 8 * DAY_MS as i64;
+    for (max_age_ms, room) in [
+        (None, room(MAX_BYTES, Some((1, 3, old_ms)), false)),
+        (Some(9 * DAY_MS), room(MAX_BYTES, Some((1, 3, old_ms)), false)),
+        (Some(7 * DAY_MS), room(MAX_BYTES + 1, None, false)),
+    ] {
+        let mut bench = Bench::new(Settings { max_bytes: MAX_BYTES, max_age_ms, ..settings() });
+        bench.committed(Room::default());
+        bench.second(room);
+        bench.pass(60_000);
+        assert_eq!((bench.commit, bench.freed), (None, vec![]));
+    }
+}
+
+#[test]
+fn on_a_disk_that_stays_full_readings_are_dropped_and_counted_and_alerts_are_kept() {
+    let full = room(1_000, None, true);
+    let mut bench = Bench::new(settings());
+    bench.committed(Room::default());
+    bench.second(full);
+    assert_eq!(bench.alarms, [AlertPhase::Open], "A5");
+    bench.committed(full);
+    let kept = bench.forward.counters().rows_kept;
+    for _ in 0..5 {
+        bench.row();
+    }
+    assert_eq!((bench.forward.counters().rows_kept, bench.forward.counters().rows_dropped), (kept, 5));
+    bench.handle(Input::Handover(Handover::Alert(alert())));
+    let records = bench.committed(full);
+    assert!(matches!(records[..], [Record::Alert(_)]), "{records:?}");
+    // Nothing is there to be committed; it asks how the disk is.
+    bench.pass(10_000);
+    assert_eq!(bench.commit, Some((vec![], vec![])));
+    bench.committed(Room::default());
+    bench.row();
+    assert_eq!(bench.forward.counters().rows_kept, kept + 1);
+    assert_eq!(bench.alarms, [AlertPhase::Open, AlertPhase::Clear]);
+}
+
+#[test]
+fn behind_a_row_that_the_side_file_refused_nothing_is_logged_until_it_can_be_understood_again() {
+    let mut bench = Bench::new(settings());
+    bench.committed(Room::default());
+    bench.row();
+    bench.handle(Input::LogFailed("no space left".into()));
+    bench.committed(Room::default());
+    bench.side.clear();
+    bench.row();
+    assert_eq!((bench.side.len(), bench.alarms.len()), (0, 1), "told (A5), and in memory until the next commit");
+    bench.pass(1_000);
+    bench.row();
+    bench.row();
+    bench.committed(Room::default());
+    // A killed process leaves what is in the second file.
+    let side_files = vec![bench.side.iter().flat_map(|(_, bytes)| bytes.clone()).collect()];
+    let mut found = Found { side_files, ..bench.journal.found(EPOCH) };
+    assert_eq!(recover(&settings().agent, &mut found, &mut bench.journal).unwrap(), 2);
+}
+
+/// A commit that takes half a minute: nothing waits but the spool, and what is dropped is counted.
+#[test]
+fn a_slow_disk_is_asked_for_one_thing_at_a_time() {
+    let mut bench = Bench::new(settings());
+    bench.committed(Room::default());
+    bench.row();
+    bench.pass(1_000);
+    let mut logged = bench.side.len();
+    for _ in 0..30 {
+        for _ in 0..10 {
+            bench.row();
+            bench.pass(100);
+        }
+        assert!(bench.side.len() > logged, "rows stand in the side file all the while");
+        logged = bench.side.len();
+    }
+    bench.handle(Input::Handover(Handover::Alert(alert())));
+    assert_eq!((bench.forward.counters().rows_dropped, bench.freed.len()), (0, 0));
+    bench.committed(Room::default());
+    let records = bench.committed(Room::default());
+    assert!(matches!(records[..], [Record::Alert(_)]), "what has waited goes in one commit, the alert with it");
+    bench.pass(1_000);
+    assert_eq!(bench.forward.counters().rows_kept, 301);
+
+    // For ever: what fits is kept, the rest is counted.
+    bench.row();
+    bench.pass(1_000);
+    let (taken, kept) = (60_000, bench.forward.counters().rows_kept);
+    for index in 0..taken {
+        // Time that goes back begins another block with every row.
+        bench.row_at(-index);
+    }
+    let counters = bench.forward.counters();
+    assert!(counters.rows_dropped > 0);
+    assert_eq!(counters.rows_kept - kept + counters.rows_dropped, taken as u64);
+}
+
+fn alert() -> Alert {
+    Alert {
+        id: 1,
+        phase: AlertPhase::Open,
+        kind: AlertKind::Anomaly,
+        severity: Severity::Warning,
+        location: String::new(),
+        device: "device-0".into(),
+        channel: String::new(),
+        opened_ms: 0,
+        at_ms: 0,
+        synced: true,
+        value: None,
+        unit: String::new(),
+        wind_speed: None,
+        score: None,
+        threshold: None,
+        evidence: String::new(),
+    }
+}
