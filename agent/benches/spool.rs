@@ -23,7 +23,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use windward_agent::forward::journal::{Found, Journal as _, Numbered};
-use windward_agent::forward::{Forward, Input, Output, Settings, recover};
+use windward_agent::forward::{Forward, Input, Output, Settings, Uplink, recover};
 use windward_agent::handover::Handover;
 use windward_agent::io::spool::{self, Options, SideFiles, SledJournal};
 use windward_agent::time::{Mono, Stamp, Wall};
@@ -295,12 +295,13 @@ impl Agent {
                     self.jobs.as_ref().unwrap().send(output).unwrap();
                 }
                 Output::Free { .. } | Output::Keep(..) => self.jobs.as_ref().unwrap().send(output).unwrap(),
-                Output::Connect { .. } if self.is_acked => self.forward.handle(Input::Connected, now),
-                Output::Publish { token, lane, payload } => {
-                    self.forward.handle(Input::PubAck(token), now);
+                Output::Connect { .. } if self.is_acked => self.forward.handle(Input::Connected { uplink: 0 }, now),
+                Output::Publish { uplink, token, lane, payload, .. } => {
+                    self.forward.handle(Input::PubAck { uplink, token }, now);
                     self.ack(lane, &payload, now);
                 }
                 Output::Connect { .. } | Output::Disconnect { .. } | Output::Alarm(_) | Output::Finished => {}
+                Output::Hurry { .. } | Output::Configure { .. } => unreachable!("nobody commands"),
             }
         }
     }
@@ -311,7 +312,8 @@ impl Agent {
         let (Some(first), Some(last)) = (envelopes.first().map(seq), envelopes.last().map(seq)) else { return };
         if lane != Lane::State {
             let ranges = vec![SeqRange { first: first.seq, last: last.seq }];
-            self.forward.handle(Input::Ack(Ack { epoch: first.epoch, lane, ranges }.encode()), now);
+            let bytes = Ack { epoch: first.epoch, lane, ranges }.encode();
+            self.forward.handle(Input::Ack { uplink: 0, bytes }, now);
         }
     }
 }
@@ -331,8 +333,8 @@ fn carry_out(mut journal: SledJournal, work: &Receiver<Output>, answer: &Sender<
                 Ok(()) => Input::Committed { alerts, readings, room: journal.room() },
                 Err(error) => Input::CommitFailed { alerts, readings, error: error.0, room: journal.room() },
             },
-            Output::Read { lane, from, max_bytes } => {
-                Input::Read { lane, values: journal.read(lane, from, max_bytes).unwrap() }
+            Output::Read { uplink, lane, from, max_bytes } => {
+                Input::Read { uplink, lane, values: journal.read(lane, from, max_bytes).unwrap() }
             }
             Output::Free { lane, through } => {
                 journal.free(lane, through).unwrap();
@@ -424,8 +426,9 @@ fn settings(count: usize, commit_every_ms: u64) -> Settings {
         commit_every_ms,
         max_bytes: u64::MAX,
         max_age_ms: None,
-        broker_ack: false,
+        uplinks: vec![Uplink::new("mqtt")],
         devices: vec![device],
+        accept: None,
         seed: 1,
     }
 }

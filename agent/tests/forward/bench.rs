@@ -3,7 +3,7 @@
 use crate::clock::SimClock;
 use crate::world::{EPOCH, settings};
 use std::collections::BTreeMap;
-use windward_agent::forward::journal::{Journal, MemoryJournal};
+use windward_agent::forward::journal::{Journal, MemoryJournal, Room};
 use windward_agent::forward::{AckBy, Encoding, Forward, Input, Output, Settings, Uplink};
 use windward_agent::handover::Handover;
 use windward_protocol::{
@@ -184,7 +184,8 @@ impl Bench {
                 Output::Disconnect { uplink, .. } => self.hang_up(uplink),
                 Output::Publish { uplink, token, lane, payload, .. } => self.publish(uplink, token, lane, payload),
                 Output::Log { .. } | Output::RemoveLogs { .. } | Output::Alarm(_) => {}
-                Output::DropOldest | Output::Finished => {}
+                Output::Finished => {}
+                Output::Hurry { .. } | Output::Configure { .. } => panic!("nobody commands"),
             }
         }
     }
