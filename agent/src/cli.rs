@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use windward_agent::config::{Bus, Config, Link, Parity, profile};
-use windward_agent::io::{self, Options};
+use windward_agent::io;
 use windward_agent::probe;
 
 /// Windward's edge agent: reads a turbine's sensors, judges every reading on the spot, keeps it on disk and forwards it.
@@ -178,7 +178,7 @@ fn parity(text: &str) -> Result<Parity, String> {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
-        Command::Run { config } => run_agent(read(&config)?).await,
+        Command::Run { config } => run_agent(&config).await,
         Command::Check { config } => {
             let well = io::check::check(&read(&config)?, &mut std::io::stdout()).await?;
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -292,17 +292,18 @@ fn replay(wanted: Replay) -> anyhow::Result<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run_agent(config: Config) -> anyhow::Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
+async fn run_agent(file: &Path) -> anyhow::Result<ExitCode> {
+    let config = read(file)?;
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tracing::info!(agent = %config.agent, devices = config.devices.len(), version = env!("CARGO_PKG_VERSION"), "starting");
-    let mut running = io::start(config, Options::default()).await?;
-    tokio::select! {
-        end = tokio::signal::ctrl_c() => end?,
-        _ = terminate.recv() => {}
-        error = running.failed() => return Err(error),
-    }
-    tracing::info!("stopping");
-    running.stop().await?;
+    let stop = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    io::reconfigure::run(file, config, stop).await?;
     tracing::info!("stopped; everything read is on disk");
     Ok(ExitCode::SUCCESS)
 }

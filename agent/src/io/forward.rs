@@ -1,16 +1,18 @@
 //! The loop that drives FORWARD: its outputs become writes, jobs for the disk thread and publishes.
 
 use super::clock::Clock;
+use super::commands::{Carriers, Hurry, Wanted};
 use super::disk::Job;
 use super::session::{Event, Numbered, Publish, Session, Teller};
 use super::side_files::SideFiles;
 use super::uplinks::Way;
+use crate::command::answer;
 use crate::forward::{Counters, Forward, Input, Kept, Output};
 use crate::handover::Handover;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use windward_protocol::{AgentId, Alert};
+use windward_protocol::{AgentId, Alert, Outcome};
 
 /// Events of connections on their way in; when full, the connection waits.
 const EVENTS: usize = 256;
@@ -29,6 +31,7 @@ pub(super) struct Shell {
     pub(super) side_files: SideFiles,
     pub(super) on_alarm: Arc<dyn Fn(&Alert) + Send + Sync>,
     pub(super) counters: watch::Sender<Counters>,
+    pub(super) carriers: Carriers,
 }
 
 /// Runs until WATCH's end of the queue is gone and FORWARD has come to a good end; or until the disk thread has ended,
@@ -78,9 +81,14 @@ pub(super) async fn run(
             },
             Some(input) = from_disk.recv() => input,
             Some(event) = from_uplinks.recv() => match sessions.input(event) {
+                Some(Input::Order { bytes, .. }) => {
+                    let holds = shell.carriers.key.as_ref().is_some_and(|key| key.holds(&bytes));
+                    Input::Order { bytes, holds }
+                }
                 Some(input) => input,
                 None => continue,
             },
+            Some(answer) = shell.carriers.answers.recv() => Input::Answer(answer),
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
                 forward.handle_timeout(shell.clock.now());
                 continue;
@@ -113,12 +121,26 @@ impl Shell {
             Output::Read { uplink, lane, from, max_bytes } => Job::Read { uplink, lane, from, max_bytes },
             Output::Free { lane, through } => Job::Free { lane, through },
             Output::Keep(note, bytes) => Job::Keep(note, bytes),
-            Output::Hurry { .. } | Output::Configure { .. } => return None,
+            Output::Hurry { command, device, times, minutes } => {
+                let taken = self.carriers.watch.try_send(Hurry { command, device, times, minutes });
+                return taken.err().map(|_| self.is_busy(command));
+            }
+            Output::Configure { command, toml } => {
+                let taken = self.carriers.owner.try_send(Wanted { command, toml });
+                return taken.err().map(|_| self.is_busy(command));
+            }
             Output::Connect { .. } | Output::Disconnect { .. } | Output::Publish { .. } | Output::Finished => {
                 unreachable!("the loop carries these out")
             }
         };
         self.jobs.send(job).await.err().map(|_| Input::SpoolFailed("the disk thread has ended".into()))
+    }
+}
+
+impl Shell {
+    fn is_busy(&self, command: u64) -> Input {
+        let words = "it is busy with another command, or is stopping".into();
+        Input::Answer(answer(command, Outcome::Failed, words, self.clock.now()))
     }
 }
 
@@ -167,6 +189,7 @@ impl Sessions {
             Event::PubAck(token) => Input::PubAck { uplink, token },
             Event::Refused(token) => Input::Refused { uplink, token },
             Event::Ack(bytes) => Input::Ack { uplink, bytes },
+            Event::Order(bytes) => Input::Order { bytes, holds: false },
             Event::Gone(reason) => {
                 self.running[uplink].1 = None;
                 Input::Disconnected { uplink, reason }

@@ -1,13 +1,15 @@
 //! WATCH and its buses, running: rows, alerts and statistics as they come.
 
+use crate::command::answer;
 use crate::config::{Config, Device, DeviceChannel, How, Source};
 use crate::io::bus::{self, Wiring};
 use crate::io::clock::Clock;
+use crate::io::commands::Hurry;
 use crate::watch::{Ask, Input, Output, Watch};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use windward_protocol::{Alert, DeviceHealth, NoData, Row, Stats};
+use windward_protocol::{Alert, Answer, DeviceHealth, NoData, Outcome, Row, Stats};
 
 /// What came of a reading.
 #[derive(Clone, Debug)]
@@ -81,6 +83,16 @@ impl Live {
     /// How the devices stand.
     pub(super) fn health(&self) -> Vec<DeviceHealth> {
         self.watch.health()
+    }
+
+    /// Has a device read more often for a while. Gives the answer to the command.
+    pub(super) fn hurry(&mut self, Hurry { command, device, times, minutes }: &Hurry) -> Answer {
+        let now = self.clock.now();
+        let (outcome, words) = match self.watch.hurry(device, *times, *minutes, now) {
+            Ok(words) => (Outcome::Done, words),
+            Err(words) => (Outcome::Refused, words),
+        };
+        answer(*command, outcome, words, now)
     }
 
     /// Ends the buses, so that their lines are free for others. Gives what was under way.

@@ -4,6 +4,7 @@ pub mod alerts;
 mod bus;
 pub mod check;
 pub mod clock;
+mod commands;
 mod disk;
 mod forward;
 mod frame;
@@ -16,6 +17,7 @@ mod last_time;
 mod live;
 mod mqtt;
 pub mod probe;
+pub mod reconfigure;
 pub mod replay;
 mod session;
 mod side_files;
@@ -28,7 +30,7 @@ mod tls;
 mod uplinks;
 mod watch;
 
-use crate::command::Accept;
+use crate::command::{self, Accept};
 use crate::config::{Commands, Config};
 use crate::forward::journal::Found;
 use crate::forward::{Counters, Forward, Settings, recover};
@@ -38,15 +40,16 @@ use crate::watch::beacon::Beacon;
 use alerts::LocalAlarm;
 use anyhow::Context as _;
 use clock::{Clock, World};
+use commands::{Carried, Key, Wanted};
 use last_time::LastTime;
 use spool::{SideFiles, SledJournal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch as signal};
 use tokio::task::JoinHandle;
-use windward_protocol::{AgentId, Alert, Iso8601, Row};
+use windward_protocol::{AgentId, Alert, Answer, DeviceHealth, Iso8601, Outcome, Row};
 
 /// The queue between the cores. When it is full a row is dropped and counted, and an alert waits in WATCH's shell.
 const HANDOVERS: usize = 4096;
@@ -69,6 +72,10 @@ pub struct Options {
 pub struct Running {
     stop: signal::Sender<bool>,
     counters: signal::Receiver<Counters>,
+    devices: signal::Receiver<Vec<DeviceHealth>>,
+    wanted: mpsc::Receiver<Wanted>,
+    answers: mpsc::Sender<Answer>,
+    clock: Clock,
     watch: JoinHandle<()>,
     forward: JoinHandle<()>,
     disk: std::thread::JoinHandle<()>,
@@ -78,6 +85,20 @@ impl Running {
     /// Figures so far.
     pub fn counters(&self) -> Counters {
         *self.counters.borrow()
+    }
+
+    /// The devices that give values, by name.
+    fn well(&self) -> BTreeSet<String> {
+        let devices = self.devices.borrow();
+        let well = devices.iter().filter(|device| device.good > 0 && device.failing.is_none());
+        well.map(|device| device.device.clone()).collect()
+    }
+
+    /// Answers a command.
+    fn answer(&self, answer: Answer) {
+        if self.answers.try_send(answer).is_err() {
+            tracing::warn!("the answer to a command is lost: nobody takes it");
+        }
     }
 
     /// Comes to a good end: stops reading, makes everything durable, waits a moment for acks, disconnects.
@@ -91,13 +112,26 @@ impl Running {
 
     /// Waits for an end that nobody asked for: one of the halves has failed.
     pub async fn failed(&mut self) -> anyhow::Error {
+        loop {
+            let wanted = match self.next().await {
+                Ok(wanted) => wanted,
+                Err(error) => return error,
+            };
+            let words = "it runs inside another program, which has its configuration".into();
+            self.answer(command::answer(wanted.command, Outcome::Refused, words, self.clock.now()));
+        }
+    }
+
+    /// The next configuration that an operator wants used; or an end that nobody asked for: one of the halves has failed.
+    async fn next(&mut self) -> anyhow::Result<Wanted> {
         let (half, end) = tokio::select! {
             end = &mut self.watch => ("watch", end),
             end = &mut self.forward => ("forward", end),
+            Some(wanted) = self.wanted.recv() => return Ok(wanted),
         };
         match end {
-            Ok(()) => anyhow::anyhow!("the {half} half has ended"),
-            Err(error) => anyhow::Error::from(error).context(format!("the {half} half failed")),
+            Ok(()) => anyhow::bail!("the {half} half has ended"),
+            Err(error) => Err(anyhow::Error::from(error).context(format!("the {half} half failed"))),
         }
     }
 }
@@ -121,6 +155,12 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
     let (counters, counted) = signal::channel(Counters::default());
     let (stop, stopped) = signal::channel(false);
     let (jobs, disk) = disk::start(journal, last_time, clock, answers)?;
+    let key = match &config.commands {
+        Commands::Signed(file) => Some(Key::read(file)?),
+        Commands::None | Commands::Acl => None,
+    };
+    let (carriers, Carried { hurries, wanted, answers }) = commands::ends(key);
+    let (health, devices) = signal::channel(Vec::new());
     let shell = forward::Shell {
         agent: config.agent.clone(),
         ways: uplinks::of(&config).into_iter().map(|(_, way)| way).collect(),
@@ -130,6 +170,7 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
         side_files,
         on_alarm: on_alert.clone(),
         counters,
+        carriers,
     };
     let core = Forward::new(settings(&config, seed), &found, clock.now());
     let forward = tokio::spawn(forward::run(core, shell, from_watch, from_disk));
@@ -142,9 +183,10 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
             core.learn(index, &rows[known..]);
         }
     }
-    let alarms = (on_alert, beacon);
-    let watch = tokio::spawn(watch::run(config, core, clock, checkpoints, to_forward, alarms, stopped));
-    Ok(Running { stop, counters: counted, watch, forward, disk })
+    let ends =
+        watch::Ends { to_forward, alarms: (on_alert, beacon), hurries, answers: answers.clone(), health, stopped };
+    let watch = tokio::spawn(watch::run(config, core, clock, checkpoints, ends));
+    Ok(Running { stop, counters: counted, devices, wanted, answers, clock, watch, forward, disk })
 }
 
 /// What is told of every step of an alert: the log and the local command, the beacon, and whoever runs the agent.

@@ -36,19 +36,22 @@ const MAX_PACKET: u32 = MAX_BATCH as u32;
 const EVENTS: usize = 256;
 
 /// Begins to connect.
-pub(super) fn connect(settings: Mqtt, agent: AgentId, will: Vec<u8>, teller: Teller) -> Session {
-    Session::start(teller, |publishes, teller| converse(settings, agent, will, publishes, teller))
+pub(super) fn connect(settings: Mqtt, agent: AgentId, hears_commands: bool, will: Vec<u8>, teller: Teller) -> Session {
+    Session::start(teller, |publishes, teller| converse(settings, agent, hears_commands, will, publishes, teller))
 }
 
 async fn converse(
     settings: Mqtt,
     agent: AgentId,
+    hears_commands: bool,
     will: Vec<u8>,
     mut publishes: mpsc::Receiver<Publish>,
     teller: Teller,
 ) -> anyhow::Result<()> {
     let ack_topic = topic::ack(&agent);
-    let (_listener, mut heard) = listen(&settings, &agent, &ack_topic).await?;
+    let command_topic = hears_commands.then(|| topic::command(&agent));
+    let topics: Vec<&String> = [&ack_topic].into_iter().chain(&command_topic).collect();
+    let (_listener, mut heard) = listen(&settings, &agent, &topics).await?;
 
     let mut options = options(&settings, agent.as_str())?;
     let state_topic = topic::of_lane(&agent, Lane::State);
@@ -93,8 +96,11 @@ async fn converse(
             },
             event = heard.recv() => {
                 let event = event.context("the ack client has ended")??;
-                if let v5::Event::Incoming(Packet::Publish(message)) = event && message.topic == ack_topic {
+                let v5::Event::Incoming(Packet::Publish(message)) = event else { continue };
+                if message.topic == ack_topic {
                     teller.tell(Event::Ack(message.payload.to_vec())).await?;
+                } else if command_topic.as_ref().is_some_and(|topic| message.topic == *topic) && !message.retain {
+                    teller.tell(Event::Order(message.payload.to_vec())).await?;
                 }
             }
         }
@@ -143,15 +149,17 @@ impl Drop for Client {
 
 type Heard = mpsc::Receiver<anyhow::Result<v5::Event>>;
 
-/// The client that hears the sinks' acks.
-async fn listen(settings: &Mqtt, agent: &AgentId, ack_topic: &str) -> anyhow::Result<(Client, Heard)> {
+/// The client that hears the sinks' acks, and commands.
+async fn listen(settings: &Mqtt, agent: &AgentId, topics: &[&String]) -> anyhow::Result<(Client, Heard)> {
     let (client, mut heard) = open(options(settings, &format!("{agent}-ack"))?, "ack");
     connected(&mut heard).await?;
-    client.client.subscribe(ack_topic, QoS::AtLeastOnce).await?;
-    let wanted = |packet| if let Packet::SubAck(suback) = packet { Some(suback.return_codes) } else { None };
-    let codes = until(&mut heard, "SUBACK", wanted).await?;
-    if let Some(refusal) = codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
-        bail!("the broker refused the subscription to {ack_topic}: {refusal:?}");
+    for topic in topics {
+        client.client.subscribe(topic.as_str(), QoS::AtLeastOnce).await?;
+        let wanted = |packet| if let Packet::SubAck(suback) = packet { Some(suback.return_codes) } else { None };
+        let codes = until(&mut heard, "SUBACK", wanted).await?;
+        if let Some(refusal) = codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_))) {
+            bail!("the broker refused the subscription to {topic}: {refusal:?}");
+        }
     }
     Ok((client, heard))
 }

@@ -21,6 +21,8 @@ pub(super) enum Event {
     Refused(u64),
     /// A message on the ack topic.
     Ack(Vec<u8>),
+    /// One on the command topic.
+    Order(Vec<u8>),
     /// The end, and why. Nothing follows.
     Gone(String),
 }

@@ -6,7 +6,7 @@ use super::mqtt;
 use super::session::{Session, Teller};
 #[cfg(feature = "kinesis")]
 use crate::config::Kinesis;
-use crate::config::{AckMode, Config, Mqtt, Sending};
+use crate::config::{AckMode, Commands, Config, Mqtt, Sending};
 use crate::forward::{AckBy, Uplink};
 use windward_protocol::AgentId;
 
@@ -20,8 +20,8 @@ const KINESIS_OVERHEAD: u64 = 1_500;
 /// Where an uplink leads.
 #[derive(Clone, Debug)]
 pub(super) enum Way {
-    /// To a broker.
-    Mqtt(Mqtt),
+    /// To a broker, over which commands come too where they are taken.
+    Mqtt { settings: Mqtt, hears_commands: bool },
     /// To a stream.
     #[cfg(feature = "kinesis")]
     Kinesis(Kinesis),
@@ -31,7 +31,9 @@ impl Way {
     /// Begins to connect.
     pub(super) fn connect(&self, agent: &AgentId, will: Vec<u8>, teller: Teller) -> Session {
         match self {
-            Way::Mqtt(settings) => mqtt::connect(settings.clone(), agent.clone(), will, teller),
+            Way::Mqtt { settings, hears_commands } => {
+                mqtt::connect(settings.clone(), agent.clone(), *hears_commands, will, teller)
+            }
             #[cfg(feature = "kinesis")]
             Way::Kinesis(settings) => kinesis::connect(settings.clone(), agent.clone(), teller),
         }
@@ -46,7 +48,7 @@ pub(super) fn of(config: &Config) -> Vec<(Uplink, Way)> {
             AckMode::Broker => AckBy::Uplink,
         };
         let uplink = Uplink { ack, overhead_bytes: MQTT_OVERHEAD, ..uplink("mqtt", &mqtt.sending) };
-        (uplink, Way::Mqtt(mqtt.clone()))
+        (uplink, Way::Mqtt { settings: mqtt.clone(), hears_commands: config.commands != Commands::None })
     });
     // Without the feature, the configuration's check has refused it.
     #[cfg(feature = "kinesis")]

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::handover::Handover;
 use crate::io::OnAlert;
 use crate::io::clock::Clock;
+use crate::io::commands::Hurry;
 use crate::io::live::{Live, Told};
 use crate::io::state::Checkpoints;
 use crate::watch::Watch;
@@ -14,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use windward_protocol::Alert;
+use windward_protocol::{Alert, Answer, DeviceHealth};
 
 /// Time between two accounts of the devices, ms.
 const DEVICES_EVERY_MS: u64 = 10_000;
@@ -24,19 +25,26 @@ const LAST_ALERTS: Duration = Duration::from_secs(2);
 /// says so; the local alarm has been raised already.
 const MAX_WAITING_ALERTS: usize = 1024;
 
-/// Runs until `stop` says true or its sender is gone. `on_alert` raises the local alarm and waits for nothing.
+/// What ties WATCH's loop to the rest.
+pub(super) struct Ends {
+    pub(super) to_forward: mpsc::Sender<Handover>,
+    /// What raises the local alarm, and whether the beacon is to be on, where there is one.
+    pub(super) alarms: (OnAlert, Option<watch::Receiver<bool>>),
+    /// Commands to read more often, and where their answers go.
+    pub(super) hurries: mpsc::Receiver<Hurry>,
+    pub(super) answers: mpsc::Sender<Answer>,
+    /// How the devices stand.
+    pub(super) health: watch::Sender<Vec<DeviceHealth>>,
+    /// Says true, or is gone, when it is to stop.
+    pub(super) stopped: watch::Receiver<bool>,
+}
+
+/// Runs until `stopped` says true or its sender is gone. `on_alert` raises the local alarm and waits for nothing.
 ///
 /// `to_forward` is never waited for: when it is full a row is dropped and counted, and alerts wait apart and go first
 /// as soon as there is room.
-pub(super) async fn run(
-    config: Arc<Config>,
-    watch: Watch,
-    clock: Clock,
-    mut checkpoints: Checkpoints,
-    to_forward: mpsc::Sender<Handover>,
-    (on_alert, beacon): (OnAlert, Option<watch::Receiver<bool>>),
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn run(config: Arc<Config>, watch: Watch, clock: Clock, mut checkpoints: Checkpoints, ends: Ends) {
+    let Ends { to_forward, alarms: (on_alert, beacon), mut hurries, answers, health, mut stopped } = ends;
     let mut live = Live::start(&config, watch, beacon, clock);
     let mut outlet = Outlet { on_alert, to_forward, waiting: VecDeque::new(), dropped_rows: 0 };
     let mut devices_at = clock.now().mono;
@@ -51,10 +59,16 @@ pub(super) async fn run(
             device = checkpoints.turn() => checkpoints.take(device, live.watch()),
             () = tokio::time::sleep(clock.until(devices_at)) => {
                 devices_at = clock.now().mono + DEVICES_EVERY_MS;
-                outlet.hand_over(Handover::Devices { devices: live.health(), dropped_rows: outlet.dropped_rows });
+                let devices = live.health();
+                health.send_replace(devices.clone());
+                outlet.hand_over(Handover::Devices { devices, dropped_rows: outlet.dropped_rows });
             }
             () = outlet.room(), if !outlet.waiting.is_empty() => {}
-            changed = stop.changed() => if changed.is_err() || *stop.borrow() { break },
+            Some(hurry) = hurries.recv() => {
+                // Nobody listens any more when FORWARD is going down.
+                drop(answers.try_send(live.hurry(&hurry)));
+            }
+            changed = stopped.changed() => if changed.is_err() || *stopped.borrow() { break },
         }
     }
     for told in live.stop().await {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::io::commands::{self, Carried};
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -85,7 +86,10 @@ fn start_with(config: Arc<Config>, history: &[Row], queue: usize, checkpoints: C
     let on_alert: OnAlert = Arc::new(move |alert: &Alert| raised.lock().unwrap().push(alert.clone()));
     let mut core = Watch::new(&config, 7);
     core.learn(0, history);
-    let task = tokio::spawn(run(config, core, Clock::start(), checkpoints, to_forward, (on_alert, None), stopped));
+    let (_, Carried { hurries, answers, .. }) = commands::ends(None);
+    let health = watch::channel(Vec::new()).0;
+    let ends = Ends { to_forward, alarms: (on_alert, None), hurries, answers, health, stopped };
+    let task = tokio::spawn(run(config, core, Clock::start(), checkpoints, ends));
     Running { from_watch, alerts, stop, task }
 }
 

@@ -1,0 +1,136 @@
+//! Runs an agent, and goes on with another configuration when a command says so.
+//!
+//! ```text
+//!              refused: it says what is wrong            not healthy: the old one again
+//!  run ──▶ asked ──▶ checked ──▶ stop ──▶ start with it ──▶ healthy ──▶ takes the old one's place on disk ──▶ run
+//! ```
+//! The file is replaced last. Whatever happens before, a kill or a power cut, the next start has the old one.
+
+use super::small_file::sync_dir;
+use super::{Options, Running, start};
+use crate::command::answer;
+use crate::config::Config;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+use windward_protocol::Outcome;
+
+/// How long a new configuration has to come up healthy.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(90);
+/// Time between two looks at it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs the agent of the configuration in `file` until `stop`. An error: one of its halves has failed, or it could not
+/// start at all.
+pub async fn run(file: &Path, config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let (mut config, mut stop) = (config, pin!(stop));
+    let mut running = start(config.clone(), Options::default()).await?;
+    loop {
+        let wanted = tokio::select! {
+            () = &mut stop => return running.stop().await,
+            wanted = running.next() => wanted?,
+        };
+        let new = match prepare(file, &config, &wanted.toml) {
+            Ok(new) => new,
+            Err(why) => {
+                running.answer(answer(wanted.command, Outcome::Refused, why, running.clock.now()));
+                continue;
+            }
+        };
+        (running, config) = tokio::select! {
+            // Stopped half-way, the file is still the old one.
+            () = &mut stop => return Ok(()),
+            gone_on = go_on(file, running, (config, new), wanted.command) => gone_on?,
+        };
+    }
+}
+
+/// The new configuration, checked, and written beside the old one.
+fn prepare(file: &Path, old: &Config, toml: &str) -> Result<Config, String> {
+    let new = Config::from_toml(toml, "the new configuration").map_err(|error| error.to_string())?;
+    if new.agent != old.agent || new.data != old.data {
+        return Err(format!("agent and data stay as they are: {:?} and {}", old.agent.as_str(), old.data.display()));
+    }
+    write(&beside(file, "next"), toml).map_err(|error| format!("cannot write beside {}: {error}", file.display()))?;
+    Ok(new)
+}
+
+/// Stops the agent and starts it with the new configuration; with the old one, if the new does not come up healthy.
+async fn go_on(
+    file: &Path,
+    running: Running,
+    (old, new): (Config, Config),
+    command: u64,
+) -> anyhow::Result<(Running, Config)> {
+    let (now, well) = (running.clock.now(), running.well());
+    let words = format!("stops, and goes on with the new configuration if that is healthy within {HEALTHY_WITHIN:?}");
+    running.answer(answer(command, Outcome::Taken, words, now));
+    tracing::info!(command, "going on with another configuration");
+    running.stop().await?;
+    let why = match start(new.clone(), Options::default()).await {
+        Ok(mut running) => match healthy(&mut running, &well, &new).await.and_then(|()| replace(file)) {
+            Ok(()) => {
+                running.answer(answer(command, Outcome::Done, "it is healthy".into(), running.clock.now()));
+                return Ok((running, new));
+            }
+            Err(why) => {
+                running.stop().await?;
+                why
+            }
+        },
+        Err(error) => format!("{error:#}"),
+    };
+    tracing::error!(why, "the new configuration is not used; going back to the old one");
+    let running = start(old.clone(), Options::default()).await?;
+    running.answer(answer(command, Outcome::Failed, why, running.clock.now()));
+    Ok((running, old))
+}
+
+/// Waits until the agent is connected and every device that was well before, and is still there, is well again.
+async fn healthy(running: &mut Running, before: &BTreeSet<String>, config: &Config) -> Result<(), String> {
+    let expected: Vec<&String> =
+        before.iter().filter(|name| config.devices.iter().any(|device| device.name == **name)).collect();
+    let mut why = String::new();
+    let wait = async {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let well = running.well();
+            let sick = expected.iter().find(|name| !well.contains(**name));
+            why = match (running.counters().connected, sick) {
+                (false, _) => "no connection to the broker".into(),
+                (true, Some(name)) => format!("{name} gives no values, and did before"),
+                (true, None) => return,
+            };
+        }
+    };
+    match tokio::time::timeout(HEALTHY_WITHIN, wait).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(format!("not healthy after {HEALTHY_WITHIN:?}: {why}")),
+    }
+}
+
+/// Puts the file that [`prepare`] wrote in the place of the old one, which stays beside it.
+fn replace(file: &Path) -> Result<(), String> {
+    let swap = || {
+        fs::copy(file, beside(file, "before"))?;
+        fs::rename(beside(file, "next"), file)?;
+        sync_dir(file.parent().unwrap_or(Path::new(".")))
+    };
+    swap()
+        .map_err(|error: io::Error| format!("it is healthy, but cannot take the place of {}: {error}", file.display()))
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn beside(file: &Path, what: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(format!(".{what}"));
+    name.into()
+}
