@@ -16,6 +16,7 @@ mod command;
 mod envelope;
 mod ids;
 pub mod json;
+mod pack;
 mod record;
 mod seal;
 pub mod topic;
@@ -28,6 +29,7 @@ pub use calendar::{Iso8601, parse_iso8601};
 pub use command::{Answer, Command, MAX_ORDER, Order, Outcome, Request};
 pub use envelope::{Envelope, MAX_ENVELOPE, version};
 pub use ids::{AgentId, BadAgentId, Epoch, Lane, Seq};
+pub use pack::{Schema, SchemaId};
 pub use record::{
     Alert, AlertKind, AlertPhase, DeviceHealth, DeviceManifest, Gap, GapReason, Health, Hello, LaneHealth, NoData,
     Reading, Record, Severity, Stats, Value,

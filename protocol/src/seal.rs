@@ -1,5 +1,6 @@
 //! The frame of everything that is sealed: one version byte, postcard, CRC-32C (little endian) over both.
 
+use crate::pack::SchemaId;
 use alloc::vec::Vec;
 use crc::{CRC_32_ISCSI, Crc, Table};
 use serde::{Serialize, de::DeserializeOwned};
@@ -47,10 +48,20 @@ pub enum DecodeError {
     /// Intact bytes that are no value of the expected type.
     #[error("malformed: {0}")]
     Malformed(&'static str),
+    /// A packed batch that names a schema the receiver has not been told. Sent again in full, it can be read.
+    #[error("schema {0} is not known here")]
+    UnknownSchema(SchemaId),
 }
 
+/// Bytes of the checksum at the end.
+pub(crate) const CHECKSUM: usize = 4;
 /// Bytes that frame a sealed value: version and checksum.
-pub(crate) const OVERHEAD: usize = 5;
+pub(crate) const OVERHEAD: usize = 1 + CHECKSUM;
+
+/// CRC-32C of these bytes.
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
+    CRC32C.checksum(bytes)
+}
 
 /// Frames `value` under `version`.
 pub(crate) fn seal<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
@@ -61,8 +72,8 @@ pub(crate) fn seal<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
         reason = "postcard fails only on a full buffer or an unsized sequence; a Vec grows and the types are sized"
     )]
     let mut bytes = postcard::to_extend(value, bytes).unwrap();
-    let crc = CRC32C.checksum(&bytes);
-    bytes.extend_from_slice(&crc.to_le_bytes());
+    let sum = crc(&bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
     bytes
 }
 
@@ -74,7 +85,7 @@ pub(crate) fn open<T: DeserializeOwned>(bytes: &[u8], max: usize, versions: (u8,
     let Some((body, tail)) = bytes.split_last_chunk::<4>().filter(|(body, _)| !body.is_empty()) else {
         return Err(DecodeError::Truncated { have: bytes.len(), need: OVERHEAD });
     };
-    let (stored, computed) = (u32::from_le_bytes(*tail), CRC32C.checksum(body));
+    let (stored, computed) = (u32::from_le_bytes(*tail), crc(body));
     if stored != computed {
         return Err(DecodeError::Checksum { stored, computed });
     }
