@@ -1,6 +1,7 @@
 //! Bytes from a topic to envelopes, or to poison with its reason (invariant S3).
 
-use windward_protocol::{AgentId, Envelope, Epoch, Lane, Record, Seq, batch, topic};
+use std::collections::BTreeMap;
+use windward_protocol::{AgentId, DecodeError, Envelope, Epoch, Lane, Record, Schema, SchemaId, Seq, batch, topic};
 
 /// Longest name of a device or channel that is stored, bytes: names become keys, and stores bound those.
 pub const MAX_NAME: usize = 256;
@@ -44,8 +45,31 @@ pub struct Poison {
     pub bytes: Vec<u8>,
 }
 
+/// Schemas that agents have told, each under its agent: what one calls by a name is not what another does.
+pub type Known = BTreeMap<(AgentId, SchemaId), Schema>;
+
+/// A delivery taken apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decoded {
+    /// What can be used.
+    pub received: Vec<Received>,
+    /// What cannot.
+    pub poison: Vec<Poison>,
+    /// Schemas that it carries, to be kept before any of it is acked (S1).
+    pub schemas: Vec<Schema>,
+    /// The schema without which nothing of it could be read. Not poison: it stays unacked, and the agent sends it again
+    /// in full.
+    pub unknown: Option<(AgentId, SchemaId)>,
+}
+
+/// The schemas that a delivery names and does not carry: what [`decode`] needs to know.
+pub fn named(delivery: &Delivery) -> Vec<(AgentId, SchemaId)> {
+    let Some((agent, _)) = topic::parse(&delivery.topic) else { return Vec::new() };
+    batch::named(&delivery.payload).into_iter().map(|id| (agent.clone(), id)).collect()
+}
+
 /// Takes a delivery apart. One bad envelope spoils none of its siblings.
-pub fn decode(delivery: &Delivery) -> (Vec<Received>, Vec<Poison>) {
+pub fn decode(delivery: &Delivery, known: &Known) -> Decoded {
     let Some((agent, lane)) = topic::parse(&delivery.topic) else {
         let poison = Poison {
             agent: None,
@@ -53,12 +77,13 @@ pub fn decode(delivery: &Delivery) -> (Vec<Received>, Vec<Poison>) {
             reason: format!("topic {:?} names no agent and lane", delivery.topic),
             bytes: delivery.payload.clone(),
         };
-        return (Vec::new(), vec![poison]);
+        return Decoded { poison: vec![poison], ..Decoded::default() };
     };
     let refuse =
         |reason: String, name: Option<Name>, bytes: Vec<u8>| Poison { agent: Some(agent.clone()), name, reason, bytes };
-    let split = batch::split(&delivery.payload);
-    let (mut received, mut poison) = (Vec::new(), Vec::new());
+    let of_agent = named(delivery).into_iter().filter_map(|key| Some((key.1, known.get(&key)?.clone()))).collect();
+    let split = batch::split_with(&delivery.payload, &of_agent);
+    let (mut received, mut poison, mut unknown) = (Vec::new(), Vec::new(), None);
     for bytes in split.envelopes {
         let envelope = match decode_one(&agent, lane, &bytes) {
             Ok(envelope) => envelope,
@@ -72,10 +97,14 @@ pub fn decode(delivery: &Delivery) -> (Vec<Received>, Vec<Poison>) {
             Err(reason) => poison.push(refuse(reason, Some(name_of(&envelope)), bytes)),
         }
     }
-    if let Some(error) = split.broken {
-        poison.push(refuse(format!("batch: {error}"), None, delivery.payload.clone()));
+    match split.broken {
+        None => {}
+        Some(DecodeError::UnknownSchema(id)) => unknown = Some((agent.clone(), id)),
+        Some(error) => poison.push(refuse(format!("batch: {error}"), None, delivery.payload.clone())),
     }
-    (received, poison)
+    // Under another's name it would never be looked for.
+    let schemas = split.schemas.into_iter().filter(|schema| schema.agent == agent).collect();
+    Decoded { received, poison, schemas, unknown }
 }
 
 fn decode_one(agent: &AgentId, lane: Lane, bytes: &[u8]) -> Result<Envelope, String> {
@@ -133,8 +162,8 @@ mod tests {
         for envelope in envelopes {
             assert!(batch.push(envelope));
         }
-        let (received, poison) = decode(&Delivery { topic: topic.into(), payload: batch.finish() });
-        (received.len(), poison.into_iter().map(|poison| poison.reason).collect())
+        let decoded = decode(&Delivery { topic: topic.into(), payload: batch.finish() }, &Known::new());
+        (decoded.received.len(), decoded.poison.into_iter().map(|poison| poison.reason).collect())
     }
 
     #[test]
@@ -164,10 +193,10 @@ mod tests {
     #[test]
     fn bytes_that_are_no_batch_are_kept_whole() {
         let payload = b"\xffnot ours".to_vec();
-        let (received, poison) =
-            decode(&Delivery { topic: "windward/v1/t1/readings".into(), payload: payload.clone() });
-        assert!(received.is_empty());
-        assert_eq!(poison[0].bytes, payload);
-        assert_eq!(poison[0].reason, "batch: malformed: unknown codec of a batch");
+        let delivery = Delivery { topic: "windward/v1/t1/readings".into(), payload: payload.clone() };
+        let decoded = decode(&delivery, &Known::new());
+        assert!(decoded.received.is_empty());
+        assert_eq!(decoded.poison[0].bytes, payload);
+        assert_eq!(decoded.poison[0].reason, "batch: malformed: unknown codec of a batch");
     }
 }

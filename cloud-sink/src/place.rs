@@ -7,7 +7,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use windward_protocol::{
     AgentId, Alert, AlertPhase, Block, Envelope, Epoch, Gap, GapReason, Health, Hello, Iso8601, Lane, Quantity, Record,
-    Seq, Stats,
+    Schema, Seq, Stats,
 };
 
 /// Sequences in one item of the ledger.
@@ -37,6 +37,8 @@ pub struct Rows {
     pub gaps: Vec<GapRow>,
     /// What could not be decoded.
     pub poison: Vec<PoisonRow>,
+    /// What packed batches said once and will go by the name of.
+    pub schemas: BTreeSet<Schema>,
     /// Sequences seen; written last, because it vouches for the others.
     pub ledger: Vec<LedgerRow>,
 }

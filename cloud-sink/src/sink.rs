@@ -9,11 +9,11 @@
 //! long it fails, they go on. The ack meant is the agent's ([`Ack`], A3); the broker's PUBACK follows the commit, for a
 //! broker wants PUBACKs in order and an alert would hold up the readings behind it.
 
-use crate::decode::{Delivery, Name, Received, decode, name_of};
+use crate::decode::{Delivery, Known, Name, Received, decode, name_of};
 use crate::notify::{self, Notice, Policy};
 use crate::place::{self, Rows};
 use std::collections::{BTreeMap, BTreeSet};
-use windward_protocol::{Ack, AgentId, Envelope, Epoch, Lane, MAX_RANGES, Record, SeqRange, SeqSet};
+use windward_protocol::{Ack, AgentId, Envelope, Epoch, Lane, MAX_RANGES, Record, SchemaId, SeqRange, SeqSet};
 
 /// What a group of deliveries asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Plan {
     pub rows: Rows,
     /// The rest, a delivery each, in the order given.
     pub deliveries: Vec<Remaining>,
+    /// Schemas for want of which a delivery could not be read, one a delivery. Nothing of it is acked.
+    pub unknown: Vec<(AgentId, SchemaId)>,
     /// Readings in each envelope of the durable lanes.
     readings: BTreeMap<Name, u64>,
     /// Envelopes that came twice within the group.
@@ -48,14 +50,20 @@ pub struct Tally {
     pub repeated: u64,
 }
 
-/// Plans for a group of deliveries.
-pub fn plan(farm: &str, policy: Policy, deliveries: &[Delivery], now_ms: i64) -> Plan {
+/// Plans for a group of deliveries. `known`: at least those they name ([`crate::decode::named`]) that were told before.
+pub fn plan(farm: &str, policy: Policy, deliveries: &[Delivery], mut known: Known, now_ms: i64) -> Plan {
     let mut plan = Plan::default();
     let mut poisoned = BTreeSet::new();
     for delivery in deliveries {
         let mut remaining = Remaining::default();
-        let (received, poison) = decode(delivery);
-        for poison in poison {
+        let decoded = decode(delivery, &known);
+        plan.unknown.extend(decoded.unknown);
+        for schema in decoded.schemas {
+            // It is kept with this very group, so what follows in it may go by the name.
+            known.insert((schema.agent.clone(), schema.id()), schema.clone());
+            plan.rows.schemas.insert(schema);
+        }
+        for poison in decoded.poison {
             let durable = poison.name.clone().filter(|(_, _, lane, _)| *lane != Lane::State);
             remaining.placed.extend(durable.inspect(|name| plan.note(name, 0)));
             let row = place::poison_row(&delivery.topic, poison, now_ms);
@@ -63,7 +71,7 @@ pub fn plan(farm: &str, policy: Policy, deliveries: &[Delivery], now_ms: i64) ->
                 plan.rows.poison.push(row);
             }
         }
-        for received in received {
+        for received in decoded.received {
             plan.add(farm, policy, &received, now_ms, &mut remaining);
         }
         plan.deliveries.push(remaining);

@@ -9,12 +9,14 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
-use windward_protocol::{Ack, Lane, SeqRange, SeqSet};
+use windward_protocol::batch::BatchBuilder;
+use windward_protocol::{Ack, Lane, SeqRange, SeqSet, topic};
 use windward_sink::config::Config;
 use windward_sink::decode::Delivery;
 use windward_sink::io;
@@ -114,6 +116,16 @@ impl Agent {
     }
 }
 
+/// These envelopes packed: with their schemas named, or in full.
+fn packed(envelopes: &[Vec<u8>], named: bool) -> Delivery {
+    let mut batch = BatchBuilder::new();
+    assert!(envelopes.iter().all(|envelope| batch.push(envelope)));
+    let full = batch.clone().finish_packed(&BTreeSet::new());
+    let known = full.schemas.iter().copied().collect();
+    let payload = if named { batch.finish_packed(&known).bytes } else { full.bytes };
+    Delivery { topic: topic::of_lane(&farm::agent(), Lane::Readings), payload }
+}
+
 /// Takes alerts; the first POST is answered with a failure.
 async fn webhook(taken: Arc<Mutex<Vec<Json>>>) -> SocketAddr {
     let answer = move |axum::Json(body): axum::Json<Json>| async move {
@@ -191,15 +203,24 @@ async fn what_agents_send_is_stored_told_acked_and_shown_or_skipped_without_mosq
 
     shown(running.http).await;
 
-    // The broker keeps what comes while the sink is away.
+    // Of what names a schema that was never told, nothing is acked; sent again in full, all of it.
+    let blocks: Vec<_> =
+        (4..=5).map(|seq| envelope(Lane::Readings, seq, block(T0 + seq as i64 * 60_000, 90))).collect();
+    agent.publish(&packed(&blocks, true)).await;
+    agent.publish(&delivery(Lane::Readings, &[envelope(Lane::Readings, 7, block(T0 + 420_000, 90))])).await;
+    agent.acked(Lane::Readings, &[(1, 2), (6, 7), (1024, 1024)]).await;
+    assert_eq!((running.counters().unknown_schema, running.counters().poison), (1, 2));
+    agent.publish(&packed(&blocks, false)).await;
+    agent.acked(Lane::Readings, &[(1, 2), (4, 7), (1024, 1024)]).await;
+
+    // The broker keeps what comes while the sink is away; what the sink was told, it knows.
     running.stop().await.unwrap();
     agent.publish(&open_alert(8, 7)).await;
-    let block = envelope(Lane::Readings, 3, block(T0 + 60_000, 90));
-    agent.publish(&delivery(Lane::Readings, &[block])).await;
+    agent.publish(&packed(&[envelope(Lane::Readings, 3, block(T0 + 60_000, 90))], true)).await;
     agent.until("a PUBACK", |packet, _| matches!(packet, Packet::PubAck(_))).await;
     let running = io::start(config).await.unwrap();
     agent.acked(Lane::Alerts, &[(1, 7)]).await;
-    agent.acked(Lane::Readings, &[(1, 3), (6, 6), (1024, 1024)]).await;
+    agent.acked(Lane::Readings, &[(1, 7), (1024, 1024)]).await;
     assert_eq!(taken.lock().unwrap().len(), 3);
     running.stop().await.unwrap();
 }

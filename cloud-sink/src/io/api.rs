@@ -159,6 +159,7 @@ async fn healthz(State(shared): State<Shared>) -> Result<Response, Refusal> {
         "deliveries": counters.deliveries, "envelopes": counters.envelopes, "readings": counters.readings,
         "repeated": counters.repeated, "alerts": counters.alerts, "told": counters.told, "untold": counters.untold,
         "poison": counters.poison, "commits_failed": counters.commits_failed,
+        "unknown_schema": counters.unknown_schema,
     });
     Ok((status, axum::Json(body)).into_response())
 }

@@ -26,7 +26,7 @@ use items::{
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use windward_protocol::AlertPhase;
+use windward_protocol::{AgentId, AlertPhase, SchemaId};
 
 /// Items in one BatchWriteItem, the service's limit.
 const BATCH: usize = 25;
@@ -69,6 +69,18 @@ impl DynamoDb {
             before.push(self.add_to_ledger(row).await?);
         }
         Ok(before)
+    }
+
+    /// The bytes of each, where it is kept.
+    pub(super) async fn schemas(&self, keys: &[(AgentId, SchemaId)]) -> Result<Vec<Option<Vec<u8>>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for (agent, id) in keys {
+            let get = self.client.get_item().table_name(self.table("schemas")).consistent_read(true);
+            let got = get.set_key(Some(key(agent.as_str(), &id.to_string()))).send().await;
+            let got = got.map_err(|error| anyhow!("schemas: {}", aws::explain(&error)))?;
+            found.push(got.item().map(|item| get_bytes(item, "schema")));
+        }
+        Ok(found)
     }
 
     pub(super) async fn claim(&self, notice: &Notice, now_ms: i64, until_ms: i64) -> Result<Claim> {
@@ -264,7 +276,7 @@ impl DynamoDb {
         Ok(rows)
     }
 
-    /// Readings and gaps: whole items that are the same however often they are put. And statistics, each on its own, for
+    /// Readings, gaps and schemas: whole items that are the same however often they are put. And statistics, each on its own, for
     /// a batch knows no conditions.
     async fn put_all(&self, rows: &Rows) -> Result<()> {
         // One batch may name a key only once.
@@ -280,6 +292,10 @@ impl DynamoDb {
             let sort = format!("{:020}-{:020}", row.from, row.to);
             let item = Item::from([("reason".into(), text(&row.reason))]);
             add("gaps", &row.partition, &sort, item);
+        }
+        for schema in &rows.schemas {
+            let item = Item::from([("schema".into(), AttributeValue::B(Blob::new(schema.encode())))]);
+            add("schemas", schema.agent.as_str(), &schema.id().to_string(), item);
         }
         let items: Vec<_> = items.into_iter().map(|((table, ..), item)| (table, item)).collect();
         let mut calls: JoinSet<Result<()>> = JoinSet::new();

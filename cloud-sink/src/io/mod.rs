@@ -8,6 +8,7 @@ pub mod command;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod mqtt;
+mod schemas;
 #[cfg(feature = "aws")]
 pub mod sns;
 pub mod sqlite;
@@ -16,11 +17,12 @@ pub mod tell;
 pub mod webhook;
 
 use crate::config::Config;
-use crate::decode::Delivery;
+use crate::decode::{Delivery, Known};
 use crate::notify::Policy;
 use crate::sink::{self, Plan, Remaining};
 use anyhow::{Context, Result};
 use mqtt::{Incoming, Reply};
+use schemas::Schemas;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -74,6 +76,8 @@ pub struct Counters {
     pub poison: u64,
     /// Commits that failed and were tried again.
     pub commits_failed: u64,
+    /// Messages left unacked because they name a schema that is not known here; their agents send them again in full.
+    pub unknown_schema: u64,
     /// Whether the broker has granted the subscriptions.
     pub connected: bool,
 }
@@ -90,6 +94,7 @@ struct Counts {
     untold: AtomicU64,
     poison: AtomicU64,
     commits_failed: AtomicU64,
+    unknown_schema: AtomicU64,
     connected: AtomicBool,
 }
 
@@ -125,6 +130,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let committer = Committer {
         farm: config.farm,
         policy: config.notify.policy(),
+        schemas: Schemas::new(store.clone()),
         store,
         teller,
         counts: counts.clone(),
@@ -187,6 +193,7 @@ impl Counts {
             untold: read(&self.untold),
             poison: read(&self.poison),
             commits_failed: read(&self.commits_failed),
+            unknown_schema: read(&self.unknown_schema),
             connected: self.connected.load(Ordering::Relaxed),
         }
     }
@@ -196,6 +203,7 @@ impl Counts {
 struct Committer {
     farm: String,
     policy: Policy,
+    schemas: Schemas,
     store: Store,
     teller: Teller,
     counts: Arc<Counts>,
@@ -221,10 +229,12 @@ impl Committer {
     }
 
     async fn finish(&mut self, deliveries: &[Delivery], replies: Vec<Reply>, stop: &watch::Receiver<Stop>) {
-        let plan = sink::plan(&self.farm, self.policy, deliveries, clock::now_ms());
+        let Some(known) = self.known(deliveries, stop).await else { return };
+        let plan = sink::plan(&self.farm, self.policy, deliveries, known, clock::now_ms());
         if !self.commit(&plan, stop).await {
             return;
         }
+        self.schemas.learn(&plan.rows.schemas);
         // S1: from here on the rows are durable. A broker wants its PUBACKs in the order of its deliveries (MQTT 5,
         // section 4.6), so they do not wait for people to be told, or readings would; the agents' acks do (A3).
         for reply in &replies {
@@ -250,10 +260,21 @@ impl Committer {
         }
     }
 
+    /// Looks the deliveries' schemas up until it succeeds. `None`: as in [`Self::commit`].
+    async fn known(&mut self, deliveries: &[Delivery], stop: &watch::Receiver<Stop>) -> Option<Known> {
+        let mut pause = COMMIT_PAUSE_MS.0;
+        loop {
+            match self.schemas.known(deliveries).await {
+                Ok(known) => return Some(known),
+                Err(error) => self.failed(error.context("schemas"), &mut pause, stop).await?,
+            }
+        }
+    }
+
     /// Commits until it succeeds. False: the sink is stopping and the store still fails.
     async fn commit(&self, plan: &Plan, stop: &watch::Receiver<Stop>) -> bool {
         let rows = Arc::new(plan.rows.clone());
-        let (mut pause, most) = COMMIT_PAUSE_MS;
+        let mut pause = COMMIT_PAUSE_MS.0;
         loop {
             match self.store.commit(rows.clone()).await {
                 Ok(before) => {
@@ -261,16 +282,24 @@ impl Committer {
                     return true;
                 }
                 Err(error) => {
-                    self.counts.commits_failed.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!(again_ms = pause, "commit: {error:#}");
+                    if self.failed(error, &mut pause, stop).await.is_none() {
+                        return false;
+                    }
                 }
             }
-            if *stop.borrow() != Stop::Run {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            pause = (pause * 2).min(most);
         }
+    }
+
+    /// Waits before the store is tried again. `None`: the sink is stopping, and it is not.
+    async fn failed(&self, error: anyhow::Error, pause: &mut u64, stop: &watch::Receiver<Stop>) -> Option<()> {
+        self.counts.commits_failed.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(again_ms = *pause, "commit: {error:#}");
+        if *stop.borrow() != Stop::Run {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(*pause)).await;
+        *pause = (*pause * 2).min(COMMIT_PAUSE_MS.1);
+        Some(())
     }
 
     fn count(&self, plan: &Plan, before: &[std::collections::BTreeSet<u16>]) {
@@ -282,6 +311,10 @@ impl Committer {
         add(&self.counts.repeated, tally.repeated);
         add(&self.counts.alerts, plan.rows.alerts.len() as u64);
         add(&self.counts.poison, plan.rows.poison.len() as u64);
+        add(&self.counts.unknown_schema, plan.unknown.len() as u64);
+        for (agent, schema) in &plan.unknown {
+            tracing::warn!(%agent, %schema, "a schema that is not known here; the agent sends it again in full");
+        }
         for row in &plan.rows.poison {
             tracing::warn!(topic = row.topic, reason = row.reason, "refused and kept as poison");
         }

@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use windward_protocol::AlertPhase;
+use windward_protocol::{AgentId, AlertPhase, SchemaId};
 
 /// The schema, step by step; `PRAGMA user_version` counts the steps a file has taken. Only ever appended to.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
 
 /// How long a write waits for another process that holds the file, for example a backup.
 const BUSY: Duration = Duration::from_secs(5);
@@ -77,7 +77,26 @@ impl Sqlite {
                     params![row.partition, row.sort, row.topic, row.reason, row.at_ms, row.bytes],
                 )?;
             }
+            for schema in &rows.schemas {
+                tx.execute(
+                    "INSERT OR IGNORE INTO schemas VALUES (?, ?, ?)",
+                    params![schema.agent.as_str(), schema.id().to_string(), schema.encode()],
+                )?;
+            }
             rows.ledger.iter().map(|row| add_to_ledger(tx, row)).collect()
+        })
+        .await
+    }
+
+    /// The bytes of each, where it is kept.
+    pub(super) async fn schemas(&self, keys: &[(AgentId, SchemaId)]) -> Result<Vec<Option<Vec<u8>>>> {
+        let keys = keys.to_vec();
+        self.read(move |db| {
+            let mut statement = db.prepare("SELECT schema FROM schemas WHERE agent = ? AND id = ?")?;
+            let one = |(agent, id): &(AgentId, SchemaId)| {
+                statement.query_row(params![agent.as_str(), id.to_string()], |row| row.get(0)).optional()
+            };
+            Ok(keys.iter().map(one).collect::<Result<_, _>>()?)
         })
         .await
     }

@@ -4,11 +4,13 @@
 use super::dynamodb::DynamoDb;
 use super::sqlite::Sqlite;
 use crate::config;
+use crate::decode::Known;
 use crate::notify::Notice;
 use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows, StatsRow};
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use windward_protocol::{AgentId, Schema, SchemaId};
 
 /// Most rows of ledger or gaps that one answer looks at.
 pub const MAX_LEDGER_ROWS: usize = 10_000;
@@ -77,6 +79,21 @@ impl Store {
             #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.commit(&rows).await,
         }
+    }
+
+    /// Those of these schemas that are kept.
+    pub async fn schemas(&self, keys: &[(AgentId, SchemaId)]) -> Result<Known> {
+        let found = match self {
+            Store::Sqlite(sqlite) => sqlite.schemas(keys).await?,
+            #[cfg(feature = "aws")]
+            Store::DynamoDb(dynamodb) => dynamodb.schemas(keys).await?,
+        };
+        // Bytes that an older program would not have written are as good as none: the agent is asked again.
+        let decoded = keys.iter().zip(found).filter_map(|(key, bytes)| {
+            let schema = Schema::decode(&bytes?).filter(|schema| (&schema.agent, schema.id()) == (&key.0, key.1))?;
+            Some((key.clone(), schema))
+        });
+        Ok(decoded.collect())
     }
 
     /// Reserves a notice until `until_ms`.

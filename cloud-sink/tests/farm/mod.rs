@@ -8,7 +8,7 @@ use windward_protocol::{
     Hello, Lane, LaneHealth, NoData, Quantity, Record, Row, Severity, Stats, Value, topic,
 };
 use windward_sink::config;
-use windward_sink::decode::Delivery;
+use windward_sink::decode::{self, Delivery};
 use windward_sink::io::dynamodb::DynamoDb;
 use windward_sink::io::store::Store;
 use windward_sink::notify::Policy;
@@ -186,7 +186,9 @@ impl Place {
 }
 
 pub(crate) async fn commit(store: &Store, policy: Policy, deliveries: &[Delivery], now_ms: i64) -> (Plan, Tally) {
-    let plan = sink::plan(FARM, policy, deliveries, now_ms);
+    let named: Vec<_> = deliveries.iter().flat_map(decode::named).collect();
+    let known = store.schemas(&named).await.unwrap();
+    let plan = sink::plan(FARM, policy, deliveries, known, now_ms);
     let before = store.commit(Arc::new(plan.rows.clone())).await.unwrap();
     let tally = plan.tally(&before);
     (plan, tally)

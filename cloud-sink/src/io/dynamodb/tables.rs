@@ -12,7 +12,7 @@ use std::time::Duration;
 /// How long `check --create` waits for a table, seconds.
 const CREATE_WAIT_S: u32 = 60;
 /// Tables, and whether they have a sort key.
-const TABLES: [(&str, bool); 7] = [
+const TABLES: [(&str, bool); 8] = [
     ("readings", true),
     ("alerts", true),
     ("stats", true),
@@ -20,6 +20,7 @@ const TABLES: [(&str, bool); 7] = [
     ("ledger", true),
     ("gaps", true),
     ("poison", true),
+    ("schemas", true),
 ];
 
 impl DynamoDb {

@@ -1,0 +1,4 @@
+CREATE TABLE schemas (
+    agent TEXT NOT NULL, id TEXT NOT NULL, schema BLOB NOT NULL,
+    PRIMARY KEY (agent, id)
+) STRICT, WITHOUT ROWID;
