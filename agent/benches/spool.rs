@@ -18,6 +18,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -28,8 +29,8 @@ use windward_agent::handover::Handover;
 use windward_agent::io::spool::{self, Options, SideFiles, SledJournal};
 use windward_agent::time::{Mono, Stamp, Wall};
 use windward_protocol::{
-    Ack, AgentId, BlockBuilder, Channel, DeviceManifest, Envelope, Lane, Quantity, Reading, Record, Row, Seq, SeqRange,
-    Value, batch,
+    Ack, AgentId, BlockBuilder, Channel, DeviceManifest, Envelope, Lane, Quantity, Reading, Record, Row, Schema,
+    SchemaId, Seq, SeqRange, Value, batch,
 };
 
 /// Midnight of 2026-01-01.
@@ -213,6 +214,7 @@ struct Agent {
     plant: Plant,
     begun: Instant,
     at_ms: i64,
+    schemas: BTreeMap<SchemaId, Schema>,
 }
 
 impl Agent {
@@ -226,8 +228,19 @@ impl Agent {
         let plant = Plant::new(channels);
         let (jobs, disk) = (Some(jobs), Some(disk));
         let begun = Instant::now();
-        let mut agent =
-            Self { forward, side, jobs, answers, disk, under_way: 0, is_acked, plant, begun, at_ms: START_MS };
+        let mut agent = Self {
+            forward,
+            side,
+            jobs,
+            answers,
+            disk,
+            under_way: 0,
+            is_acked,
+            plant,
+            begun,
+            at_ms: START_MS,
+            schemas: BTreeMap::new(),
+        };
         agent.pump(stamp(0));
         agent
     }
@@ -307,7 +320,9 @@ impl Agent {
     }
 
     fn ack(&mut self, lane: Lane, payload: &[u8], now: Stamp) {
-        let envelopes = batch::split(payload).envelopes;
+        let split = batch::split_with(payload, &self.schemas);
+        self.schemas.extend(split.schemas.into_iter().map(|schema| (schema.id(), schema)));
+        let envelopes = split.envelopes;
         let seq = |bytes: &Vec<u8>| Envelope::decode(bytes).unwrap();
         let (Some(first), Some(last)) = (envelopes.first().map(seq), envelopes.last().map(seq)) else { return };
         if lane != Lane::State {

@@ -3,7 +3,8 @@
 //! Rows fill open blocks (`blocks`) and stand at once in the side file (`side`). Every `commit_every_ms` the blocks are
 //! closed and made durable together; alerts are made durable at once (`keep`, `core`). Each uplink (`uplink`) goes
 //! through what is durable at a pace of its own: it has a place in either lane (`lanes`) and a connection
-//! (`connection`), and sends alerts first (`send`). What all of them have acked leaves the disk; how far each one is
+//! (`connection`), and sends alerts first (`send`), in few bytes where the sink is known to have what it needs to read
+//! them (`known`). What all of them have acked leaves the disk; how far each one is
 //! survives a restart (`marks`).
 //! Readings taken before the clock was set wait for that, and leave with their true times (`eras`). Commands come in
 //! through a gate (`orders`).
@@ -17,6 +18,7 @@ mod core;
 mod eras;
 pub mod journal;
 mod keep;
+mod known;
 mod lanes;
 mod marks;
 mod orders;

@@ -1,8 +1,9 @@
 //! What one publish carries: envelopes as a batch for a sink of Windward's, or as lines of JSON for others.
 
 use super::Encoding;
-use windward_protocol::batch::{BatchBuilder, MAX_BATCH};
-use windward_protocol::{Envelope, json};
+use std::collections::BTreeSet;
+use windward_protocol::batch::{BatchBuilder, MAX_BATCH, Packed};
+use windward_protocol::{Envelope, SchemaId, json};
 
 /// Envelopes on their way into one publish.
 #[derive(Debug)]
@@ -54,11 +55,16 @@ impl Payload {
     }
 
     /// The payloads to publish, none of them longer than [`MAX_BATCH`]: one, or where a single envelope has more lines
-    /// than that several, or none where JSON has no words for what was put in.
-    pub(super) fn finish(self) -> Vec<Vec<u8>> {
-        match self.form {
-            Form::Batch(batch) => vec![batch.finish()],
-            Form::Json(text) => in_parts(&text),
+    /// than that several, or none where JSON has no words for what was put in. Also what the receiver learns from them.
+    /// `known`: schemas that it has; `None`: it may not be able to read what is packed.
+    pub(super) fn finish(self, known: Option<&BTreeSet<SchemaId>>) -> (Vec<Vec<u8>>, Vec<SchemaId>) {
+        match (self.form, known) {
+            (Form::Batch(batch), Some(known)) => {
+                let Packed { bytes, schemas } = batch.finish_packed(known);
+                (vec![bytes], schemas)
+            }
+            (Form::Batch(batch), None) => (vec![batch.finish()], Vec::new()),
+            (Form::Json(text), _) => (in_parts(&text), Vec::new()),
         }
     }
 }

@@ -80,8 +80,12 @@ impl Forward {
         if ack.epoch != self.epoch || ack.lane == Lane::State {
             return tracing::debug!(epoch = ack.epoch, lane = %ack.lane, "ack for another spool");
         }
+        let up = &mut self.uplinks[uplink];
         for range in ack.ranges {
-            self.uplinks[uplink].lane_mut(ack.lane).done(range, now.mono);
+            if ack.lane == Lane::Readings {
+                up.known.acked(range);
+            }
+            up.lane_mut(ack.lane).done(range, now.mono);
         }
     }
 
@@ -139,6 +143,7 @@ impl Forward {
                 let name = &up.settings.name;
                 tracing::warn!(uplink = name, lane = %lane.lane, from = lane.head(), "no ack; sending again");
                 lane.resend();
+                up.known.silence(now.mono);
             }
         }
     }
@@ -179,7 +184,10 @@ impl Forward {
             has_sent = true;
             self.counters.sent += range.last - range.first + 1;
             let bytes = payload.bytes();
-            let mut payloads = payload.finish();
+            let (mut payloads, schemas) = payload.finish(up.known.schemas(now.mono));
+            if up.settings.ack == AckBy::Sink {
+                up.known.sent(range, schemas);
+            }
             if payloads.is_empty() {
                 // JSON has no words for any of it.
                 up.lane_mut(lane).done(range, now.mono);

@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::journal::Found;
+use super::known::Known;
 use super::lanes::LaneQueue;
 use super::payload::Payload;
 use super::rate::Rate;
@@ -22,6 +23,7 @@ pub(super) struct UplinkState {
     pub(super) connection: Connection,
     pub(super) alerts: LaneQueue,
     pub(super) readings: LaneQueue,
+    pub(super) known: Known,
     /// When the health record is published next.
     pub(super) health_at: Mono,
     rate: Option<Rate>,
@@ -46,6 +48,7 @@ impl UplinkState {
                 &readings.done,
                 durable(&found.readings),
             ),
+            known: Known::nothing(now),
             health_at: now,
             rate: (settings.max_bytes_per_s > 0).then(|| Rate::new(settings.max_bytes_per_s, now)),
             gather_until: now,
@@ -79,6 +82,7 @@ impl UplinkState {
     pub(super) fn disconnected(&mut self, now: Mono) -> u64 {
         self.alerts.rewind();
         self.readings.rewind();
+        self.known = Known::nothing(now);
         self.connection.disconnected(now)
     }
 

@@ -7,7 +7,7 @@ use windward_agent::forward::journal::{Journal, MemoryJournal, Room};
 use windward_agent::forward::{AckBy, Encoding, Forward, Input, Output, Settings, Uplink};
 use windward_agent::handover::Handover;
 use windward_protocol::{
-    Ack, Alert, AlertKind, AlertPhase, Envelope, Lane, Row, Seq, SeqRange, Severity, Value, batch,
+    Ack, Alert, AlertKind, AlertPhase, Envelope, Lane, Row, Schema, SchemaId, Seq, SeqRange, Severity, Value, batch,
 };
 
 /// Something that went out.
@@ -38,6 +38,7 @@ pub(crate) struct Bench {
     mail: BTreeMap<(u64, u64), Input>,
     mails: u64,
     pub(crate) sent: Vec<Sent>,
+    schemas: BTreeMap<SchemaId, Schema>,
     rows: i64,
 }
 
@@ -50,7 +51,8 @@ impl Bench {
         let line = Line { is_up: false, bytes_per_s: u64::MAX, busy_until: 0 };
         let lines = vec![line; uplinks.len()];
         let (mail, sent) = (BTreeMap::new(), Vec::new());
-        let mut bench = Self { settings, forward, journal, now: 0, lines, mail, mails: 0, sent, rows: 0 };
+        let mut bench =
+            Self { settings, forward, journal, now: 0, lines, mail, mails: 0, sent, schemas: BTreeMap::new(), rows: 0 };
         bench.carry_out();
         bench
     }
@@ -199,8 +201,9 @@ impl Bench {
         let settings = &self.settings.uplinks[uplink];
         let mut seqs = Vec::new();
         if settings.encoding == Encoding::Postcard {
-            let envelopes = batch::split(&payload).envelopes;
-            seqs.extend(envelopes.iter().map(|bytes| Envelope::decode(bytes).unwrap().seq));
+            let split = batch::split_with(&payload, &self.schemas);
+            self.schemas.extend(split.schemas.into_iter().map(|schema| (schema.id(), schema)));
+            seqs.extend(split.envelopes.iter().map(|bytes| Envelope::decode(bytes).unwrap().seq));
         }
         if lane != Lane::State && settings.ack == AckBy::Sink {
             let ranges = vec![SeqRange { first: seqs[0], last: seqs[seqs.len() - 1] }];

@@ -2,13 +2,15 @@
 
 use crate::clock::SimClock;
 use crate::world::{EPOCH, settings};
+use std::collections::BTreeMap;
 use windward_agent::command::{Accept, answer};
 use windward_agent::forward::journal::{Journal, MemoryJournal, Note};
 use windward_agent::forward::{Forward, Input, Output, Settings};
 use windward_agent::handover::Handover;
 use windward_agent::time::Stamp;
 use windward_protocol::{
-    Ack, Answer, Command, Envelope, Lane, NoData, Order, Outcome, Record, Request, Row, SeqRange, batch,
+    Ack, Answer, Command, Envelope, Lane, NoData, Order, Outcome, Record, Request, Row, Schema, SchemaId, SeqRange,
+    batch,
 };
 
 /// FORWARD with a journal that answers at once, on a connection that is up.
@@ -22,6 +24,7 @@ struct Agent {
     /// Neither published nor written.
     others: Vec<Output>,
     disk_works: bool,
+    schemas: BTreeMap<SchemaId, Schema>,
 }
 
 impl Agent {
@@ -29,7 +32,8 @@ impl Agent {
         let now = SimClock::set().now(1_000);
         let forward = Forward::new(Settings { accept, ..settings() }, &journal.found(EPOCH), now);
         let (answers, published, others) = (vec![], vec![], vec![]);
-        let mut agent = Self { forward, journal, now, answers, published, others, disk_works: true };
+        let mut agent =
+            Self { forward, journal, now, answers, published, others, disk_works: true, schemas: BTreeMap::new() };
         agent.forward.handle_timeout(now);
         agent.handle(Input::Connected { uplink: 0 });
         agent
@@ -70,7 +74,9 @@ impl Agent {
     }
 
     fn publish(&mut self, retain: bool, payload: &[u8]) {
-        for bytes in batch::split(payload).envelopes {
+        let split = batch::split_with(payload, &self.schemas);
+        self.schemas.extend(split.schemas.into_iter().map(|schema| (schema.id(), schema)));
+        for bytes in split.envelopes {
             let Envelope { lane, seq, record, .. } = Envelope::decode(&bytes).unwrap();
             assert_eq!(retain, matches!(record, Record::Health(_)), "only health is kept by the broker");
             match record {

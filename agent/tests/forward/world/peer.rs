@@ -4,13 +4,16 @@ use super::{EPOCH, World};
 use std::collections::BTreeMap;
 use windward_agent::forward::journal::Journal as _;
 use windward_agent::forward::{AckBy, Input, Order, Uplink};
-use windward_protocol::{Ack, Envelope, Lane, Seq, SeqRange, batch};
+use windward_protocol::{Ack, DecodeError, Envelope, Lane, Schema, SchemaId, Seq, SeqRange, batch};
 
 pub(super) struct Peer {
     uplink: Uplink,
     connected: bool,
     /// Tokens of publishes under way, with their lanes.
     under_way: BTreeMap<u64, Lane>,
+    /// What it knows of batches that name what they do not carry.
+    schemas: BTreeMap<SchemaId, Schema>,
+    has_forgotten: bool,
     /// What it has stored.
     pub(super) stored: BTreeMap<(Lane, Seq), Envelope>,
 }
@@ -18,7 +21,7 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(uplink: &Uplink) -> Self {
         let (uplink, under_way, stored) = (uplink.clone(), BTreeMap::new(), BTreeMap::new());
-        Self { uplink, connected: false, under_way, stored }
+        Self { uplink, connected: false, under_way, schemas: BTreeMap::new(), has_forgotten: false, stored }
     }
 
     /// The connection is gone.
@@ -96,7 +99,18 @@ impl World {
             let answer = if is_broker { Input::PubAck { uplink, token } } else { Input::Refused { uplink, token } };
             return self.later(100, answer);
         }
-        let split = batch::split(payload);
+        let peer = &mut self.peers[index];
+        if self.faults.lost_publishes && self.random.one_in(50) {
+            // Another sink, that shares nothing with the one before.
+            peer.schemas.clear();
+            peer.has_forgotten = true;
+        }
+        let split = batch::split_with(payload, &peer.schemas);
+        peer.schemas.extend(split.schemas.into_iter().map(|schema| (schema.id(), schema)));
+        if let Some(DecodeError::UnknownSchema(_)) = split.broken {
+            assert!(is_broker && peer.has_forgotten, "named what nobody can know");
+            return self.later(100, Input::PubAck { uplink: index, token });
+        }
         assert_eq!(split.broken, None);
         let mut seqs = Vec::new();
         for bytes in &split.envelopes {
