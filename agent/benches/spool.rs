@@ -14,7 +14,11 @@
 //!   spool; for blocks of one row and for full ones. `--generation MIB` for other sizes of a generation.
 //!
 //! Bytes written are those of proc(5) `io`: `write_bytes` less `cancelled_write_bytes`; what the file system adds for its
-//! own records is not among them.
+//! own records is not among them. `--device loop0` takes what reaches that block device instead, on which `--dir` must
+//! lie and nothing else be written:
+//! ```text
+//! truncate -s 2G disk.img && mkfs.ext4 -q disk.img && mount -o loop disk.img /mnt
+//! ```
 #![allow(clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -468,6 +472,12 @@ fn number_after(text: &str, name: &str) -> i64 {
 }
 
 fn written_bytes() -> i64 {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(at) = args.iter().position(|arg| arg == "--device") {
+        // Field 7 of the kernel's Documentation/block/stat.rst: sectors of 512 bytes written.
+        let stat = std::fs::read_to_string(format!("/sys/block/{}/stat", args[at + 1])).unwrap();
+        return stat.split_whitespace().nth(6).unwrap().parse::<i64>().unwrap() * 512;
+    }
     let text = std::fs::read_to_string("/proc/self/io").unwrap();
     number_after(&text, "write_bytes:") - number_after(&text, "cancelled_write_bytes:")
 }

@@ -104,7 +104,7 @@ pub struct Forward {
     pub(super) freed: [Seq; 2],
     pub(super) free_at: Mono,
     /// Room is needed: what may be freed is freed as soon as it may.
-    free_soon: bool,
+    pub(super) free_soon: bool,
     /// Number of the last gap record.
     pub(super) last_gap: Seq,
     pub(super) state_seq: Seq,
@@ -395,30 +395,6 @@ impl Forward {
     fn beside_fails(&mut self, error: String, now: Stamp) {
         self.beside_failed = true;
         self.spool_fails(error, now);
-    }
-
-    /// A4: the oldest readings go, never alerts, when they take more than they may or the disk is full, or when they are
-    /// too old. Their gap record is durable before their space is given back (`free`).
-    fn make_room(&mut self, room: Room, now: Stamp) {
-        self.room = room;
-        let Some(oldest) = room.oldest else { return };
-        let too_old = |age_ms: u64| {
-            oldest.newest_ms.is_some_and(|newest| newest.saturating_add_unsigned(age_ms) < now.wall.0) && now.synced
-        };
-        let reason = if room.is_full || room.readings_bytes > self.settings.max_bytes {
-            GapReason::SpaceEnded
-        } else if self.settings.max_age_ms.is_some_and(too_old) {
-            GapReason::TooOld
-        } else {
-            return;
-        };
-        self.lost(Lane::Readings, oldest.range, reason, now);
-        self.free_soon = true;
-    }
-
-    /// The disk is full, and there is nothing left to drop: what is left of it is for alerts.
-    pub(super) fn takes_no_readings(&self) -> bool {
-        self.room.is_full && self.room.oldest.is_none()
     }
 
     fn commit_failed(&mut self, alerts: Vec<Numbered>, readings: Vec<Numbered>, error: String, room: Room, now: Stamp) {

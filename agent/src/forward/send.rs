@@ -10,8 +10,9 @@ use crate::time::Stamp;
 use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{Ack, DeviceManifest, Health, Hello, Lane, LaneHealth, Record, Seq, SeqRange};
 
-/// How often the ack watermark is made durable. A crash in between sends again what the sink then absorbs (S2).
-pub(super) const FREE_EVERY_MS: u64 = 5_000;
+/// How often the ack watermark is made durable. A crash in between sends again what the sink then absorbs (S2); more
+/// often would be most of what a quiet agent writes.
+pub(super) const FREE_EVERY_MS: u64 = 60_000;
 /// How often it is kept how far each uplink is.
 pub(super) const KEEP_MARKS_EVERY_MS: u64 = 60_000;
 /// How often the health record is published.

@@ -1,7 +1,9 @@
-//! What FORWARD says when something is wrong: a spool that fails (A5), and numbers that will never come (A4).
+//! What FORWARD does and says when something is wrong: a spool that fails (A5), space that ends, and numbers that will
+//! never come (A4).
 
 use super::Output;
 use super::core::Forward;
+use super::journal::Room;
 use crate::time::Stamp;
 use windward_protocol::{Alert, AlertKind, AlertPhase, Gap, GapReason, Lane, Record, SeqRange, Severity};
 
@@ -79,5 +81,29 @@ impl Forward {
         self.keep_record(Record::Gap(Gap { lane, from: range.first, to: range.last, reason }));
         self.last_gap = self.alerts.next - 1;
         self.uplinks.iter_mut().for_each(|uplink| uplink.lane_mut(lane).done(range, now.mono));
+    }
+
+    /// A4: the oldest readings go, never alerts, when they take more than they may or the disk is full, or when they are
+    /// too old. Their gap record is durable before their space is given back (`free`).
+    pub(super) fn make_room(&mut self, room: Room, now: Stamp) {
+        self.room = room;
+        let Some(oldest) = room.oldest else { return };
+        let too_old = |age_ms: u64| {
+            oldest.newest_ms.is_some_and(|newest| newest.saturating_add_unsigned(age_ms) < now.wall.0) && now.synced
+        };
+        let reason = if room.is_full || room.readings_bytes > self.settings.max_bytes {
+            GapReason::SpaceEnded
+        } else if self.settings.max_age_ms.is_some_and(too_old) {
+            GapReason::TooOld
+        } else {
+            return;
+        };
+        self.lost(Lane::Readings, oldest.range, reason, now);
+        self.free_soon = true;
+    }
+
+    /// The disk is full, and there is nothing left to drop: what is left of it is for alerts.
+    pub(super) fn takes_no_readings(&self) -> bool {
+        self.room.is_full && self.room.oldest.is_none()
     }
 }

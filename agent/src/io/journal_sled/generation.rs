@@ -183,11 +183,16 @@ impl Generation {
     /// Values from `from` on, about `max_bytes` of them but at least one, and whether these are all. An error when one
     /// that should be there is not, or is damaged.
     pub(super) fn read(&self, from: Seq, max_bytes: usize) -> Result<(Vec<Numbered>, bool), String> {
+        // A commit that failed may have left values that are not known, and stand elsewhere by now.
+        let is_known = |value: &Result<Numbered, String>| {
+            value.as_ref().map_or(true, |(seq, _)| self.known.present.contains(*seq))
+        };
         let read = || match (&self.open, &self.index) {
             (_, Some(index)) => {
-                take(index.values(from).map(|value| value.map_err(|error| error.to_string())), max_bytes)
+                let values = index.values(from).map(|value| value.map_err(|error| error.to_string()));
+                take(values.filter(is_known), max_bytes)
             }
-            (Some(dir), None) => take(dir.db.range(from.to_be_bytes()..).map(unframed), max_bytes),
+            (Some(dir), None) => take(dir.db.range(from.to_be_bytes()..).map(unframed).filter(is_known), max_bytes),
             (None, None) => Err("the generation is closed".into()),
         };
         let (values, end) =

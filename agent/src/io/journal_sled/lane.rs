@@ -2,7 +2,8 @@
 //! the next one's; the last one is in use, the others are sealed and mostly closed.
 
 use super::generation::{Generation, Known};
-use super::{io_error, trouble};
+use super::mark::LaneState;
+use super::{io_error, quarantine, trouble};
 use crate::forward::journal::{JournalError, LaneFound, Numbered, Stretch};
 use crate::io::frame::{self, Salvaged};
 use crate::io::sled_dir::LOCKED;
@@ -14,8 +15,6 @@ use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
 
 /// Most closed generations of a lane that are ready to be read: two uplinks may read in different places.
 const MAX_READ: usize = 2;
-/// Most damaged generations that are kept for people to look at; the oldest go.
-const MAX_QUARANTINE: usize = 8;
 
 /// What the lanes of a spool have in common.
 #[derive(Clone, Debug)]
@@ -49,7 +48,8 @@ impl LaneLog {
         is_known: bool,
         acked: Seq,
         damage: &mut Vec<String>,
-    ) -> Result<Self, JournalError> {
+    ) -> Result<(Self, LaneState), JournalError> {
+        let mut state = LaneState::Whole;
         let dir = place.spool.join(lane.name());
         let mut log = LaneLog { lane, place: place.clone(), dir, generations: BTreeMap::new(), read: Vec::new() };
         let firsts = log.list()?;
@@ -69,30 +69,31 @@ impl LaneLog {
             }
             // Before sled has a chance to cut off what it does not understand: it may do so without a word.
             let raw = frame::salvage(&path.join("db"), place.epoch, lane, acked);
-            damage.extend(log.take_in(first, raw, acked)?);
+            if let Some((found, told)) = log.take_in(first, &raw, acked)? {
+                state = state.max(found);
+                damage.push(told);
+            }
             if Some(&first) != firsts.last() {
                 log.seal(first);
             }
         }
-        Ok(log)
+        Ok((log, state))
     }
 
     /// Opens an unsealed generation. Gives what was wrong with it.
-    fn take_in(&mut self, first: Seq, raw: Salvaged, acked: Seq) -> Result<Option<String>, JournalError> {
+    fn take_in(&mut self, first: Seq, raw: &Salvaged, acked: Seq) -> Result<Option<(LaneState, String)>, JournalError> {
         let lane = self.lane;
         match Generation::open(&self.path(first)) {
-            Ok(generation) => {
-                let missing = raw.seqs().filter(|seq| !generation.known.present.contains(*seq)).count();
-                self.generations.insert(first, generation);
-                if missing == 0 {
-                    return Ok(None);
-                }
-                let left_out = |present: &SeqSet, seq: Seq| !present.contains(seq);
-                let generation = self.generations.entry(first).or_default();
+            Ok(mut generation) => {
                 let present = generation.known.present.clone();
-                let values = raw.values().filter(|(seq, _)| left_out(&present, *seq));
-                generation.append(values).map_err(JournalError)?;
-                Ok(Some(format!("{lane} from {first}: {missing} values left out by sled, salvaged")))
+                let left_out = || raw.values().filter(|(seq, _)| !present.contains(*seq));
+                let missing = left_out().count();
+                if missing > 0 {
+                    generation.append(left_out()).map_err(JournalError)?;
+                }
+                self.generations.insert(first, generation);
+                let told = || format!("{lane} from {first}: {missing} values left out by sled, salvaged");
+                Ok((missing > 0).then(|| (LaneState::LeftOut, told())))
             }
             Err(reason) if reason.contains(LOCKED) => {
                 Err(JournalError(format!("{} is in use by another process", self.path(first).display())))
@@ -105,7 +106,10 @@ impl LaneLog {
                 self.generations.insert(first, Generation { known, ..Generation::default() });
                 Ok(None)
             }
-            Err(reason) => self.replace(first, &reason, &raw, false, acked).map(Some),
+            Err(reason) => {
+                let told = self.replace(first, &reason, raw, false, acked)?;
+                Ok(Some((LaneState::Salvaged, told)))
+            }
         }
     }
 
@@ -127,8 +131,12 @@ impl LaneLog {
         self.generations.values().filter(is_open).count()
     }
 
-    /// The greatest number on disk; 0 when there is none.
-    pub(super) fn last(&self) -> Seq {
+    /// Seals the generation in use as well. Gives the greatest number on disk; 0 when there is none.
+    pub(super) fn close(&mut self) -> Seq {
+        let in_use = self.generations.last_key_value().filter(|(_, last)| !last.is_sealed && last.known.last() > 0);
+        if let Some(first) = in_use.map(|(&first, _)| first) {
+            self.seal(first);
+        }
         self.generations.values().map(|generation| generation.known.last()).max().unwrap_or(0)
     }
 
@@ -348,22 +356,8 @@ impl LaneLog {
     }
 
     fn set_aside(&self, first: Seq) -> Result<PathBuf, JournalError> {
-        let path = self.path(first);
-        let quarantine = self.place.spool.join("quarantine");
-        let name = format!("{}-{}-{first:020}", self.place.label, self.lane);
-        let free = |name: &PathBuf| !name.exists();
-        let names = (0..).map(|n| quarantine.join(if n == 0 { name.clone() } else { format!("{name}-{n}") }));
-        let aside = names.into_iter().find(free).unwrap_or_else(|| quarantine.join(&name));
-        fs::create_dir_all(&quarantine)
-            .and_then(|()| fs::rename(&path, &aside))
-            .map_err(|error| io_error("set aside", &path, &error))?;
-        let Ok(entries) = fs::read_dir(&quarantine) else { return Ok(aside) };
-        let mut kept: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        kept.sort();
-        for oldest in kept.iter().take(kept.len().saturating_sub(MAX_QUARANTINE)).filter(|path| **path != aside) {
-            remove_if_there(oldest)?;
-        }
-        Ok(aside)
+        let (path, name) = (self.path(first), format!("{}-{}-{first:020}", self.place.label, self.lane));
+        quarantine::set_aside(&self.place.spool, &path, &name).map_err(|error| io_error("set aside", &path, &error))
     }
 
     /// First numbers of the generations on disk. Removes what an interrupted removal or mending has left.
@@ -392,8 +386,5 @@ impl LaneLog {
 }
 
 fn remove_if_there(path: &Path) -> Result<(), JournalError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("remove", path, &error)),
-        _ => Ok(()),
-    }
+    quarantine::remove_if_there(path).map_err(|error| io_error("remove", path, &error))
 }

@@ -17,6 +17,16 @@ pub(super) struct Mark {
     pub(super) lanes: [LaneMark; 2],
 }
 
+/// How the generation in use was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum LaneState {
+    Whole,
+    /// sled left values out that its file still held; they were put back.
+    LeftOut,
+    /// It was damaged: what could be salvaged is there.
+    Salvaged,
+}
+
 /// What it says of a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LaneMark {
@@ -31,7 +41,7 @@ pub(super) struct LaneMark {
 
 impl LaneMark {
     /// Decides from where the lane goes on (A2), and says so in `found`. `same_boot`: no power was cut since the spool
-    /// was last open; `is_damaged`: something on disk was damaged. Gives what was noticed.
+    /// was last open. Gives what was noticed.
     ///
     /// After a power cut the end of what is on disk is not to be trusted: an unlucky disk forgets its last values in a
     /// way that leaves no trace. Were their numbers given out again, the sink would take the new for a repeat.
@@ -39,24 +49,25 @@ impl LaneMark {
         &mut self,
         lane: Lane,
         same_boot: bool,
-        is_damaged: bool,
+        state: LaneState,
         found: &mut LaneFound,
     ) -> Option<String> {
         let last = found.high_water;
         let mut told = None;
-        match self.ended.take() {
-            _ if is_damaged => found.high_water = last.max(self.reserved),
-            Some(ended) if ended > last => {
-                told = Some(format!("{lane}: the last {} values are missing", ended - last));
-                found.high_water = ended;
+        match (state, self.ended.take()) {
+            // What could not be salvaged may be the end.
+            (LaneState::Salvaged, _) => found.high_water = last.max(self.reserved),
+            (_, Some(ended)) => {
+                let missing = ended.saturating_sub(last);
+                told = (missing > 0).then(|| format!("{lane}: the last {missing} values are missing"));
+                found.high_water = last.max(ended);
             }
-            Some(_) => {}
-            None if same_boot => {}
-            None if self.reserved > last => {
+            (LaneState::Whole, None) if same_boot => {}
+            (LaneState::Whole | LaneState::LeftOut, None) if self.reserved > last => {
                 self.skipped.push(SeqRange { first: last + 1, last: self.reserved });
                 found.high_water = self.reserved;
             }
-            None => {}
+            (LaneState::Whole | LaneState::LeftOut, None) => {}
         }
         self.skipped.retain(|skipped| skipped.last > found.acked);
         self.skipped.drain(..self.skipped.len().saturating_sub(MAX_SKIPPED));

@@ -76,12 +76,16 @@ fn a_second_agent_is_kept_out() {
     assert!(second.to_string().contains("in use by another process"), "{second}");
 }
 
-fn five_thousand_readings(dir: &Path) -> PathBuf {
-    let (mut journal, _) = open(dir);
+/// A killed process leaves five thousand readings in one generation, whose directory is given as well.
+fn five_thousand_readings() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
     for first in (1..5000).step_by(100) {
         journal.commit(&[], &values(Lane::Readings, first..=first + 99)).unwrap();
     }
-    dir.join("readings").join(format!("{:020}", 1))
+    let image = left_by_a_kill(dir.path());
+    let generation = image.path().join("readings").join(format!("{:020}", 1));
+    (image, generation)
 }
 
 fn saved(found: &Found) -> u64 {
@@ -96,8 +100,8 @@ fn still_works(mut journal: SledJournal, found: &Found) {
 
 #[test]
 fn what_sled_leaves_out_of_a_damaged_file_is_salvaged_and_said() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = five_thousand_readings(dir.path()).join("db");
+    let (dir, generation) = five_thousand_readings();
+    let db = generation.join("db");
     // A page of zeros in the middle: sled opens it, and gives less than half of the values without an error.
     let mut bytes = fs::read(&db).unwrap();
     let places: Vec<usize> = (0..bytes.len() - 4).filter(|&at| &bytes[at..at + 4] == b"WWv1").collect();
@@ -114,8 +118,7 @@ fn what_sled_leaves_out_of_a_damaged_file_is_salvaged_and_said() {
 
 #[test]
 fn a_generation_that_does_not_open_is_set_aside_and_salvaged() {
-    let dir = tempfile::tempdir().unwrap();
-    let generation = five_thousand_readings(dir.path());
+    let (dir, generation) = five_thousand_readings();
     fs::remove_file(generation.join("conf")).unwrap();
     fs::create_dir(generation.join("conf")).unwrap();
 
@@ -279,4 +282,28 @@ fn values_that_are_missing_at_the_end_of_a_spool_that_was_closed_in_order_are_da
     fs::remove_dir_all(dir.path().join("readings")).unwrap();
     let (_, found) = open(dir.path());
     assert_eq!((found.damage.len(), found.readings.holes()), (1, vec![range(1, 10)]), "{:?}", found.damage);
+}
+
+#[test]
+fn a_generation_is_full_after_a_day_so_that_one_is_soon_all_too_old() {
+    use windward_protocol::{AgentId, BlockBuilder, Channel, Envelope, NoData, Quantity, Record, Row};
+    let block = |seq: Seq, time_ms: i64, synced: bool| {
+        let (agent, channel) =
+            (AgentId::new("a").unwrap(), Channel { name: "w".into(), quantity: Quantity::Other, unit: String::new() });
+        let mut builder = BlockBuilder::new(&agent, "mast", "", &[channel], synced);
+        builder.push(&Row { time_ms, readings: vec![Err(NoData::Timeout)], scores: vec![None] }).unwrap();
+        let record = Record::Block(builder.finish().unwrap());
+        (seq, Envelope { agent, epoch: EPOCH, lane: Lane::Readings, seq, record }.encode().unwrap())
+    };
+    let hour = 3_600_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    // A clock that is not set says nothing of age.
+    journal.commit(&[], &[block(1, 0, false)]).unwrap();
+    for seq in 2..=26 {
+        assert_eq!(journal.room().oldest, None, "in use at {seq}");
+        journal.commit(&[], &[block(seq, 1_000_000 * hour + seq as i64 * hour, true)]).unwrap();
+    }
+    let oldest = journal.room().oldest.unwrap();
+    assert_eq!((oldest.range, oldest.newest_ms), (range(1, 26), Some(1_000_026 * hour)));
 }
