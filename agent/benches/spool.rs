@@ -340,7 +340,9 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         drop(self.jobs.take());
-        self.disk.take().map(|disk| disk.join().unwrap());
+        if let Some(disk) = self.disk.take() {
+            disk.join().unwrap();
+        }
     }
 }
 
