@@ -12,6 +12,7 @@
 //! - `minute`: `kB_per_min` and syncs for rows that come once a second; the time is made up, the writes are real.
 //! - `backlog`: `open_ms` until FORWARD can begin, `pss_kib` what the process has grown by over one that opened an empty
 //!   spool; for blocks of one row and for full ones. `--generation MIB` for other sizes of a generation.
+//! - `kill`: `ready_ms` until what a killed process left is durable, `cpu_ms` the CPU time of that.
 //!
 //! Bytes written are those of proc(5) `io`: `write_bytes` less `cancelled_write_bytes`; what the file system adds for its
 //! own records is not among them. `--device loop0` takes what reaches that block device instead, on which `--dir` must
@@ -186,13 +187,14 @@ fn kill(dir: &Path) {
         std::thread::sleep(Duration::from_millis(4_000 + 300 * round));
         child.kill().unwrap();
         child.wait().unwrap();
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), cpu_ns());
         let (mut journal, mut found) = spool::open(&dir, &options()).unwrap();
         let opened_ms = begun.elapsed().as_millis();
         let rows = recover(&agent_id(), &mut found, &mut journal).unwrap();
         let ready_ms = begun.elapsed().as_millis();
         assert_eq!(found.readings.holes(), [], "nothing is lost by a kill");
-        println!("kill open_ms={opened_ms} ready_ms={ready_ms} rows_recovered={rows}");
+        let cpu_ms = (cpu_ns() - cpu) / 1_000_000;
+        println!("kill open_ms={opened_ms} ready_ms={ready_ms} cpu_ms={cpu_ms} rows_recovered={rows}");
         drop(SideFiles::start(&dir).unwrap());
     }
 }
