@@ -5,8 +5,10 @@ mod kinesis;
 mod mqtt;
 mod tls;
 
-use crate::system::agent_toml;
+use crate::system::{Program, SOON, agent_toml};
+use anyhow::Result;
 use std::path::Path;
+use windward_tests::process::eventually;
 
 /// A device that is read twenty times a second.
 fn mast(port: u16) -> String {
@@ -23,4 +25,13 @@ fn mast(port: u16) -> String {
 fn agent(dir: &Path, broker: u16, uplink: &str, device: u16) -> String {
     let text = agent_toml("turbine-01", dir, broker, &mast(device));
     text.replacen("[spool]", &format!("{uplink}\n[spool]"), 1)
+}
+
+/// Starts the program, and waits until it has connected once more.
+async fn start_again(program: &mut Program) -> Result<()> {
+    let connections = |program: &Program| program.output().matches(": connected uplink").count();
+    let before = connections(program);
+    program.start()?;
+    let connected = async || Ok((connections(program) > before).then_some(()));
+    eventually(SOON, "the agent to connect", connected).await
 }

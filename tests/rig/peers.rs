@@ -45,7 +45,8 @@ impl Mosquitto {
     pub async fn start_tls(dir: &Path, authority: &Authority, own: &Issued) -> anyhow::Result<Self> {
         let (ca, Issued { cert, key }) = (authority.pem(), own);
         let (ca, cert, key) = (ca.display(), cert.display(), key.display());
-        let tls = format!("cafile {ca}\ncertfile {cert}\nkeyfile {key}\nrequire_certificate true\n");
+        // Started by root it would become somebody who cannot read its key.
+        let tls = format!("user root\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\nrequire_certificate true\n");
         Self::start_with(dir, &tls).await
     }
 

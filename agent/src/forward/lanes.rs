@@ -397,3 +397,6 @@ fn skip_done(cache: &mut Cache, head: Seq, done: &SeqSet) {
     let cursor = cache.cursor.max(head);
     cache.move_to(done.range_at(cursor).map_or(cursor, |range| range.last + 1));
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,7 @@ const OPERATION: Duration = Duration::from_secs(9);
 const ATTEMPT: Duration = Duration::from_secs(4);
 const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPTS: u32 = 2;
-/// How long before they expire credentials are renewed.
+/// Credentials are renewed at a random time within so long of their end: many agents do not ask in one moment.
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
 /// Pauses before the rest of a publish is put again, ms.
 const AGAIN_FIRST_MS: u64 = 100;

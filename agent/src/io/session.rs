@@ -70,7 +70,7 @@ impl Session {
         let (publishes, incoming) = mpsc::channel(WINDOW);
         let conversation = converse(incoming, teller.clone());
         let task = tokio::spawn(async move {
-            let reason = conversation.await.err().map_or_else(|| "closed".to_owned(), |error| format!("{error:#}"));
+            let reason = conversation.await.err().map_or_else(|| "closed".to_owned(), |error| told(&error));
             // Nobody listens any more when the agent has stopped.
             drop(teller.tell(Event::Gone(reason)).await);
         });
@@ -95,4 +95,13 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// An error with its causes, each said once: some libraries repeat the cause in their own words.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        known if known.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }

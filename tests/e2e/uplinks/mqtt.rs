@@ -1,6 +1,6 @@
 //! MQTT 5 at a round trip of 300 ms, cut again and again.
 
-use super::agent;
+use super::{agent, start_again};
 use crate::system::{Program, SOON, kept, seed, sink_toml};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ async fn cuts_lose_nothing(broker: SocketAddr) -> Result<()> {
     program.stop().await?;
     let taken: Vec<i64> = kept(&program.output()).remove("mast").unwrap_or_default().iter().map(|row| row.0).collect();
     // What the stop did not wait for goes with the next start.
-    program.start()?;
+    start_again(&mut program).await?;
     let all = async || Ok((rows_stored()? >= taken.len()).then_some(()));
     eventually(SOON, "all rows to be stored", all).await?;
     program.stop().await?;
@@ -92,7 +92,7 @@ fn aliases_are_used(connections: &[Vec<u8>]) {
         }
     }
     println!("FIGURE {alone} publishes with an alias alone, {spelled} with their topic");
-    assert!(spelled >= CUTS && alone > spelled, "{spelled} spelled, {alone} alone");
+    assert!(spelled >= CUTS && alone >= CUTS, "{spelled} spelled, {alone} alone");
 }
 
 /// Topic and alias of each PUBLISH among the packets (MQTT 5, 2.1 and 3.3); a packet that was cut off is left out.
