@@ -60,7 +60,7 @@ fn a_quick_line_gets_long_batches() {
 #[test]
 fn with_live_order_the_newest_go_at_once_and_the_backlog_follows() {
     let mut bench = after_an_hour(&[Uplink { order: Order::Live, ..mqtt() }]);
-    bench.lines[0].bytes_per_s = 4_000;
+    bench.lines[0].bytes_per_s = 400;
     bench.set(0, true);
     bench.pass_to(bench.now + 12_000);
     let (back_at, first_live) = (bench.now, 3_600);
@@ -124,7 +124,7 @@ fn a_block_stays_until_all_who_must_have_it_have_it() {
     bench.rows_until(60_000, 1_000);
     assert_eq!(bench.acked(Lane::Readings), 0, "the second has nothing yet");
     bench.set(1, true);
-    bench.pass_to(bench.now + 30_000);
+    bench.pass_to(bench.now + 75_000);
     assert!(bench.acked(Lane::Readings) >= 59);
 }
 
@@ -133,7 +133,7 @@ fn one_that_mirrors_is_not_waited_for() {
     let mut bench = Bench::new(&[mqtt(), Uplink { frees: false, ..Uplink::new("mirror") }]);
     bench.set(0, true);
     bench.rows_until(60_000, 1_000);
-    bench.pass_to(bench.now + 10_000);
+    bench.pass_to(bench.now + 70_000);
     let freed = bench.acked(Lane::Readings);
     assert!(freed >= 59, "{freed}");
     bench.set(1, true);
