@@ -101,7 +101,7 @@ async fn e2e_nothing_taken_is_lost_or_stored_twice_when_all_are_killed_again_and
 }
 
 /// Waits until the device has answered so many more reads.
-async fn go_on(device: &mut PyModbus, reads: u64) -> Result<()> {
+pub(crate) async fn go_on(device: &mut PyModbus, reads: u64) -> Result<()> {
     let until = device.tell("{}")? + reads;
     eventually(SOON, "the stream to go on", async || Ok((device.tell("{}")? >= until).then_some(()))).await
 }
@@ -112,7 +112,7 @@ async fn a_moment(random: &mut Random) {
 }
 
 /// What the agent had kept and the table does not hold: device, time and first value.
-fn missing(
+pub(crate) fn missing(
     taken: &BTreeMap<String, Vec<(i64, Option<f64>)>>,
     table: &BTreeMap<String, Stored>,
 ) -> Vec<(String, i64, Option<f64>)> {
@@ -131,7 +131,7 @@ fn missing(
 }
 
 /// Sequence numbers of the device that stand in the table more than once.
-fn twice(table: &BTreeMap<String, Stored>) -> usize {
+pub(crate) fn twice(table: &BTreeMap<String, Stored>) -> usize {
     let sequences: Vec<u64> = table
         .values()
         .flat_map(|stored| stored.values("sequence"))

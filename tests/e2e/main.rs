@@ -7,7 +7,9 @@
 
 mod acquisition;
 mod bad_input;
+mod clock_steps;
 mod cloud;
+mod cuts;
 mod detection;
 mod kills;
 mod outage;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) fn seed() -> u64 {
 pub(crate) struct Program {
     name: &'static str,
     config: PathBuf,
+    environment: Vec<(&'static str, OsString)>,
     process: Option<Process>,
     /// Output of the runs that have ended.
     before: String,
@@ -35,7 +37,12 @@ impl Program {
     pub(crate) fn new(name: &'static str, dir: &Path, config: &str) -> Result<Self> {
         let path = dir.join(format!("{name}.toml"));
         std::fs::write(&path, config)?;
-        Ok(Self { name, config: path, process: None, before: String::new() })
+        Ok(Self { name, config: path, environment: Vec::new(), process: None, before: String::new() })
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn env(&mut self, name: &'static str, value: impl Into<OsString>) {
+        self.environment.push((name, value.into()));
     }
 
     pub(crate) fn start(&mut self) -> Result<()> {
@@ -93,6 +100,7 @@ impl Program {
         let mut command = Command::new(program(self.name)?);
         command.args(arguments).arg("--config").arg(&self.config).envs(CREDENTIALS).env("AWS_REGION", REGION);
         command.env("RUST_LOG", "info,windward_agent::kept=trace").env("NO_COLOR", "1");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 }

@@ -1,9 +1,16 @@
-//! The link between agents and broker, which can be cut: a TCP proxy.
+//! The link between agents and broker, which can be long and can be cut: a TCP proxy.
 
+use crate::clock;
 use std::net::SocketAddr;
-use tokio::io::copy_bidirectional;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+
+/// Most bytes of one piece on a link, and most pieces under way in one direction; beyond, the sender waits.
+const PIECE: usize = 16 * 1024;
+const UNDER_WAY: usize = 256;
 
 /// A link that stands until it is cut, and again when it is restored. Lives as long as the runtime.
 #[derive(Debug)]
@@ -15,6 +22,11 @@ pub struct Link {
 impl Link {
     /// A link to `to`, from a free port on loopback.
     pub async fn start(to: SocketAddr) -> anyhow::Result<Self> {
+        Self::long(to, Duration::ZERO).await
+    }
+
+    /// A link on which the way there and back takes `round_trip`.
+    pub async fn long(to: SocketAddr, round_trip: Duration) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
         let (up, is_up) = watch::channel(true);
@@ -22,7 +34,9 @@ impl Link {
             loop {
                 match listener.accept().await {
                     // While the link is cut, a connection ends as soon as it began.
-                    Ok((near, _)) if *is_up.borrow() => drop(tokio::spawn(carry(near, to, is_up.clone()))),
+                    Ok((near, _)) if *is_up.borrow() => {
+                        drop(tokio::spawn(carry(near, to, round_trip / 2, is_up.clone())))
+                    }
                     Ok(_) => {}
                     Err(error) => {
                         tracing::error!(%error, "the simulated link cannot accept");
@@ -50,11 +64,40 @@ impl Link {
     }
 }
 
-async fn carry(mut near: TcpStream, to: SocketAddr, mut is_up: watch::Receiver<bool>) {
-    let Ok(mut far) = TcpStream::connect(to).await else { return };
+async fn carry(near: TcpStream, to: SocketAddr, one_way: Duration, mut is_up: watch::Receiver<bool>) {
+    let Ok(far) = TcpStream::connect(to).await else { return };
+    let (near_in, near_out) = near.into_split();
+    let (far_in, far_out) = far.into_split();
+    let both = async { tokio::join!(pass_on(near_in, far_out, one_way), pass_on(far_in, near_out, one_way)) };
     tokio::select! {
         // Either end's going is the end, and no error of the link.
-        _ended = copy_bidirectional(&mut near, &mut far) => {}
+        _ended = both => {}
         _cut = is_up.wait_for(|up| !up) => {}
     }
+}
+
+/// Passes on what comes, in its order, each piece `one_way` later.
+async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, one_way: Duration) {
+    let (under_way, mut arriving) = mpsc::channel(UNDER_WAY);
+    let take = async move {
+        loop {
+            let mut piece = vec![0; PIECE];
+            let Ok(len @ 1..) = from.read(&mut piece).await else { return };
+            piece.truncate(len);
+            if under_way.send((clock::now() + one_way, piece)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let give = async move {
+        while let Some((at, piece)) = arriving.recv().await {
+            tokio::time::sleep_until(at.into()).await;
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+        // The end arrives as well; where nobody is left to hear of it, it is one anyway.
+        to.shutdown().await.ok();
+    };
+    tokio::join!(take, give);
 }

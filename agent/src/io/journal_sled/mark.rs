@@ -35,6 +35,9 @@ pub(super) struct LaneMark {
     pub(super) reserved: Seq,
     /// The last number when the spool was closed; `None` while it is open, and after a crash.
     pub(super) ended: Option<Seq>,
+    /// Where the last opening went on from: the next one does not go back behind it, even if no number was given out
+    /// in between and the damage that made it go on from there is gone.
+    pub(super) started: Seq,
     /// Numbers that were never given out, as far as is known; above `acked`.
     pub(super) skipped: Vec<SeqRange>,
 }
@@ -72,6 +75,8 @@ impl LaneMark {
         self.skipped.retain(|skipped| skipped.last > found.acked);
         self.skipped.drain(..self.skipped.len().saturating_sub(MAX_SKIPPED));
         self.skipped.iter().for_each(|skipped| found.skipped.insert(*skipped));
+        found.high_water = found.high_water.max(self.started);
+        self.started = found.high_water;
         told
     }
 }
