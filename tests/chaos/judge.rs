@@ -8,6 +8,7 @@ use std::time::Duration;
 use windward_agent::forward::journal::{Found, LaneFound};
 use windward_protocol::{Envelope, Lane, Record, Seq, SeqRange, SeqSet};
 use windward_tests::life::{self, Opened, Plan};
+use windward_tests::rows;
 use windward_tests::said::{Promises, crc};
 
 /// Opening may set one generation after the other aside, each after a deadline of its own.
@@ -142,7 +143,7 @@ impl Verdict {
                 continue;
             };
             self.blocks = (self.blocks.0 + 1, self.blocks.1 + bytes.len() as u64);
-            match life::rows_of(&block) {
+            match rows::rows_of(&block) {
                 Ok((device, numbers)) => {
                     let twice = numbers.into_iter().any(|number| !rows.insert((device, number)));
                     self.wrong.extend(twice.then(|| format!("a row of {lane} {seq} stands in another block too")));

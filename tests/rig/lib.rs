@@ -17,6 +17,7 @@ pub mod plant;
 pub mod preload;
 pub mod process;
 pub mod random;
+pub mod rows;
 pub mod said;
 pub mod slave;
 pub mod stored;

@@ -5,7 +5,8 @@
 //! hold the spool to it. Time is virtual and everything is drawn from a seed.
 
 use crate::random::Random;
-use crate::said::{Said, crc};
+use crate::rows;
+use crate::said::{Said, safe_lines};
 use anyhow::Context as _;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -16,16 +17,12 @@ use windward_agent::forward::{Forward, Input, Output, Settings, recover};
 use windward_agent::handover::Handover;
 use windward_agent::io::spool::{self, SideFiles, SledJournal};
 use windward_agent::time::{Mono, Stamp, Wall};
-use windward_protocol::{
-    Ack, AgentId, Alert, AlertKind, AlertPhase, Block, Channel, DeviceManifest, Envelope, Epoch, Gap, GapReason, Lane,
-    NoData, Quantity, Record, Row, Seq, SeqRange, SeqSet, Severity, Stats, Value, batch,
-};
+use windward_protocol::{Ack, AlertPhase, Envelope, Epoch, Lane, Seq, SeqRange, SeqSet, batch};
 
 /// Devices of the life.
 pub const DEVICES: usize = 3;
 /// Rows of one device in one life, at most: each life counts on from its own first number.
 const ROWS_A_LIFE: u64 = 1_000_000;
-const BASE_MS: i64 = 1_893_456_000_000;
 
 /// How large the blocks become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +151,7 @@ pub fn open(dir: &Path, plan: &Plan) -> anyhow::Result<Opened> {
         ballast_bytes: plan.ballast_bytes,
     };
     let (mut journal, mut found) = spool::open(dir, &options)?;
-    recover(&agent(), &mut found, &mut journal)?;
+    recover(&rows::agent(), &mut found, &mut journal)?;
     Ok(Opened { journal, found })
 }
 
@@ -171,19 +168,6 @@ pub fn read_all(opened: &mut Opened, lane: Lane) -> anyhow::Result<BTreeMap<Seq,
     }
 }
 
-/// Numbers of a block's rows, with the index of its device; an error when a row is not what it was.
-pub fn rows_of(block: &Block) -> anyhow::Result<(usize, Vec<u64>)> {
-    let device =
-        block.device.strip_prefix("device-").and_then(|index| index.parse().ok()).context("a strange device")?;
-    let numbers = block.rows().into_iter().map(|found| {
-        let number = found.readings[0].ok().map(|value| value.as_f64() as u64).context("a row without its number")?;
-        let wrote = row(device, number, block.channels.len());
-        anyhow::ensure!(found.readings == wrote.readings && found.time_ms == wrote.time_ms, "row {number} has changed");
-        Ok(number)
-    });
-    Ok((device, numbers.collect::<anyhow::Result<_>>()?))
-}
-
 impl Life {
     /// Opens the spool in `dir` and goes on from what it holds. Promises are appended to the file `said`.
     pub fn begin(dir: &Path, said: &Path, plan: &Plan) -> anyhow::Result<Self> {
@@ -193,24 +177,24 @@ impl Life {
         let mut safe = BTreeMap::new();
         for lane in Lane::DURABLE {
             let values = read_all(&mut opened, lane)?;
-            write_safe(&mut said, lane, &values)?;
+            said.write_all(safe_lines(lane, &values)?.as_bytes())?;
             safe.insert(lane, set_of(values.keys()));
         }
         let side_files = SideFiles::start(dir)?;
         let mut random = Random::new(plan.seed);
         // A gateway without a battery for its clock knows the time only after a while.
         let synced = random.between(0, 2) > 0;
-        let now = Stamp { mono: Mono(plan.life * 1_000_000_000), wall: Wall(BASE_MS), synced };
+        let now = Stamp { mono: Mono(plan.life * 1_000_000_000), wall: Wall(rows::BASE_MS), synced };
         let channels = plan.blocks.channels();
         let settings = Settings {
-            agent: agent(),
+            agent: rows::agent(),
             farm: "test-farm".into(),
             version: "1".into(),
             commit_every_ms: plan.blocks.commit_every_ms(),
             max_bytes: plan.max_bytes,
             max_age_ms: None,
             broker_ack: false,
-            devices: (0..DEVICES).map(|device| manifest(device, channels)).collect(),
+            devices: (0..DEVICES).map(|device| rows::manifest(device, channels)).collect(),
             seed: random.bits(),
         };
         Ok(Self {
@@ -240,8 +224,8 @@ impl Life {
         self.now.mono = self.now.mono + ms;
         self.now.wall.0 += ms as i64;
         match self.random.between(0, 999) {
-            0..20 => self.take(Handover::Alert(self.alert())),
-            20..30 => self.take(Handover::Stats(vec![self.stats()])),
+            0..20 => self.take(Handover::Alert(rows::alert(self.now))),
+            20..30 => self.take(Handover::Stats(vec![rows::stats(self.now)])),
             30..33 => self.cut_link(),
             33..36 => self.now.synced = true,
             36..40 => self.sink_away = !self.sink_away || !self.has_sink,
@@ -251,7 +235,7 @@ impl Life {
             _ => {
                 let device = self.random.between(0, DEVICES as u64 - 1) as usize;
                 self.numbers[device] += 1;
-                let row = row(device, self.numbers[device], self.channels);
+                let row = rows::row(device, self.numbers[device], self.channels);
                 self.take(Handover::Row { device, synced: self.now.synced, row });
             }
         }
@@ -361,7 +345,9 @@ impl Life {
             Some(Output::Commit { alerts, readings }) => match self.journal.commit(&alerts, &readings) {
                 Ok(()) => {
                     for (lane, values) in [(Lane::Alerts, &alerts), (Lane::Readings, &readings)] {
-                        write_safe(&mut self.said, lane, &values.iter().cloned().collect())?;
+                        let lines = safe_lines(lane, &values.iter().cloned().collect())?;
+                        // In one write: what is confirmed together is confirmed at one moment.
+                        self.said.write_all(lines.as_bytes())?;
                         let safe = self.safe.entry(lane).or_default();
                         values.iter().for_each(|&(seq, _)| safe.insert(SeqRange { first: seq, last: seq }));
                     }
@@ -395,101 +381,10 @@ impl Life {
     fn say(&mut self, said: &Said) -> anyhow::Result<()> {
         Ok(self.said.write_all(format!("{said}\n").as_bytes())?)
     }
-
-    fn alert(&self) -> Alert {
-        Alert {
-            id: self.now.mono.0,
-            phase: AlertPhase::Open,
-            kind: AlertKind::Anomaly,
-            severity: Severity::Warning,
-            location: "Turbine 1".into(),
-            device: "device-0".into(),
-            channel: "number".into(),
-            opened_ms: self.now.wall.0,
-            at_ms: self.now.wall.0,
-            synced: self.now.synced,
-            value: Some(1.0),
-            unit: "1".into(),
-            wind_speed: None,
-            score: Some(4.0),
-            threshold: Some(3.0),
-            evidence: "it names itself by its time".into(),
-        }
-    }
-
-    fn stats(&self) -> Stats {
-        let channel = channel(0);
-        let start_ms = self.now.wall.0;
-        let (window_ms, n) = (600_000, self.numbers[0] as u32);
-        Stats {
-            device: "device-0".into(),
-            channel,
-            start_ms,
-            window_ms,
-            n,
-            due: n,
-            mean: 0.0,
-            min: 0.0,
-            max: 0.0,
-            std: 0.0,
-            gust_3s: None,
-        }
-    }
-}
-
-fn write_safe(said: &mut File, lane: Lane, values: &BTreeMap<Seq, Vec<u8>>) -> anyhow::Result<()> {
-    let mut text = String::new();
-    for (&seq, bytes) in values {
-        let mut rows = None;
-        match Envelope::decode(bytes)?.record {
-            Record::Block(block) => {
-                let (device, numbers) = rows_of(&block)?;
-                rows = Some((device, numbers[0], numbers[numbers.len() - 1]));
-            }
-            Record::Gap(Gap { from: first, to: last, reason: GapReason::SpaceEnded, .. }) => {
-                text += &format!("{}\n", Said::GivenUp { range: SeqRange { first, last } });
-            }
-            _ => {}
-        }
-        text += &format!("{}\n", Said::Safe { lane, seq, crc: crc(bytes), rows });
-    }
-    // In one write: what is confirmed together is confirmed at one moment.
-    Ok(said.write_all(text.as_bytes())?)
 }
 
 fn set_of<'a>(numbers: impl Iterator<Item = &'a Seq>) -> SeqSet {
     let mut set = SeqSet::new();
     numbers.for_each(|&seq| set.insert(SeqRange { first: seq, last: seq }));
     set
-}
-
-/// The row of this number: anybody can tell what it must hold.
-fn row(device: usize, number: u64, channels: usize) -> Row {
-    let mut random = Random::new(number << 8 | device as u64);
-    let others = (1..channels).map(|_| match random.between(0, 20) {
-        0 => Err(NoData::Timeout),
-        _ => Ok(Value::Int { mantissa: random.between(0, 4_000) as i64, exponent: -2 }),
-    });
-    let first = Ok(Value::Int { mantissa: number as i64, exponent: 0 });
-    let readings = std::iter::once(first).chain(others).collect();
-    Row { time_ms: BASE_MS + number as i64 * 1_000, readings, scores: vec![Some(1.25); channels] }
-}
-
-fn agent() -> AgentId {
-    #[allow(clippy::unwrap_used, reason = "the name is one")]
-    AgentId::new("turbine-01").unwrap()
-}
-
-fn manifest(device: usize, channels: usize) -> DeviceManifest {
-    DeviceManifest {
-        device: format!("device-{device}"),
-        location: "Turbine 1".into(),
-        link: "none".into(),
-        interval_ms: 1_000,
-        channels: (0..channels).map(channel).collect(),
-    }
-}
-
-fn channel(index: usize) -> Channel {
-    Channel { name: format!("channel-{index}"), quantity: Quantity::Other, unit: "1".into() }
 }

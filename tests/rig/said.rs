@@ -1,9 +1,10 @@
 //! What a life over a spool was promised, as it wrote it down line by line: what the spool is held to afterwards.
 
+use crate::rows::rows_of;
 use anyhow::{Context as _, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
+use windward_protocol::{Envelope, Epoch, Gap, GapReason, Lane, Record, Seq, SeqRange, SeqSet};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,26 @@ pub struct Promises {
 /// The checksum that closes an encoded envelope.
 pub fn crc(envelope: &[u8]) -> u32 {
     envelope.last_chunk::<4>().map_or(0, |crc| u32::from_le_bytes(*crc))
+}
+
+/// What is said of envelopes that are durable now.
+pub(crate) fn safe_lines(lane: Lane, values: &BTreeMap<Seq, Vec<u8>>) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for (&seq, bytes) in values {
+        let mut rows = None;
+        match Envelope::decode(bytes)?.record {
+            Record::Block(block) => {
+                let (device, numbers) = rows_of(&block)?;
+                rows = Some((device, numbers[0], numbers[numbers.len() - 1]));
+            }
+            Record::Gap(Gap { from: first, to: last, reason: GapReason::SpaceEnded, .. }) => {
+                text += &format!("{}\n", Said::GivenUp { range: SeqRange { first, last } });
+            }
+            _ => {}
+        }
+        text += &format!("{}\n", Said::Safe { lane, seq, crc: crc(bytes), rows });
+    }
+    Ok(text)
 }
 
 impl Promises {
