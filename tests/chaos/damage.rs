@@ -44,6 +44,9 @@ fn what_the_damage_has_not_met_is_salvaged_and_nothing_is_missing_in_silence() -
     Ok(())
 }
 
+/// Where a value lies: file and bytes.
+type Place = (PathBuf, Range<usize>);
+
 /// A spool with several generations and a side file, as a killed process has left it.
 struct Spool {
     home: TempDir,
@@ -51,8 +54,8 @@ struct Spool {
     /// The last process has put everything in order.
     was_closed: bool,
     promises: Promises,
-    /// Where the values lie: file and bytes.
-    places: BTreeMap<(Lane, Seq), Vec<(PathBuf, Range<usize>)>>,
+    /// Where the values lie.
+    places: BTreeMap<(Lane, Seq), Vec<Place>>,
 }
 
 /// What has become of the values of one image.
@@ -98,7 +101,7 @@ impl Spool {
         }
         let mut promises = Promises::default();
         promises.hear(&std::fs::read_to_string(said)?)?;
-        let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut places: BTreeMap<_, Vec<Place>> = BTreeMap::new();
         for file in files(&home.path().join("spool"))? {
             for (value, range) in values_in(&std::fs::read(&file)?) {
                 places.entry(value).or_default().push((file.clone(), range));
@@ -125,7 +128,7 @@ impl Spool {
         let plan = Plan { life: 3, boot, ..self.plan };
         let verdict = judge(&image.path().join("spool"), &plan, &self.promises);
         let goes_on = self.goes_on(image.path(), &plan);
-        let is_met = |(of, range): &(PathBuf, Range<usize>)| of == file && ranges.iter().any(|met| meet(met, range));
+        let is_met = |(of, range): &Place| of == file && ranges.iter().any(|met| meet(met, range));
         let values = self.compare(&verdict, |places| places.iter().all(is_met));
         if !values.silent.is_empty() || !verdict.wrong.is_empty() || goes_on.is_err() {
             let evidence = keep(|path| {
@@ -147,7 +150,7 @@ impl Spool {
     }
 
     /// What has become of the values that were promised. `is_met` says whether the damage has met all these places.
-    fn compare(&self, verdict: &Verdict, is_met: impl Fn(&[(PathBuf, Range<usize>)]) -> bool) -> Values {
+    fn compare(&self, verdict: &Verdict, is_met: impl Fn(&[Place]) -> bool) -> Values {
         let mut values = Values::default();
         for &(lane, seq) in self.promises.safe.keys().filter(|(lane, seq)| !self.promises.is_released(*lane, *seq)) {
             let is_lost = verdict.lost.contains(&(lane, seq));
@@ -227,12 +230,12 @@ fn spoil(bytes: &mut Vec<u8>, random: &mut Random) -> (&'static str, Vec<Range<u
             let from = random.between(0, last) as usize / PAGE * PAGE;
             let to = (from + PAGE).min(bytes.len());
             bytes[from..to].fill(0);
-            ("a page of zeros", vec![from..to])
+            ("a page of zeros", Vec::from([from..to]))
         }
         _ => {
             let len = random.between(0, last) as usize;
             bytes.truncate(len);
-            ("its end cut off", vec![len..usize::MAX])
+            ("its end cut off", Vec::from([len..usize::MAX]))
         }
     }
 }

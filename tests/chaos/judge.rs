@@ -133,7 +133,7 @@ impl Verdict {
             }
         }
         let next = next(&opened.found, lane);
-        if !self.begun_anew && promised.last().is_some_and(|(last, _)| next <= last) {
+        if !self.begun_anew && promised.clone().next_back().is_some_and(|(last, _)| next <= last) {
             self.wrong.push(format!("A2: {lane} goes on at {next}, which was given out before"));
         }
         for (seq, bytes) in values {
