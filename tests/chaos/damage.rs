@@ -230,12 +230,12 @@ fn spoil(bytes: &mut Vec<u8>, random: &mut Random) -> (&'static str, Vec<Range<u
             let from = random.between(0, last) as usize / PAGE * PAGE;
             let to = (from + PAGE).min(bytes.len());
             bytes[from..to].fill(0);
-            ("a page of zeros", Vec::from([from..to]))
+            ("a page of zeros", std::iter::once(from..to).collect())
         }
         _ => {
             let len = random.between(0, last) as usize;
             bytes.truncate(len);
-            ("its end cut off", Vec::from([len..usize::MAX]))
+            ("its end cut off", std::iter::once(len..usize::MAX).collect())
         }
     }
 }
