@@ -10,6 +10,15 @@ impl Random {
         Self(seed)
     }
 
+    /// One of many streams of a seed, by name and number: what one part draws changes nothing for the others.
+    pub fn stream(seed: u64, part: &str, number: usize) -> Self {
+        let mut random = Self::new(seed);
+        for byte in part.bytes().chain(number.to_le_bytes()) {
+            random = Self::new(random.bits() ^ u64::from(byte));
+        }
+        random
+    }
+
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -26,6 +35,11 @@ impl Random {
     /// Uniform in `least..=most`.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.bits() % (most - least + 1)
+    }
+
+    /// True once in `times` on average; never when that is 0.
+    pub fn one_in(&mut self, times: u64) -> bool {
+        times > 0 && self.bits().is_multiple_of(times)
     }
 
     /// Standard normal (Box and Muller 1958).

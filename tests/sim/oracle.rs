@@ -1,0 +1,303 @@
+//! What must be so, whatever happens: A1 to A7 and S1 to S4 of `agent` and `cloud-sink`, stated as outcomes. It knows
+//! what was measured, what disks and store hold, and what went over the wire; it knows nothing of how the cores decide.
+
+use crate::disk::Disk;
+use crate::known::{Known, What, number_of};
+use crate::machine::{Machine, agent_id};
+use crate::scenario::Scenario;
+use crate::stage::FARM;
+use crate::store::Store;
+use std::collections::{BTreeMap, BTreeSet};
+use windward_protocol::{AlertPhase, Envelope, Lane, Record, Seq, batch};
+use windward_sink::decode::{Delivery, Name, name_of};
+use windward_sink::notify::{Notice, Target};
+use windward_sink::place::{LEDGER_BUCKET, alert_sort, lane_partition, sortable_time};
+
+/// What must never be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// Its number, or a word for what has none.
+    pub(crate) invariant: &'static str,
+    pub(crate) what: String,
+}
+
+/// The oracle.
+pub(crate) struct Oracle {
+    pub(crate) agents: Vec<Known>,
+    violation: Option<Violation>,
+    /// Every envelope as it was first published.
+    sent: BTreeMap<Name, Envelope>,
+    /// How often people got each message, and how often they may have got one more: it went out, and the sink died or
+    /// its store failed before that was on record.
+    people: BTreeMap<(Target, String), (u32, u32)>,
+}
+
+impl Oracle {
+    pub(crate) fn new(agents: usize) -> Self {
+        let agents = (0..agents).map(|_| Known::default()).collect();
+        Self { agents, violation: None, sent: BTreeMap::new(), people: BTreeMap::new() }
+    }
+
+    /// The first violation counts.
+    pub(crate) fn violated(&mut self, invariant: &'static str, what: impl FnOnce() -> String) {
+        self.violation.get_or_insert_with(|| Violation { invariant, what: what() });
+    }
+
+    /// What was violated, if anything was.
+    pub(crate) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref().or_else(|| self.agents.iter().find_map(|agent| agent.violation.as_ref()))
+    }
+
+    /// A1, A2, A5 and the times: what an agent sends.
+    pub(crate) fn check_publish(&mut self, machine: &Machine, lane: Lane, delivery: &Delivery) {
+        for bytes in batch::split(&delivery.payload).envelopes {
+            let Ok(envelope) = Envelope::decode(&bytes) else {
+                return self.violated("wire", || format!("{} sends what nobody can read", machine.id));
+            };
+            if let Record::Health(health) = &envelope.record {
+                let (told, failing) = (!health.spool_error.is_empty(), self.agents[machine.index].is_failing());
+                if told != failing {
+                    self.violated("A5", || format!("{}: health says {:?}", machine.id, health.spool_error));
+                }
+                continue;
+            }
+            let seq = envelope.seq;
+            if !machine.disk.is_durable(lane, seq) {
+                self.violated("A1", || format!("{} sends {lane} {seq}, which is not durable", machine.id));
+            }
+            if let Record::Block(block) = &envelope.record {
+                self.agents[machine.index].check_times(block);
+            }
+            let first = self.sent.entry(name_of(&envelope)).or_insert_with(|| envelope.clone());
+            if *first != envelope {
+                let (first, now) = (format!("{:?}", first.record), format!("{:?}", envelope.record));
+                self.violated("A2", || format!("{} {lane} {seq} was {first}, and is {now}", machine.id));
+            }
+        }
+    }
+
+    /// Whether all of a delivery has been published before.
+    pub(crate) fn was_sent(&self, delivery: &Delivery) -> bool {
+        let envelopes = batch::split(&delivery.payload).envelopes;
+        let known = |bytes: &Vec<u8>| Envelope::decode(bytes).is_ok_and(|one| self.sent.contains_key(&name_of(&one)));
+        envelopes.iter().all(known)
+    }
+
+    /// A3: what a disk forgets because it is acked.
+    pub(crate) fn check_free(&mut self, agent: usize, disk: &Disk, store: &Store, lane: Lane, through: Seq) {
+        let id = agent_id(agent);
+        let known = &self.agents[agent];
+        let freed = known.durable.range((lane, disk.acked(lane) + 1)..=(lane, through));
+        let is_gone = |seq: Seq| known.gaps.iter().any(|gap| gap.lane == lane && (gap.from..=gap.to).contains(&seq));
+        let early = freed
+            .map(|((_, seq), _)| *seq)
+            .find(|seq| !store.in_ledger(&id, disk.epoch, lane, *seq) && !is_gone(*seq));
+        if let Some(seq) = early {
+            self.violated("A3", || format!("{id} frees {lane} {seq}, which no sink has"));
+        }
+    }
+
+    /// S1: what a sink acks.
+    pub(crate) fn check_ack(&mut self, store: &Store, scenario: &Scenario, name: &Name) {
+        if let Err(why) = self.is_stored(store, scenario, name, true) {
+            let (agent, _, lane, seq) = name;
+            self.violated("S1", || format!("a sink acks {agent} {lane} {seq}, and {why}"));
+        }
+    }
+
+    /// S1 and S3: what a sink frees at the broker, people told or not.
+    pub(crate) fn check_puback(&mut self, store: &Store, scenario: &Scenario, delivery: &Delivery) {
+        let (received, poison) = windward_sink::decode::decode(delivery);
+        for one in received.iter().filter(|one| one.envelope.lane != Lane::State) {
+            if let Err(why) = self.is_stored(store, scenario, &name_of(&one.envelope), false) {
+                self.violated("S1", || format!("a sink frees {}, and {why}", contents(delivery)));
+            }
+        }
+        for refused in poison {
+            if !store.poison.values().any(|row| row.topic == delivery.topic && row.bytes == refused.bytes) {
+                self.violated("S3", || format!("{:?} is acked and not kept", refused.reason));
+            }
+        }
+    }
+
+    fn is_stored(&self, store: &Store, scenario: &Scenario, name: &Name, told: bool) -> Result<(), &'static str> {
+        let (agent, epoch, lane, seq) = name;
+        let Some(envelope) = self.sent.get(name) else { return Err("nobody has sent it") };
+        if !store.in_ledger(agent, *epoch, *lane, *seq) {
+            return Err("the ledger does not know it");
+        }
+        let is_there = match &envelope.record {
+            Record::Block(block) => store.has_block(agent, &block.device, *epoch, *seq),
+            Record::Alert(alert) => {
+                if told && !targets(scenario, alert.phase).all(|target| self.was_told(target, &dedup(name, alert))) {
+                    return Err("people were not told");
+                }
+                store.alerts.contains_key(&(FARM.into(), alert_sort(agent, alert)))
+            }
+            Record::Stats(stats) => {
+                let partition = format!("{agent}/{}/{}", stats.device, stats.channel.name);
+                let row = store.stats.get(&(partition, sortable_time(stats.start_ms)));
+                row.is_some_and(|row| row.n >= stats.n)
+            }
+            Record::Gap(gap) => store.gap(agent, *epoch, gap.lane, gap.from).is_some(),
+            Record::Hello(_) | Record::Health(_) => store.agents.contains(agent),
+        };
+        if is_there { Ok(()) } else { Err("its row is not there") }
+    }
+
+    fn was_told(&self, target: Target, dedup: &str) -> bool {
+        self.people.contains_key(&(target, dedup.to_owned()))
+    }
+
+    /// S2: people get a message.
+    pub(crate) fn told(&mut self, notice: &Notice) {
+        let key = (notice.target, notice.message.dedup_id.clone());
+        let (times, excused) = self.people.entry(key).or_default();
+        *times += 1;
+        if *times > 1 + *excused {
+            self.violated("S2", || format!("{} told a second time", notice.message.dedup_id));
+        }
+    }
+
+    /// A message is out, and the sink dies or the store fails before that is on record.
+    pub(crate) fn unmarked(&mut self, notice: &Notice) {
+        self.people.entry((notice.target, notice.message.dedup_id.clone())).or_default().1 += 1;
+    }
+
+    /// When all has come to rest.
+    pub(crate) fn check_end(&mut self, store: &Store, scenario: &Scenario, epochs: &[u64]) {
+        for (index, &epoch) in epochs.iter().enumerate() {
+            self.check_rows(index, store);
+            self.check_names(index, epoch, store, scenario);
+            self.check_alerts(index, store);
+            self.check_ledger(index, epoch, store, scenario);
+        }
+    }
+
+    /// Every row that was kept is in the store, once, as it was measured (A6 among it).
+    fn check_rows(&mut self, index: usize, store: &Store) {
+        let id = agent_id(index);
+        let mut seen: BTreeMap<u64, u32> = BTreeMap::new();
+        for row in store.readings.values().filter(|row| row.agent == id) {
+            let Ok(Envelope { record: Record::Block(block), .. }) = Envelope::decode(&row.block) else {
+                return self.violated("stored", || format!("{id}: a row without a block"));
+            };
+            let known = &mut self.agents[index];
+            known.check_times(&block);
+            for row in block.rows() {
+                match number_of(&row).or_else(|| known.number_at(&block.device, row.time_ms)) {
+                    Some(number) if known.is_as_measured(number, &row) => *seen.entry(number).or_default() += 1,
+                    _ => return self.violated("A6", || format!("{id}: {row:?} was never measured")),
+                }
+            }
+        }
+        if let Some((number, _)) = seen.iter().find(|(_, times)| **times > 1) {
+            return self.violated("S2", || format!("{id}: row {number} is stored twice"));
+        }
+        let lost = self.agents[index].expected().find(|number| !seen.contains_key(number));
+        if let Some(number) = lost {
+            let fate = self.agents[index].fate_of(number);
+            self.violated("lost", || format!("{id}: row {number} was {fate}, and is not in the store"));
+        }
+    }
+
+    /// Every envelope that was durable is in the store, or is declared lost because it was taken by space or damage.
+    fn check_names(&mut self, index: usize, epoch: u64, store: &Store, scenario: &Scenario) {
+        let id = agent_id(index);
+        let names: Vec<(Lane, Seq)> = self.agents[index].durable.keys().copied().collect();
+        for (lane, seq) in names {
+            let name = (id.clone(), epoch, lane, seq);
+            let Err(why) = self.is_stored(store, scenario, &name, true) else { continue };
+            let known = &self.agents[index];
+            let gap = store.gap(&id, epoch, lane, seq).map(|gap| gap.reason.as_str());
+            match (known.made_room.contains(seq) && lane == Lane::Readings, known.damaged.contains(&(lane, seq)), gap) {
+                (true, _, Some("space ended")) | (_, true, Some("damaged medium")) => {}
+                (true, _, _) | (_, true, _) => {
+                    self.violated("A4", || format!("{id} {lane} {seq} went, and is declared as {gap:?}"));
+                }
+                _ => self.violated("lost", || format!("{id} {lane} {seq} was durable, and {why}; gap: {gap:?}")),
+            }
+        }
+    }
+
+    /// One row for an alert, with its end.
+    fn check_alerts(&mut self, index: usize, store: &Store) {
+        let id = agent_id(index);
+        let mut ends: BTreeMap<String, (Option<i64>, BTreeSet<&str>)> = BTreeMap::new();
+        let known = &self.agents[index];
+        for what in known.durable.iter().filter(|(name, _)| !known.damaged.contains(name)).map(|(_, what)| what) {
+            if let What::Alert(alert) = what {
+                let (end, words) = ends.entry(alert_sort(&id, alert)).or_default();
+                *end = (*end).max(Some(alert.at_ms).filter(|_| alert.phase == AlertPhase::Clear));
+                words.insert(&alert.evidence);
+            }
+        }
+        let wrong = ends.into_iter().find(|(sort, (end, words))| {
+            let row = store.alerts.get(&(FARM.into(), sort.clone()));
+            row.is_none_or(|row| row.cleared_ms < *end || !words.contains(row.evidence.as_str()) && known.damaged.is_empty())
+        });
+        if let Some((sort, (end, _))) = wrong {
+            let row = store.alerts.get(&(FARM.into(), sort.clone())).cloned();
+            self.violated("S2", || format!("alert {sort}, ended {end:?}, stands as {row:?}"));
+        }
+    }
+
+    /// S4: what the ledger knows is what is there, and what is missing below was declared.
+    fn check_ledger(&mut self, index: usize, epoch: u64, store: &Store, scenario: &Scenario) {
+        let id = agent_id(index);
+        for lane in Lane::DURABLE {
+            let partition = lane_partition(&id, epoch, lane);
+            let buckets = store.ledger.range((partition.clone(), 0)..=(partition, u64::MAX));
+            let seen: BTreeSet<Seq> = buckets
+                .flat_map(|((_, bucket), seen)| seen.iter().map(move |rest| bucket * LEDGER_BUCKET + u64::from(*rest)))
+                .collect();
+            for &seq in &seen {
+                if let Err(why) = self.is_stored(store, scenario, &(id.clone(), epoch, lane, seq), true) {
+                    return self.violated("S4", || format!("the ledger knows {id} {lane} {seq}, and {why}"));
+                }
+            }
+            let partition = lane_partition(&id, epoch, lane);
+            let gaps: Vec<_> = store.gaps.iter().filter(|gap| gap.partition == partition).collect();
+            let last = seen.last().copied().unwrap_or(0);
+            let mut next = 1;
+            while next <= last {
+                let gap = gaps.iter().filter(|gap| (gap.from..=gap.to).contains(&next)).map(|gap| gap.to).max();
+                next = match (seen.contains(&next), gap) {
+                    (true, _) => next + 1,
+                    (false, Some(to)) => to + 1,
+                    (false, None) => {
+                        return self.violated("S4", || format!("{id} {lane} {next} is missing, and nobody says why"));
+                    }
+                };
+            }
+        }
+    }
+}
+
+/// Who is told of a step.
+pub(crate) fn targets(scenario: &Scenario, phase: AlertPhase) -> impl Iterator<Item = Target> {
+    let told = match phase {
+        AlertPhase::Open => true,
+        AlertPhase::Update => false,
+        AlertPhase::Clear => scenario.sink.tells_clear,
+    };
+    let webhook = scenario.sink.webhook;
+    [(told, Target::Sns), (told && webhook, Target::Webhook)].into_iter().filter_map(|(on, target)| on.then_some(target))
+}
+
+fn dedup(name: &Name, alert: &windward_protocol::Alert) -> String {
+    format!("{}-{:016x}-{}", name.0, alert.id, alert.phase.name())
+}
+
+/// What a delivery holds, in a few words.
+pub(crate) fn contents(delivery: &Delivery) -> String {
+    let topic = delivery.topic.rsplit('/').next().unwrap_or_default();
+    let split = batch::split(&delivery.payload);
+    let seqs = split.envelopes.iter().filter_map(|bytes| Some(Envelope::decode(bytes).ok()?.seq));
+    let seqs: Vec<Seq> = seqs.collect();
+    match (seqs.first(), seqs.last()) {
+        (Some(first), Some(last)) if first < last => format!("{topic} {first} to {last}"),
+        (Some(first), _) => format!("{topic} {first}"),
+        _ => format!("{} bytes of nothing", delivery.payload.len()),
+    }
+}

@@ -1,0 +1,313 @@
+//! A sink's process, put together as `cloud-sink/src/io` does it: groups of deliveries are planned, written, freed and
+//! acked; people are told beside it. It may die between any two steps.
+
+use crate::breaks::Break;
+use crate::broker::Broker;
+use crate::scenario::about;
+use crate::stage::{Event, FARM, Stage};
+use crate::store::items;
+use std::collections::{BTreeMap, VecDeque};
+use windward_protocol::AgentId;
+use windward_sink::decode::{Delivery, Name};
+use windward_sink::notify::{Next, Notice, Policy, Step, StepResult, next};
+use windward_sink::sink::{self, Plan, Remaining};
+use windward_tests::random::Random;
+
+/// Most deliveries committed together.
+const GROUP: usize = 64;
+/// Attempts at one notice before its alert is left to the agent.
+const ATTEMPTS: u32 = 7;
+/// First pause between attempts, ms; doubles each time.
+const PAUSE_MS: u64 = 500;
+/// Pause before a failed commit is tried again, ms.
+const COMMIT_PAUSE_MS: u64 = 250;
+
+/// The process died.
+struct Died;
+
+/// Telling people of one alert.
+struct Task {
+    name: Name,
+    notices: VecDeque<Notice>,
+    step: Step,
+    attempt: u32,
+}
+
+/// The process.
+pub(crate) struct Sink {
+    index: usize,
+    life: u64,
+    random: Random,
+    incoming: VecDeque<(u64, Delivery)>,
+    is_working: bool,
+    /// What is to be written again, because the store failed.
+    again: Option<(Vec<u64>, Vec<Delivery>, Plan)>,
+    tasks: BTreeMap<u64, Task>,
+    next_task: u64,
+}
+
+impl Sink {
+    pub(crate) fn new(index: usize, seed: u64, stage: &mut Stage) -> Self {
+        stage.after(0, Event::SinkStart { sink: index });
+        Self {
+            index,
+            life: 0,
+            random: Random::stream(seed, "sink", index),
+            incoming: VecDeque::new(),
+            is_working: false,
+            again: None,
+            tasks: BTreeMap::new(),
+            next_task: 0,
+        }
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.incoming.is_empty() && self.tasks.is_empty() && self.again.is_none()
+    }
+
+    /// Whether the process of this number still runs.
+    pub(crate) fn is_alive(&self, life: u64) -> bool {
+        self.life == life
+    }
+
+    /// A process starts.
+    pub(crate) fn start(&mut self, stage: &mut Stage) {
+        self.life += 1;
+        self.subscribe(stage);
+    }
+
+    /// It connects, and takes up its subscription.
+    pub(crate) fn subscribe(&mut self, stage: &mut Stage) {
+        let after = self.random.between(1, 3_000);
+        stage.after(after, Event::Subscribe { sink: self.index, life: self.life });
+    }
+
+    /// One step further; the step may be the last.
+    fn step(&mut self, stage: &Stage) -> Result<(), Died> {
+        if self.random.one_in(stage.scenario.sink.dies) { Err(Died) } else { Ok(()) }
+    }
+
+    fn die(&mut self, broker: &mut Broker, stage: &mut Stage) {
+        stage.trace(format_args!("sink-{}", self.index), || "dies".into());
+        for task in self.tasks.values().filter(|task| task.step == Step::Mark) {
+            // The message is out, and nobody will ever know.
+            if let Some(notice) = task.notices.front() {
+                stage.oracle.unmarked(notice);
+            }
+        }
+        self.incoming.clear();
+        self.tasks.clear();
+        self.again = None;
+        self.is_working = false;
+        self.life += 1;
+        broker.sink_gone(self.index);
+        let after = about(&mut self.random, 3_000);
+        stage.after(after, Event::SinkStart { sink: self.index });
+    }
+
+    /// A delivery.
+    pub(crate) fn deliver(&mut self, life: u64, id: u64, delivery: Delivery, broker: &Broker, stage: &mut Stage) {
+        // One of a connection that is gone comes again on the next.
+        if life == self.life && broker.is_subscribed(self.index, life) {
+            self.incoming.push_back((id, delivery));
+            self.work_after(1, stage);
+        }
+    }
+
+    fn work_after(&mut self, ms: u64, stage: &mut Stage) {
+        if !self.is_working {
+            self.is_working = true;
+            stage.after(ms, Event::SinkWork { sink: self.index, life: self.life });
+        }
+    }
+
+    /// Takes the next group, or the one that failed before.
+    pub(crate) fn work(&mut self, life: u64, broker: &mut Broker, stage: &mut Stage) {
+        if life != self.life {
+            return;
+        }
+        self.is_working = false;
+        if self.commit(broker, stage).is_err() {
+            return self.die(broker, stage);
+        }
+        if self.again.is_some() || !self.incoming.is_empty() {
+            self.work_after(if self.again.is_some() { COMMIT_PAUSE_MS } else { 1 }, stage);
+        }
+    }
+
+    fn commit(&mut self, broker: &mut Broker, stage: &mut Stage) -> Result<(), Died> {
+        self.step(stage)?;
+        let (ids, deliveries, plan) = match self.again.take() {
+            Some(again) => again,
+            None => {
+                let count = self.incoming.len().min(GROUP);
+                let (ids, deliveries): (Vec<u64>, Vec<Delivery>) = self.incoming.drain(..count).unzip();
+                let policy = policy(stage);
+                let plan = sink::plan(FARM, policy, &deliveries, stage.true_ms());
+                (ids, deliveries, plan)
+            }
+        };
+        if ids.is_empty() {
+            return Ok(());
+        }
+        if stage.breaks(Break::AckBeforeStored) {
+            self.ack(&plan, stage);
+        }
+        if !self.write(&plan, stage)? {
+            self.again = Some((ids, deliveries, plan));
+            return Ok(());
+        }
+        self.step(stage)?;
+        stage.trace(format_args!("sink-{}", self.index), || {
+            let what: Vec<String> = deliveries.iter().map(crate::oracle::contents).collect();
+            format!("stored {}", what.join(", "))
+        });
+        for (id, delivery) in ids.iter().zip(&deliveries) {
+            if stage.breaks(Break::PoisonUnacked) && !windward_sink::decode::decode(delivery).1.is_empty() {
+                continue;
+            }
+            let Stage { oracle, store, scenario, .. } = &mut *stage;
+            oracle.check_puback(store, scenario, delivery);
+            let delay = self.random.between(1, 20);
+            stage.after(delay, Event::Puback { sink: self.index, life: self.life, id: *id });
+        }
+        self.step(stage)?;
+        if broker.is_subscribed(self.index, self.life) {
+            self.ack(&plan, stage);
+        }
+        self.step(stage)?;
+        for Remaining { to_tell, .. } in plan.deliveries {
+            for (name, notices) in to_tell {
+                self.begin_to_tell(name, notices, stage);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a plan, the ledger last. False: the store failed, somewhere in between if it takes row by row.
+    fn write(&mut self, plan: &Plan, stage: &mut Stage) -> Result<bool, Died> {
+        let (twice, forgets) = (stage.breaks(Break::StoredTwice), stage.breaks(Break::LedgerForgets));
+        let whole = stage.scenario.sink.whole;
+        if whole {
+            self.step(stage)?;
+            if self.random.one_in(stage.scenario.sink.store_error) {
+                return Ok(false);
+            }
+        }
+        for item in items(&plan.rows) {
+            if !whole {
+                self.step(stage)?;
+                if self.random.one_in(stage.scenario.sink.store_error) {
+                    return Ok(false);
+                }
+            }
+            if !(stage.breaks(Break::PoisonForgotten) && matches!(item, crate::store::Item::Poison(_))) {
+                stage.store.write(&item, twice, forgets);
+            }
+        }
+        Ok(true)
+    }
+
+    fn ack(&mut self, plan: &Plan, stage: &mut Stage) {
+        let early = stage.breaks(Break::AckBeforeTold);
+        let told = plan.deliveries.iter().flat_map(|one| one.to_tell.iter().map(|(name, _)| name).filter(|_| early));
+        let placed: Vec<Name> = plan.deliveries.iter().flat_map(|one| &one.placed).chain(told).cloned().collect();
+        self.send_acks(&placed, stage);
+    }
+
+    fn send_acks(&mut self, names: &[Name], stage: &mut Stage) {
+        let Stage { oracle, store, scenario, .. } = &mut *stage;
+        names.iter().for_each(|name| oracle.check_ack(store, scenario, name));
+        for (agent, ack) in sink::acks(names) {
+            let delay = self.random.between(1, 20);
+            stage.after(delay, Event::Ack { agent: number_of(&agent), bytes: ack.encode() });
+        }
+    }
+
+    fn begin_to_tell(&mut self, name: Name, notices: Vec<Notice>, stage: &mut Stage) {
+        self.next_task += 1;
+        let task = Task { name, notices: notices.into(), step: Step::Claim, attempt: 0 };
+        self.tasks.insert(self.next_task, task);
+        self.tell_after(self.next_task, 1, stage);
+    }
+
+    fn tell_after(&self, task: u64, ms: u64, stage: &mut Stage) {
+        stage.after(ms, Event::Tell { sink: self.index, life: self.life, task });
+    }
+
+    /// One step of telling people.
+    pub(crate) fn tell(&mut self, life: u64, number: u64, broker: &mut Broker, stage: &mut Stage) {
+        if life != self.life {
+            return;
+        }
+        if self.step(stage).is_err() {
+            return self.die(broker, stage);
+        }
+        let Some(mut task) = self.tasks.remove(&number) else { return };
+        let Some(notice) = task.notices.front().cloned() else { return };
+        let result = self.perform(task.step, &notice, stage);
+        let after = match next(task.step, result) {
+            Next::Do(step) => {
+                task.step = step;
+                self.random.between(1, 30)
+            }
+            Next::Told => {
+                task.notices.pop_front();
+                (task.step, task.attempt) = (Step::Claim, 0);
+                if task.notices.is_empty() {
+                    return self.send_acks(&[task.name], stage);
+                }
+                1
+            }
+            Next::Later if task.attempt + 1 < ATTEMPTS => {
+                task.attempt += 1;
+                task.step = Step::Claim;
+                PAUSE_MS << (task.attempt - 1)
+            }
+            // It is left to the agent, which gets no ack and sends the alert again.
+            Next::Later => return,
+        };
+        self.tasks.insert(number, task);
+        self.tell_after(number, after, stage);
+    }
+
+    fn perform(&mut self, step: Step, notice: &Notice, stage: &mut Stage) -> StepResult {
+        let now_ms = stage.true_ms();
+        if step != Step::Publish && self.random.one_in(stage.scenario.sink.store_error) {
+            if step == Step::Mark {
+                stage.oracle.unmarked(notice);
+            }
+            return StepResult::Failed;
+        }
+        match step {
+            Step::Claim => match stage.store.claim(notice, now_ms) {
+                StepResult::ToldBefore | StepResult::Held if stage.breaks(Break::ToldTwice) => StepResult::Done,
+                result => result,
+            },
+            Step::Publish if self.random.one_in(stage.scenario.sink.untold) => StepResult::Failed,
+            Step::Publish => {
+                stage.trace(format_args!("sink-{}", self.index), || format!("tells {}", notice.message.dedup_id));
+                stage.oracle.told(notice);
+                StepResult::Done
+            }
+            Step::Mark => {
+                stage.store.mark(notice);
+                StepResult::Done
+            }
+            Step::Release => {
+                stage.store.release(notice);
+                StepResult::Done
+            }
+        }
+    }
+}
+
+fn policy(stage: &Stage) -> Policy {
+    Policy { sns: true, webhook: stage.scenario.sink.webhook, clear: stage.scenario.sink.tells_clear }
+}
+
+/// The place of an agent among the machines.
+fn number_of(agent: &AgentId) -> usize {
+    agent.as_str().rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}

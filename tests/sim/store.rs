@@ -1,0 +1,173 @@
+//! The sink's store in memory, with the semantics of the real ones (`cloud-sink/src/io/sqlite.rs`, `dynamodb.rs`): rows
+//! that are there stay, alerts and statistics merge, the ledger only grows, a claim holds until it ends. What is written
+//! is durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use windward_protocol::{AgentId, AlertPhase, Epoch, Lane, Seq};
+use windward_sink::notify::{CLAIM_MS, Notice, StepResult};
+use windward_sink::place::{
+    AgentChange, AlertStep, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, ReadingsRow, Rows, StatsRow, lane_partition,
+};
+
+/// One thing to write, in the order in which they are written: the ledger last.
+pub(crate) enum Item<'a> {
+    Readings(&'a ReadingsRow),
+    Alert(&'a AlertStep),
+    Stats(&'a StatsRow),
+    Agent(&'a AgentChange),
+    Gap(&'a GapRow),
+    Poison(&'a PoisonRow),
+    Ledger(&'a LedgerRow),
+}
+
+/// All items of a plan.
+pub(crate) fn items(rows: &Rows) -> Vec<Item<'_>> {
+    let mut items: Vec<Item<'_>> = rows.readings.iter().map(Item::Readings).collect();
+    items.extend(rows.alerts.iter().map(Item::Alert));
+    items.extend(rows.stats.iter().map(Item::Stats));
+    items.extend(rows.agents.iter().map(Item::Agent));
+    items.extend(rows.gaps.iter().map(Item::Gap));
+    items.extend(rows.poison.iter().map(Item::Poison));
+    items.extend(rows.ledger.iter().map(Item::Ledger));
+    items
+}
+
+/// An alert as it stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AlertRow {
+    pub(crate) said: String,
+    pub(crate) at_ms: i64,
+    pub(crate) evidence: String,
+    pub(crate) cleared_ms: Option<i64>,
+    pub(crate) notified: bool,
+}
+
+#[derive(Debug, Default)]
+struct NoticeRow {
+    claimed_until_ms: i64,
+    told: bool,
+}
+
+/// The tables.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) readings: BTreeMap<(String, String), ReadingsRow>,
+    /// Names of the stored blocks: partition, and epoch and number as the sort key ends with them.
+    blocks: BTreeSet<(String, String)>,
+    /// By farm and sort key.
+    pub(crate) alerts: BTreeMap<(String, String), AlertRow>,
+    pub(crate) stats: BTreeMap<(String, String), StatsRow>,
+    pub(crate) agents: BTreeSet<AgentId>,
+    pub(crate) gaps: BTreeSet<GapRow>,
+    pub(crate) poison: BTreeMap<(String, String), PoisonRow>,
+    pub(crate) ledger: BTreeMap<(String, u64), BTreeSet<u16>>,
+    notices: BTreeMap<(String, String, String), NoticeRow>,
+}
+
+impl Store {
+    /// Writes one item. `rows_forget`: a repeated block makes a row of its own; `ledger_forgets`: a bucket is replaced.
+    pub(crate) fn write(&mut self, item: &Item<'_>, rows_forget: bool, ledger_forgets: bool) {
+        match *item {
+            Item::Readings(row) => {
+                let mut sort = row.sort.clone();
+                if rows_forget && self.readings.contains_key(&(row.partition.clone(), sort.clone())) {
+                    sort.push_str("#again");
+                }
+                self.blocks.insert((row.partition.clone(), name_in(&row.sort).to_owned()));
+                self.readings.entry((row.partition.clone(), sort)).or_insert_with(|| row.clone());
+            }
+            Item::Alert(step) => self.merge_alert(step),
+            Item::Stats(row) => {
+                let rank = |row: &StatsRow| (row.n, row.due, row.mean.unwrap_or(0.0));
+                let key = (row.partition.clone(), row.sort.clone());
+                let known = self.stats.entry(key).or_insert_with(|| row.clone());
+                if rank(row) > rank(known) {
+                    *known = row.clone();
+                }
+            }
+            Item::Agent(AgentChange::Hello { agent, .. } | AgentChange::Health { agent, .. }) => {
+                self.agents.insert(agent.clone());
+            }
+            Item::Gap(row) => {
+                self.gaps.insert(row.clone());
+            }
+            Item::Poison(row) => {
+                let key = (row.partition.clone(), row.sort.clone());
+                self.poison.entry(key).or_insert_with(|| row.clone());
+            }
+            Item::Ledger(row) => {
+                let bucket = self.ledger.entry((row.partition.clone(), row.bucket)).or_default();
+                if ledger_forgets {
+                    bucket.clear();
+                }
+                bucket.extend(&row.seen);
+            }
+        }
+    }
+
+    fn merge_alert(&mut self, step: &AlertStep) {
+        let row = self.alerts.entry((step.farm.clone(), step.sort.clone())).or_default();
+        if step.said > row.said {
+            row.said.clone_from(&step.said);
+            row.at_ms = step.alert.at_ms;
+            row.evidence.clone_from(&step.alert.evidence);
+        }
+        if step.alert.phase == AlertPhase::Clear {
+            row.cleared_ms = row.cleared_ms.max(Some(step.alert.at_ms));
+        }
+    }
+
+    /// Reserves a notice.
+    pub(crate) fn claim(&mut self, notice: &Notice, now_ms: i64) -> StepResult {
+        let row = self.notices.entry(key(notice)).or_default();
+        if row.told {
+            return StepResult::ToldBefore;
+        }
+        if row.claimed_until_ms > now_ms {
+            return StepResult::Held;
+        }
+        row.claimed_until_ms = now_ms + CLAIM_MS;
+        StepResult::Done
+    }
+
+    /// Gives a reservation back.
+    pub(crate) fn release(&mut self, notice: &Notice) {
+        self.notices.entry(key(notice)).or_default().claimed_until_ms = 0;
+    }
+
+    /// Records that a notice was told.
+    pub(crate) fn mark(&mut self, notice: &Notice) {
+        self.notices.entry(key(notice)).or_default().told = true;
+        if notice.phase == AlertPhase::Open
+            && let Some(row) = self.alerts.get_mut(&(notice.farm.clone(), notice.sort.clone()))
+        {
+            row.notified = true;
+        }
+    }
+
+    /// Whether the ledger says that this envelope is here.
+    pub(crate) fn in_ledger(&self, agent: &AgentId, epoch: Epoch, lane: Lane, seq: Seq) -> bool {
+        let bucket = self.ledger.get(&(lane_partition(agent, epoch, lane), seq / LEDGER_BUCKET));
+        bucket.is_some_and(|seen| seen.contains(&((seq % LEDGER_BUCKET) as u16)))
+    }
+
+    /// Whether a block of this name is here.
+    pub(crate) fn has_block(&self, agent: &AgentId, device: &str, epoch: Epoch, seq: Seq) -> bool {
+        self.blocks.contains(&(format!("{agent}/{device}"), format!("{epoch:016x}#{seq:020}")))
+    }
+
+    /// Whether an agent has said that this number will never come, and why.
+    pub(crate) fn gap(&self, agent: &AgentId, epoch: Epoch, lane: Lane, seq: Seq) -> Option<&GapRow> {
+        let partition = lane_partition(agent, epoch, lane);
+        self.gaps.iter().find(|gap| gap.partition == partition && (gap.from..=gap.to).contains(&seq))
+    }
+}
+
+/// Epoch and number in the sort key of a block.
+fn name_in(sort: &str) -> &str {
+    sort.split_once('#').map_or("", |(_, name)| name)
+}
+
+fn key(notice: &Notice) -> (String, String, String) {
+    (notice.farm.clone(), notice.sort.clone(), notice.mark())
+}
