@@ -173,7 +173,7 @@ impl Disk {
     /// The power is gone.
     pub(crate) fn power_cut(&mut self, job: Option<&Job>) {
         self.kill(job);
-        let Self { random, lanes, side, ghosts, .. } = self;
+        let Self { random, lanes, side, ghosts, faults, .. } = self;
         for lane in lanes {
             lane.retain(|_, value| value.synced || random.one_in(2));
             lane.values_mut().for_each(|value| value.synced = true);
@@ -190,7 +190,7 @@ impl Disk {
             file.written_back = file.bytes.len();
         }
         for (number, bytes) in std::mem::take(ghosts) {
-            if random.one_in(2) && side.get(&number).is_none_or(|file| file.bytes.is_empty()) {
+            if faults.ghosts && random.one_in(2) && side.get(&number).is_none_or(|file| file.bytes.is_empty()) {
                 let written_back = bytes.len();
                 side.insert(number, SideFile { bytes, written_back });
             }

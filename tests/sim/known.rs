@@ -54,11 +54,11 @@ pub(crate) struct Known {
     pub(crate) durable: BTreeMap<(Lane, Seq), What>,
     contents: BTreeMap<(Lane, Seq), Vec<u8>>,
     rows_in: BTreeMap<Seq, Vec<u64>>,
-    /// The gaps that are durable.
-    pub(crate) gaps: Vec<Gap>,
+    /// The gaps that were declared, by the numbers of their records.
+    gaps: Vec<(Seq, Gap)>,
     pub(crate) damaged: BTreeSet<(Lane, Seq)>,
     pub(crate) made_room: SeqSet,
-    /// Since the last commit began, a row could not be written to its side file.
+    /// Since the last commit of readings began, a row could not be written to its side file.
     side_file_fails: bool,
     spool_alert_open: bool,
     /// Alerts that were raised and not told, with the time.
@@ -128,13 +128,15 @@ impl Known {
         self.set(number, Fate::Gone("dropped and counted"));
     }
 
+    /// A commit begins that covers the side file; what comes next goes to another.
+    pub(crate) fn next_side_file(&mut self) {
+        self.side_file_fails = false;
+    }
+
     /// These are on the platter.
     pub(crate) fn committed(&mut self, lane: Lane, values: &[Numbered]) {
         for (seq, bytes) in values {
             self.is_durable(lane, *seq, bytes);
-        }
-        if lane == Lane::Readings && !values.is_empty() {
-            self.side_file_fails = false;
         }
     }
 
@@ -158,12 +160,14 @@ impl Known {
                     .iter()
                     .filter_map(|row| number_of(row).or_else(|| self.number_at(&block.device, row.time_ms)))
                     .collect();
-                numbers.iter().for_each(|number| self.set(*number, Fate::Durable));
+                let is_damaged = self.damaged.contains(&(lane, seq));
+                let fate = if is_damaged { Fate::Gone("damaged") } else { Fate::Durable };
+                numbers.iter().for_each(|number| self.set(*number, fate));
                 self.rows_in.insert(seq, numbers);
                 What::Other
             }
             Ok(Record::Gap(gap)) => {
-                self.gaps.push(gap);
+                self.gaps.push((seq, gap));
                 What::Other
             }
             Ok(Record::Alert(alert)) => What::Alert(Box::new(alert)),
@@ -198,6 +202,17 @@ impl Known {
         if lane == Lane::Readings {
             self.gone(seq, "damaged");
         }
+    }
+
+    /// Whether it has been declared durably that this number will never come.
+    pub(crate) fn is_declared(&self, lane: Lane, seq: Seq) -> bool {
+        self.gaps.iter().any(|(_, gap)| gap.lane == lane && (gap.from..=gap.to).contains(&seq))
+    }
+
+    /// Whether that was declared in a record that was damaged in its turn: then nobody can know any more.
+    pub(crate) fn is_declaration_damaged(&self, lane: Lane, seq: Seq) -> bool {
+        let names = |gap: &Gap| gap.lane == lane && (gap.from..=gap.to).contains(&seq);
+        self.gaps.iter().any(|(record, gap)| names(gap) && self.damaged.contains(&(Lane::Alerts, *record)))
     }
 
     /// These were named to make room (A4).

@@ -88,10 +88,9 @@ impl Oracle {
         let id = agent_id(agent);
         let known = &self.agents[agent];
         let freed = known.durable.range((lane, disk.acked(lane) + 1)..=(lane, through));
-        let is_gone = |seq: Seq| known.gaps.iter().any(|gap| gap.lane == lane && (gap.from..=gap.to).contains(&seq));
         let early = freed
             .map(|((_, seq), _)| *seq)
-            .find(|seq| !store.in_ledger(&id, disk.epoch, lane, *seq) && !is_gone(*seq));
+            .find(|seq| !store.in_ledger(&id, disk.epoch, lane, *seq) && !known.is_declared(lane, *seq));
         if let Some(seq) = early {
             self.violated("A3", || format!("{id} frees {lane} {seq}, which no sink has"));
         }
@@ -212,6 +211,7 @@ impl Oracle {
             let gap = store.gap(&id, epoch, lane, seq).map(|gap| gap.reason.as_str());
             match (known.made_room.contains(seq) && lane == Lane::Readings, known.damaged.contains(&(lane, seq)), gap) {
                 (true, _, Some("space ended")) | (_, true, Some("damaged medium")) => {}
+                (true, _, _) | (_, true, _) if known.is_declaration_damaged(lane, seq) => {}
                 (true, _, _) | (_, true, _) => {
                     self.violated("A4", || format!("{id} {lane} {seq} went, and is declared as {gap:?}"));
                 }
@@ -252,7 +252,7 @@ impl Oracle {
                 .flat_map(|((_, bucket), seen)| seen.iter().map(move |rest| bucket * LEDGER_BUCKET + u64::from(*rest)))
                 .collect();
             for &seq in &seen {
-                if let Err(why) = self.is_stored(store, scenario, &(id.clone(), epoch, lane, seq), true) {
+                if let Err(why) = self.is_stored(store, scenario, &(id.clone(), epoch, lane, seq), false) {
                     return self.violated("S4", || format!("the ledger knows {id} {lane} {seq}, and {why}"));
                 }
             }
@@ -265,6 +265,7 @@ impl Oracle {
                 next = match (seen.contains(&next), gap) {
                     (true, _) => next + 1,
                     (false, Some(to)) => to + 1,
+                    (false, None) if self.agents[index].is_declaration_damaged(lane, next) => next + 1,
                     (false, None) => {
                         return self.violated("S4", || format!("{id} {lane} {next} is missing, and nobody says why"));
                     }

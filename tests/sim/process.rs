@@ -320,6 +320,9 @@ impl Process {
                 Output::Alarm(alert) => stage.oracle.agents[machine.index].alarmed(&alert),
                 Output::Commit { alerts, readings } => {
                     let alerts = untold(alerts, stage);
+                    if !readings.is_empty() {
+                        stage.oracle.agents[machine.index].next_side_file();
+                    }
                     self.jobs.push_back(Job::Commit { alerts, readings });
                 }
                 Output::Read { lane, from, max_bytes } => self.jobs.push_back(Job::Read { lane, from, max_bytes }),

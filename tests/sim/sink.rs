@@ -37,6 +37,7 @@ struct Task {
 pub(crate) struct Sink {
     index: usize,
     life: u64,
+    is_up: bool,
     random: Random,
     incoming: VecDeque<(u64, Delivery)>,
     is_working: bool,
@@ -52,6 +53,7 @@ impl Sink {
         Self {
             index,
             life: 0,
+            is_up: false,
             random: Random::stream(seed, "sink", index),
             incoming: VecDeque::new(),
             is_working: false,
@@ -68,11 +70,12 @@ impl Sink {
 
     /// Whether the process of this number still runs.
     pub(crate) fn is_alive(&self, life: u64) -> bool {
-        self.life == life
+        self.is_up && self.life == life
     }
 
     /// A process starts.
     pub(crate) fn start(&mut self, stage: &mut Stage) {
+        self.is_up = true;
         self.life += 1;
         self.subscribe(stage);
     }
@@ -100,6 +103,7 @@ impl Sink {
         self.tasks.clear();
         self.again = None;
         self.is_working = false;
+        self.is_up = false;
         self.life += 1;
         broker.sink_gone(self.index);
         let after = about(&mut self.random, 3_000);
