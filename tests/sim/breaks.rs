@@ -15,6 +15,8 @@ pub(crate) enum Break {
     FreeAtPuback,
     /// A4: the record of a gap says something else.
     GapUntold,
+    /// A2: damage that was found by a start that came to nothing is not found by the next.
+    DamageForgotten,
     /// A4: an alert makes room for readings.
     AlertsMakeRoom,
     /// A5: what the disk refuses is not told.
@@ -43,4 +45,30 @@ pub(crate) enum Break {
     LedgerForgets,
     /// Nothing is sent a second time.
     NeverAgain,
+}
+
+impl Break {
+    /// As what it may be caught first.
+    #[cfg(test)]
+    pub(crate) fn caught_as(self) -> &'static [&'static str] {
+        match self {
+            Break::CommitWithoutSync => &["A1"],
+            Break::FailedCommitTaken => &["A1", "A5"],
+            Break::NumbersRestart | Break::DamageForgotten => &["A2"],
+            Break::FreeAtPuback => &["A3"],
+            Break::GapUntold => &["A4", "S4"],
+            Break::AlertsMakeRoom => &["A4", "A2"],
+            Break::FailureUntold => &["A5"],
+            Break::FailedReadIsZero => &["A6"],
+            Break::AlertWaits => &["A7"],
+            Break::NoSideFile => &["lost"],
+            Break::ErasForgotten => &["A2"],
+            Break::AckBeforeStored | Break::AckBeforeTold => &["S1"],
+            Break::ToldTwice | Break::StoredTwice => &["S2"],
+            Break::PoisonForgotten => &["S3"],
+            Break::PoisonUnacked => &["liveness"],
+            Break::LedgerForgets => &["S4", "A3", "S1"],
+            Break::NeverAgain => &["liveness"],
+        }
+    }
 }

@@ -68,6 +68,7 @@ impl Broker {
             return;
         }
         self.is_up = false;
+        stage.count("restarts of the broker");
         stage.trace("broker", || format!("down; remembers: {}", stage.scenario.broker.remembers));
         for (machine, connection) in machines.iter_mut().zip(&mut self.agents) {
             if connection.take().is_some() {
@@ -81,7 +82,7 @@ impl Broker {
                 inbox.disconnect();
             }
         }
-        let after = about(&mut self.random, 4_000);
+        let after = about(&mut self.random, stage.scenario.broker.away_ms);
         stage.after(after, Event::BrokerUp);
     }
 
@@ -103,7 +104,14 @@ impl Broker {
     }
 
     /// A publish of an agent arrives. On a connection that the agent has given up it may still do so.
-    pub(crate) fn publish(&mut self, machine: &mut Machine, session: u64, token: u64, delivery: Delivery, stage: &mut Stage) {
+    pub(crate) fn publish(
+        &mut self,
+        machine: &mut Machine,
+        session: u64,
+        token: u64,
+        delivery: Delivery,
+        stage: &mut Stage,
+    ) {
         let is_current = self.agents[machine.index] == Some(session) && machine.session == session;
         if !self.is_up || (!is_current && self.random.one_in(2)) {
             return;
@@ -111,6 +119,7 @@ impl Broker {
         let delay = machine.delay_ms(stage);
         stage.after(delay, Event::Mail { agent: machine.index, session, mail: Mail::PubAck(token) });
         if self.random.one_in(stage.scenario.broker.forgets) {
+            stage.count("publishes acked and forgotten");
             return stage.trace("broker", || format!("forgets {}", crate::oracle::contents(&delivery)));
         }
         self.route(delivery, stage);
@@ -126,6 +135,7 @@ impl Broker {
             1 => topic::of_lane(agent, Lane::State),
             _ => topic::of_lane(agent, Lane::Readings),
         };
+        stage.count("messages that nobody understands");
         let payload = (0..self.random.between(0, 40)).map(|_| self.random.bits() as u8).collect();
         if self.is_up {
             self.route(Delivery { topic, payload }, stage);
@@ -135,6 +145,7 @@ impl Broker {
 
     fn route(&mut self, delivery: Delivery, stage: &mut Stage) {
         let copies = 1 + u64::from(self.random.one_in(stage.scenario.broker.repeats));
+        stage.count_many("deliveries", copies);
         for _ in 0..copies {
             let known: Vec<usize> = (0..self.inboxes.len()).filter(|sink| self.inboxes[*sink].is_some()).collect();
             let there = |sink: &&usize| self.inboxes[**sink].as_ref().is_some_and(|inbox| inbox.connected.is_some());

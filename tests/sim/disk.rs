@@ -68,6 +68,8 @@ pub(crate) struct Disk {
     faults: DiskFaults,
     /// For a break: an emptied lane forgets its numbers.
     pub(crate) forgets_numbers: bool,
+    /// For a break: damage is found once.
+    pub(crate) forgets_damage: bool,
     /// For a break: nothing is ever synced.
     pub(crate) never_syncs: bool,
     /// For a break: the eras are not kept.
@@ -88,6 +90,7 @@ impl Disk {
             trouble: None,
             faults,
             forgets_numbers: false,
+            forgets_damage: false,
             never_syncs: false,
             forgets_eras: false,
         }
@@ -236,11 +239,15 @@ impl Disk {
             if rotten == 0 {
                 return LaneFound { acked, present, high_water: last };
             }
+            if self.forgets_damage {
+                self.lanes[index].retain(|_, value| !value.rotten);
+            }
             // Told at every start until what was lost is freed: a start may come to nothing.
             damage.push(format!("{rotten} values are damaged"));
             LaneFound { acked, present, high_water: last.max(self.mark.reserved[index]) }
         });
-        let mut found = Found { epoch: self.epoch, alerts, readings, eras: self.eras.clone(), damage, ..Found::default() };
+        let mut found =
+            Found { epoch: self.epoch, alerts, readings, eras: self.eras.clone(), damage, ..Found::default() };
         found.side_files = self.side.values().map(|file| file.bytes.clone()).collect();
         if self.forgets_numbers && found.readings.present.is_empty() {
             found.readings = LaneFound::default();

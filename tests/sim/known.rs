@@ -3,11 +3,12 @@
 use crate::clock::ERROR_MS;
 use crate::oracle::Violation;
 use crate::plant;
-use crate::process::is_of_spool;
 use crate::stage::BEGIN_MS;
 use std::collections::{BTreeMap, BTreeSet};
 use windward_agent::forward::journal::Numbered;
-use windward_protocol::{Alert, AlertPhase, Block, Envelope, Gap, Lane, Record, Row, Seq, SeqRange, SeqSet, Value};
+use windward_protocol::{
+    Alert, AlertKind, AlertPhase, Block, Envelope, Gap, Lane, Record, Row, Seq, SeqRange, SeqSet, Value,
+};
 
 /// Numbers above are those of rows whose device gave none.
 const WITHOUT_NUMBER: u64 = 1 << 40;
@@ -292,7 +293,7 @@ impl Known {
 
     /// FORWARD alarms people.
     pub(crate) fn alarmed(&mut self, alert: &Alert) {
-        if is_of_spool(alert) {
+        if alert.kind == AlertKind::Spool {
             self.spool_alert_open = alert.phase != AlertPhase::Clear;
         }
     }

@@ -47,6 +47,7 @@ impl Machine {
         let scenario = &stage.scenario;
         let mut disk = Disk::new(stream("epoch").bits(), scenario.disk.clone(), stream("disk"));
         disk.forgets_numbers = stage.breaks(Break::NumbersRestart);
+        disk.forgets_damage = stage.breaks(Break::DamageForgotten);
         disk.never_syncs = stage.breaks(Break::CommitWithoutSync);
         disk.forgets_eras = stage.breaks(Break::ErasForgotten);
         let mut clock = Clock::new(stream("clock"));
@@ -122,11 +123,15 @@ impl Machine {
             }
             Fault::Rot => {
                 if let Some((lane, seq)) = self.disk.rot() {
+                    stage.count("values damaged");
                     stage.trace(&self.id, || format!("disk: {lane} {seq} is damaged"));
                     stage.oracle.agents[self.index].damaged(lane, seq);
                 }
             }
-            Fault::ClockStep => self.clock.step(),
+            Fault::ClockStep => {
+                stage.count("clocks set wrongly, or right again");
+                self.clock.step();
+            }
             Fault::WriteBack => {
                 self.disk.write_back();
                 self.clock.remember(stage.now);
@@ -143,6 +148,7 @@ impl Machine {
 
     fn kill(&mut self, stage: &mut Stage) {
         let Some(process) = self.process.take() else { return };
+        stage.count("kills of an agent");
         stage.trace(&self.id, || "killed".into());
         self.disk.kill(process.job());
         stage.oracle.agents[self.index].killed();
@@ -150,6 +156,7 @@ impl Machine {
     }
 
     fn power_cut(&mut self, stage: &mut Stage) {
+        stage.count("power cuts");
         stage.trace(&self.id, || "power cut".into());
         let process = self.process.take();
         self.disk.power_cut(process.as_ref().and_then(Process::job));
@@ -173,6 +180,7 @@ impl Machine {
             self.process = Some(process);
             return;
         }
+        stage.count("good ends of an agent");
         stage.trace(&self.id, || "stopped".into());
         self.disk.kill(process.job());
         stage.oracle.agents[self.index].killed();
@@ -193,6 +201,7 @@ impl Machine {
             return;
         }
         if let Err(JournalError(error)) = self.start(stage) {
+            stage.count("starts that came to nothing");
             stage.trace(&self.id, || format!("does not start: {error}"));
             self.start_after(START_AGAIN_MS, START_AGAIN_MS, stage);
         }
@@ -213,6 +222,7 @@ impl Machine {
         dies(self, stage)?;
         self.disk.remove_side(u64::MAX)?;
         dies(self, stage)?;
+        stage.count_many("rows saved from side files", rows as u64);
         stage.trace(&self.id, || {
             let lane = |lane: Lane| format!("{} to {}", found.acked(lane), self.disk.values(lane, 0).count());
             let (alerts, readings) = (lane(Lane::Alerts), lane(Lane::Readings));
@@ -277,6 +287,7 @@ impl Machine {
     /// The agent notices that the connection is gone; packets of it may still be under way.
     pub(crate) fn lose_link(&mut self, reason: &'static str, stage: &mut Stage) {
         let session = self.session;
+        stage.count("connections lost");
         // Now and then it notices nothing: no packet arrives any more, and only silence tells.
         if self.link.one_in(3) {
             self.session += 1;

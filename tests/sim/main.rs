@@ -14,10 +14,14 @@ mod scenario;
 mod sink;
 mod stage;
 mod store;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use breaks::Break;
 use clap::Parser;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -58,16 +62,17 @@ fn main() -> ExitCode {
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let started = real::now();
-    let violations = run_all(seeds.clone(), arguments.jobs.unwrap_or(cores), &arguments);
+    let (violations, counts) = run_all(seeds.clone(), arguments.jobs.unwrap_or(cores), &arguments);
     let (count, took) = (seeds.end - seeds.start, started.elapsed());
     let a_minute = count as f64 * 60.0 / took.as_secs_f64();
+    counts.iter().for_each(|(what, times)| println!("{times:>12} {what}"));
     println!("{count} seeds in {took:.1?} ({a_minute:.0} a minute): {violations} violations");
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs the seeds on so many threads. Gives the number of violations.
-fn run_all(seeds: std::ops::Range<u64>, jobs: usize, arguments: &Arguments) -> u64 {
-    let (next, violations, printing) = (AtomicU64::new(seeds.start), AtomicU64::new(0), Mutex::new(()));
+/// Runs the seeds on so many threads. Gives the number of violations, and how often what happened.
+fn run_all(seeds: Range<u64>, jobs: usize, arguments: &Arguments) -> (u64, BTreeMap<&'static str, u64>) {
+    let (next, sum) = (AtomicU64::new(seeds.start), Mutex::new((0, BTreeMap::new())));
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -75,16 +80,16 @@ fn run_all(seeds: std::ops::Range<u64>, jobs: usize, arguments: &Arguments) -> u
                 return;
             }
             let outcome = world::run(seed, arguments.broken, arguments.trace);
+            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(words) = words(seed, &outcome, arguments.broken) {
-                violations.fetch_add(1, Ordering::Relaxed);
-                let printed = printing.lock().unwrap_or_else(PoisonError::into_inner);
+                sum.0 += 1;
                 println!("{words}");
-                drop(printed);
             }
+            outcome.counts.into_iter().for_each(|(what, times)| *sum.1.entry(what).or_default() += times);
         }
     };
     std::thread::scope(|scope| (0..jobs.max(1)).for_each(|_| drop(scope.spawn(work))));
-    violations.into_inner()
+    sum.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A violation, and how to see it again.

@@ -234,7 +234,9 @@ impl Oracle {
         }
         let wrong = ends.into_iter().find(|(sort, (end, words))| {
             let row = store.alerts.get(&(FARM.into(), sort.clone()));
-            row.is_none_or(|row| row.cleared_ms < *end || !words.contains(row.evidence.as_str()) && known.damaged.is_empty())
+            row.is_none_or(|row| {
+                row.cleared_ms < *end || !words.contains(row.evidence.as_str()) && known.damaged.is_empty()
+            })
         });
         if let Some((sort, (end, _))) = wrong {
             let row = store.alerts.get(&(FARM.into(), sort.clone())).cloned();
@@ -283,7 +285,9 @@ pub(crate) fn targets(scenario: &Scenario, phase: AlertPhase) -> impl Iterator<I
         AlertPhase::Clear => scenario.sink.tells_clear,
     };
     let webhook = scenario.sink.webhook;
-    [(told, Target::Sns), (told && webhook, Target::Webhook)].into_iter().filter_map(|(on, target)| on.then_some(target))
+    [(told, Target::Sns), (told && webhook, Target::Webhook)]
+        .into_iter()
+        .filter_map(|(on, target)| on.then_some(target))
 }
 
 fn dedup(name: &Name, alert: &windward_protocol::Alert) -> String {

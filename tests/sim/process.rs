@@ -1,16 +1,16 @@
-//! The agent's process: WATCH, the queue, FORWARD and the disk thread, put together as `agent/src/io` does it. All that
-//! knows the cores' inputs and outputs stands here.
+//! The agent's process: WATCH, the queue, FORWARD and the disk thread, put together as `agent/src/io` does it.
+
+mod forward;
 
 use crate::breaks::Break;
 use crate::disk::Job;
 use crate::machine::Machine;
-use crate::stage::{Event, Mail, Stage};
+use crate::stage::{Event, Stage};
 use std::collections::VecDeque;
-use windward_agent::forward::{Forward, Input, Kept, Output};
+use windward_agent::forward::{Forward, Input};
 use windward_agent::handover::Handover;
 use windward_agent::watch::{self, Query, Watch};
-use windward_protocol::{Ack, Alert, AlertKind, Envelope, Lane, Record, SeqRange, Value, topic};
-use windward_sink::decode::Delivery;
+use windward_protocol::{Alert, Value};
 
 /// Places in the queue between the halves: few, so that a stalled disk fills it.
 const HANDOVERS: usize = 64;
@@ -98,6 +98,7 @@ impl Process {
         if self.alerts.is_empty() && self.queue.len() < HANDOVERS {
             self.queue.push_back((Some(number), handover));
         } else {
+            stage.count("rows dropped and counted");
             self.dropped_rows += 1;
             stage.oracle.agents[machine.index].dropped(number);
         }
@@ -111,6 +112,7 @@ impl Process {
         } else {
             stage.oracle.agents[machine.index].told(&alert, stage.now);
         }
+        stage.count("steps of alerts");
         self.alerts.push_back(alert);
         self.send_waiting();
     }
@@ -152,54 +154,6 @@ impl Process {
     pub(crate) fn stop(&mut self, machine: &mut Machine, stage: &mut Stage) {
         self.watch = None;
         self.inputs.push_back(Input::Stop);
-        self.work(machine, stage);
-    }
-
-    /// The disk is done with the job at the head.
-    pub(crate) fn job_done(&mut self, machine: &mut Machine, stage: &mut Stage) {
-        self.is_working = false;
-        let Some(job) = self.jobs.pop_front() else { return };
-        let knows = &mut stage.oracle;
-        if let Job::Free { lane, through } = job {
-            knows.check_free(machine.index, &machine.disk, &stage.store, lane, through);
-        }
-        let mut answer = machine.disk.finish(job);
-        stage.trace(&machine.id, || format!("disk: {}", words_of(answer.as_ref())));
-        if stage.breaks(Break::FailedCommitTaken)
-            && let Some(Input::CommitFailed { alerts, readings, .. }) = answer
-        {
-            answer = Some(Input::Committed { alerts, readings, readings_bytes: 0 });
-        }
-        if let Some(Input::Committed { alerts, readings, .. }) = &answer {
-            let known = &mut stage.oracle.agents[machine.index];
-            known.committed(Lane::Alerts, alerts);
-            known.committed(Lane::Readings, readings);
-        }
-        if let Some(Input::Dropped(range)) = answer {
-            stage.oracle.agents[machine.index].made_room(range);
-            if stage.breaks(Break::AlertsMakeRoom) {
-                machine.disk.drop_oldest_alert();
-            }
-        }
-        self.inputs.extend(answer);
-        for alert in std::mem::take(&mut self.held) {
-            stage.oracle.agents[machine.index].told(&alert, stage.now);
-        }
-        self.work(machine, stage);
-    }
-
-    /// Something came on the connection.
-    pub(crate) fn mail(&mut self, mail: Mail, machine: &mut Machine, stage: &mut Stage) {
-        let input = match mail {
-            Mail::Connected => Input::Connected,
-            Mail::PubAck(token) => Input::PubAck(token),
-            Mail::Ack(bytes) => Input::Ack(bytes),
-            Mail::Gone(reason) => {
-                machine.session += 1;
-                Input::Disconnected(reason.into())
-            }
-        };
-        self.inputs.push_back(input);
         self.work(machine, stage);
     }
 
@@ -262,7 +216,8 @@ impl Process {
                     stage.after(after, Event::Answer { agent: machine.index, life: machine.life, input });
                 }
                 watch::Output::Row { device, synced, row } => {
-                    let number = stage.oracle.agents[machine.index].polled(machine.index, device, &row, synced, stage.now);
+                    let number =
+                        stage.oracle.agents[machine.index].polled(machine.index, device, &row, synced, stage.now);
                     self.hand_over_row(number, Handover::Row { device, synced, row }, machine, stage);
                 }
                 watch::Output::Alert(alert) => self.alert(alert, machine, stage),
@@ -282,138 +237,5 @@ impl Process {
         } else if after.rows_kept == before.rows_kept {
             stage.oracle.violated("A5", || format!("{} row {number} neither kept nor dropped", machine.id));
         }
-    }
-
-    fn input(&mut self, input: Input, number: Option<u64>, machine: &mut Machine, stage: &mut Stage) {
-        let failure = match &input {
-            Input::CommitFailed { error, .. } | Input::ReadFailed { error, .. } => Some(error.clone()),
-            Input::SpoolFailed(error) | Input::ErasFailed(error) => Some(error.clone()),
-            _ => None,
-        };
-        if stage.breaks(Break::FreeAtPuback) && matches!(input, Input::PubAck(_)) {
-            let all = Ack { epoch: machine.disk.epoch, lane: Lane::Readings, ranges: vec![SeqRange { first: 1, last: 1 << 40 }] };
-            self.forward.handle(Input::Ack(all.encode()), machine.clock.now(stage.now));
-        }
-        if failure.is_some() && stage.breaks(Break::FailureUntold) {
-            if let Input::CommitFailed { alerts, readings, .. } = input {
-                self.jobs.push_back(Job::Commit { alerts, readings });
-            }
-        } else {
-            self.forward.handle(input, machine.clock.now(stage.now));
-        }
-        self.carry_out(number, machine, stage);
-        if let Some(error) = failure.filter(|_| !stage.oracle.agents[machine.index].is_failing()) {
-            stage.oracle.violated("A5", || format!("{}: {error:?} is not told", machine.id));
-        }
-    }
-
-    /// Does what FORWARD wants done. `number` is the row it has just taken.
-    fn carry_out(&mut self, number: Option<u64>, machine: &mut Machine, stage: &mut Stage) {
-        while let Some(output) = self.forward.poll_output() {
-            match output {
-                Output::Log { file, bytes, kept } => self.log(file, &bytes, kept.zip(number), machine, stage),
-                Output::RemoveLogs { through } => {
-                    if let Err(error) = machine.disk.remove_side(through) {
-                        self.inputs.push_back(Input::SpoolFailed(error.0));
-                    }
-                }
-                Output::Alarm(alert) => stage.oracle.agents[machine.index].alarmed(&alert),
-                Output::Commit { alerts, readings } => {
-                    let alerts = untold(alerts, stage);
-                    if !readings.is_empty() {
-                        stage.oracle.agents[machine.index].next_side_file();
-                    }
-                    self.jobs.push_back(Job::Commit { alerts, readings });
-                }
-                Output::Read { lane, from, max_bytes } => self.jobs.push_back(Job::Read { lane, from, max_bytes }),
-                Output::Free { lane, through } => self.jobs.push_back(Job::Free { lane, through }),
-                Output::DropOldest => self.jobs.push_back(Job::DropOldest),
-                Output::KeepEras(eras) => self.jobs.push_back(Job::KeepEras(eras)),
-                Output::Connect { .. } => {
-                    machine.session += 1;
-                    machine.last_arrival = 0;
-                    let (session, delay) = (machine.session, machine.delay_ms(stage));
-                    stage.after(delay, Event::Connect { agent: machine.index, session });
-                }
-                Output::Disconnect { reason } => {
-                    stage.trace(&machine.id, || format!("drops its connection: {reason}"));
-                    machine.session += 1;
-                }
-                Output::Publish { token, lane, payload } => {
-                    let delivery = Delivery { topic: topic::of_lane(&machine.id, lane), payload };
-                    if stage.breaks(Break::NeverAgain) && lane != Lane::State && stage.oracle.was_sent(&delivery) {
-                        continue;
-                    }
-                    stage.oracle.check_publish(machine, lane, &delivery);
-                    stage.trace(&machine.id, || format!("publishes {}", crate::oracle::contents(&delivery)));
-                    let (agent, session, delay) = (machine.index, machine.session, machine.delay_ms(stage));
-                    stage.after(delay, Event::Publish { agent, session, token, delivery });
-                }
-                Output::Finished => self.finished = true,
-            }
-        }
-        self.next_job(machine, stage);
-    }
-
-    fn next_job(&mut self, machine: &mut Machine, stage: &mut Stage) {
-        if self.is_working {
-            return;
-        }
-        if let Some(job) = self.jobs.front() {
-            self.is_working = true;
-            machine.disk.begin(job);
-            let delay = machine.disk.delay_ms();
-            stage.after(delay, Event::JobDone { agent: machine.index, life: machine.life });
-        }
-    }
-
-    fn log(&mut self, file: u64, bytes: &[u8], kept: Option<(Kept, u64)>, machine: &mut Machine, stage: &mut Stage) {
-        self.hangs_until = self.hangs_until.max(stage.now + machine.disk.hang_ms());
-        if stage.breaks(Break::NoSideFile) {
-            // Written by nobody, and said to be.
-        } else if let Err(error) = machine.disk.append_side(file, bytes) {
-            stage.oracle.agents[machine.index].unlogged();
-            return self.inputs.push_back(Input::SpoolFailed(error.0));
-        }
-        if let Some((_, number)) = kept {
-            stage.oracle.agents[machine.index].kept(number);
-        }
-    }
-}
-
-/// For a break: what a commit of the alert lane says of gaps is something else.
-fn untold(alerts: Vec<(u64, Vec<u8>)>, stage: &Stage) -> Vec<(u64, Vec<u8>)> {
-    if !stage.breaks(Break::GapUntold) {
-        return alerts;
-    }
-    let says_less = |(seq, bytes): (u64, Vec<u8>)| match Envelope::decode(&bytes) {
-        Ok(mut envelope) => {
-            if let Record::Gap(gap) = &mut envelope.record {
-                gap.to = gap.from;
-            }
-            (seq, envelope.encode().unwrap_or(bytes))
-        }
-        Err(_) => (seq, bytes),
-    };
-    alerts.into_iter().map(says_less).collect()
-}
-
-/// Whether an alert is FORWARD's own, about its spool.
-pub(crate) fn is_of_spool(alert: &Alert) -> bool {
-    alert.kind == AlertKind::Spool
-}
-
-fn words_of(answer: Option<&Input>) -> String {
-    let seqs = |values: &[(u64, Vec<u8>)]| values.iter().map(|(seq, _)| *seq).collect::<Vec<_>>();
-    match answer {
-        Some(Input::Committed { alerts, readings, .. }) => {
-            format!("committed alerts {:?}, readings {:?}", seqs(alerts), seqs(readings))
-        }
-        Some(Input::CommitFailed { alerts, readings, error }) => {
-            format!("refused alerts {:?}, readings {:?}: {error}", seqs(alerts), seqs(readings))
-        }
-        Some(Input::Read { lane, values }) => format!("read {lane} {:?}", seqs(values)),
-        None => "done".into(),
-        Some(other) => format!("{other:?}"),
     }
 }

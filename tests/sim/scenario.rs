@@ -74,6 +74,8 @@ pub(crate) struct LinkFaults {
 #[derive(Clone, Debug)]
 pub(crate) struct BrokerFaults {
     pub(crate) restart_every_ms: u64,
+    /// How long it is away, in the mean.
+    pub(crate) away_ms: u64,
     /// Whether it knows after a restart what it has acked.
     pub(crate) remembers: bool,
     /// One message in so many is acked and forgotten; delivered twice; one ack to an agent is lost.
@@ -135,7 +137,7 @@ impl Scenario {
                 trouble_every_ms: maybe(4, 10_000, 60_000),
                 rot_every_ms: maybe(6, 5_000, 60_000),
                 ghosts: true,
-                max_bytes: [u64::MAX, 8_000 + maybe(1, 0, 24_000)][usize::from(maybe(5, 1, 1) == 1)],
+                max_bytes: if maybe(4, 1, 1) == 1 { 2_000 + maybe(1, 0, 16_000) } else { u64::MAX },
             },
             clock: ClockFaults {
                 unset: !watch && maybe(4, 1, 1) == 1,
@@ -148,6 +150,7 @@ impl Scenario {
             },
             broker: BrokerFaults {
                 restart_every_ms: maybe(3, 8_000, 60_000),
+                away_ms: 4_000 + maybe(3, 0, 40_000),
                 remembers: maybe(2, 1, 1) == 0,
                 forgets: maybe(4, 3, 30),
                 repeats: maybe(3, 3, 30),

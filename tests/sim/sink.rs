@@ -92,6 +92,7 @@ impl Sink {
     }
 
     fn die(&mut self, broker: &mut Broker, stage: &mut Stage) {
+        stage.count("ends of a sink");
         stage.trace(format_args!("sink-{}", self.index), || "dies".into());
         for task in self.tasks.values().filter(|task| task.step == Step::Mark) {
             // The message is out, and nobody will ever know.
@@ -159,6 +160,7 @@ impl Sink {
             self.ack(&plan, stage);
         }
         if !self.write(&plan, stage)? {
+            stage.count("refusals of the store");
             self.again = Some((ids, deliveries, plan));
             return Ok(());
         }
@@ -292,6 +294,7 @@ impl Sink {
             Step::Publish if self.random.one_in(stage.scenario.sink.untold) => StepResult::Failed,
             Step::Publish => {
                 stage.trace(format_args!("sink-{}", self.index), || format!("tells {}", notice.message.dedup_id));
+                stage.count("messages to people");
                 stage.oracle.told(notice);
                 StepResult::Done
             }

@@ -70,13 +70,25 @@ pub(crate) struct Stage {
     pub(crate) store: Store,
     queue: BTreeMap<(u64, u64), Event>,
     events: u64,
+    /// How often what happened: that a world was not idle can be seen here.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
     trace: bool,
 }
 
 impl Stage {
     pub(crate) fn new(scenario: Scenario, broken: Option<Break>, trace: bool) -> Self {
         let (oracle, store) = (Oracle::new(scenario.agents), Store::default());
-        Self { now: 0, scenario, broken, oracle, store, queue: BTreeMap::new(), events: 0, trace }
+        Self {
+            now: 0,
+            scenario,
+            broken,
+            oracle,
+            store,
+            queue: BTreeMap::new(),
+            events: 0,
+            counts: BTreeMap::new(),
+            trace,
+        }
     }
 
     /// Whether this break was asked for.
@@ -100,6 +112,16 @@ impl Stage {
         let ((at, _), event) = self.queue.pop_first()?;
         self.now = at;
         Some(event)
+    }
+
+    /// Counts something that happened.
+    pub(crate) fn count(&mut self, what: &'static str) {
+        self.count_many(what, 1);
+    }
+
+    /// Counts something that happened several times.
+    pub(crate) fn count_many(&mut self, what: &'static str, times: u64) {
+        *self.counts.entry(what).or_default() += times;
     }
 
     /// A line of the trace, if there is one.

@@ -7,6 +7,7 @@ use crate::oracle::Violation;
 use crate::scenario::Scenario;
 use crate::sink::Sink;
 use crate::stage::{Event, Stage};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How long the world may take to come to rest when the faults are over, ms: waiting for a clock, resending at growing
@@ -21,6 +22,8 @@ pub(crate) struct Outcome {
     pub(crate) violation: Option<Violation>,
     /// Virtual time it lasted, ms.
     pub(crate) virtual_ms: u64,
+    /// How often what happened.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
 /// Runs the world of a seed, with one thing in it broken if wished.
@@ -29,13 +32,14 @@ pub(crate) fn run(seed: u64, broken: Option<Break>, trace: bool) -> Outcome {
         let mut world = World::new(seed, broken, trace);
         world.live();
         let violation = world.stage.oracle.violation().cloned();
-        Outcome { violation, virtual_ms: world.stage.now }
+        Outcome { violation, virtual_ms: world.stage.now, counts: world.counts() }
     }));
     lived.unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
         let what = words.unwrap_or_else(|| "without words".into());
-        Outcome { violation: Some(Violation { invariant: "panic", what }), virtual_ms: 0 }
+        let violation = Some(Violation { invariant: "panic", what });
+        Outcome { violation, virtual_ms: 0, counts: BTreeMap::new() }
     })
 }
 
@@ -83,6 +87,20 @@ impl World {
                 return self.stage.oracle.violated("liveness", || format!("no rest after {REST_MS} ms: {state:?}"));
             }
         }
+    }
+
+    /// What happened, and what came of it.
+    fn counts(mut self) -> BTreeMap<&'static str, u64> {
+        let Stage { store, .. } = &self.stage;
+        let rows = store.readings.values().map(|row| u64::from(row.n)).sum();
+        let found = [
+            ("rows stored", rows),
+            ("gaps declared", store.gaps.len() as u64),
+            ("alerts stored", store.alerts.len() as u64),
+            ("refused messages kept", store.poison.len() as u64),
+        ];
+        self.stage.counts.extend(found);
+        self.stage.counts
     }
 
     fn is_at_rest(&self) -> bool {

@@ -1,0 +1,198 @@
+//! FORWARD's inputs and outputs, as `agent/src/io/forward.rs` and `disk.rs` carry them. Beside `crate::disk`, which is the
+//! journal, nothing in the simulator knows more of FORWARD than this.
+
+use super::Process;
+use crate::breaks::Break;
+use crate::disk::Job;
+use crate::machine::Machine;
+use crate::stage::{Event, Mail, Stage};
+use windward_agent::forward::journal::Numbered;
+use windward_agent::forward::{Input, Kept, Output};
+use windward_protocol::{Ack, Envelope, Lane, Record, SeqRange, topic};
+use windward_sink::decode::Delivery;
+
+impl Process {
+    /// The disk is done with the job at the head.
+    pub(crate) fn job_done(&mut self, machine: &mut Machine, stage: &mut Stage) {
+        self.is_working = false;
+        let Some(job) = self.jobs.pop_front() else { return };
+        let mut answer = machine.disk.finish(job);
+        stage.trace(&machine.id, || format!("disk: {}", words_of(answer.as_ref())));
+        if stage.breaks(Break::FailedCommitTaken)
+            && let Some(Input::CommitFailed { alerts, readings, .. }) = answer
+        {
+            answer = Some(Input::Committed { alerts, readings, readings_bytes: 0 });
+        }
+        if let Some(Input::Committed { alerts, readings, .. }) = &answer {
+            let known = &mut stage.oracle.agents[machine.index];
+            known.committed(Lane::Alerts, alerts);
+            known.committed(Lane::Readings, readings);
+        }
+        if let Some(Input::Dropped(range)) = answer {
+            stage.count("stretches that made room");
+            stage.oracle.agents[machine.index].made_room(range);
+            if stage.breaks(Break::AlertsMakeRoom) {
+                machine.disk.drop_oldest_alert();
+            }
+        }
+        self.inputs.extend(answer);
+        for alert in std::mem::take(&mut self.held) {
+            stage.oracle.agents[machine.index].told(&alert, stage.now);
+        }
+        self.work(machine, stage);
+    }
+
+    /// Something came on the connection.
+    pub(crate) fn mail(&mut self, mail: Mail, machine: &mut Machine, stage: &mut Stage) {
+        let input = match mail {
+            Mail::Connected => Input::Connected,
+            Mail::PubAck(token) => Input::PubAck(token),
+            Mail::Ack(bytes) => Input::Ack(bytes),
+            Mail::Gone(reason) => {
+                machine.session += 1;
+                Input::Disconnected(reason.into())
+            }
+        };
+        self.inputs.push_back(input);
+        self.work(machine, stage);
+    }
+
+    pub(super) fn input(&mut self, input: Input, number: Option<u64>, machine: &mut Machine, stage: &mut Stage) {
+        let failure = match &input {
+            Input::CommitFailed { error, .. } | Input::ReadFailed { error, .. } => Some(error.clone()),
+            Input::SpoolFailed(error) | Input::ErasFailed(error) => Some(error.clone()),
+            _ => None,
+        };
+        if stage.breaks(Break::FreeAtPuback) && matches!(input, Input::PubAck(_)) {
+            let all = Ack {
+                epoch: machine.disk.epoch,
+                lane: Lane::Readings,
+                ranges: vec![SeqRange { first: 1, last: 1 << 40 }],
+            };
+            self.forward.handle(Input::Ack(all.encode()), machine.clock.now(stage.now));
+        }
+        if failure.is_some() && stage.breaks(Break::FailureUntold) {
+            if let Input::CommitFailed { alerts, readings, .. } = input {
+                self.jobs.push_back(Job::Commit { alerts, readings });
+            }
+        } else {
+            self.forward.handle(input, machine.clock.now(stage.now));
+        }
+        self.carry_out(number, machine, stage);
+        if failure.is_some() {
+            stage.count("refusals of a disk");
+        }
+        if let Some(error) = failure.filter(|_| !stage.oracle.agents[machine.index].is_failing()) {
+            stage.oracle.violated("A5", || format!("{}: {error:?} is not told", machine.id));
+        }
+    }
+
+    /// Does what FORWARD wants done. `number` is the row it has just taken.
+    pub(super) fn carry_out(&mut self, number: Option<u64>, machine: &mut Machine, stage: &mut Stage) {
+        while let Some(output) = self.forward.poll_output() {
+            match output {
+                Output::Log { file, bytes, kept } => self.log(file, &bytes, kept.zip(number), machine, stage),
+                Output::RemoveLogs { through } => {
+                    if let Err(error) = machine.disk.remove_side(through) {
+                        self.inputs.push_back(Input::SpoolFailed(error.0));
+                    }
+                }
+                Output::Alarm(alert) => stage.oracle.agents[machine.index].alarmed(&alert),
+                Output::Commit { alerts, readings } => {
+                    let alerts = untold(alerts, stage);
+                    if !readings.is_empty() {
+                        stage.oracle.agents[machine.index].next_side_file();
+                    }
+                    self.jobs.push_back(Job::Commit { alerts, readings });
+                }
+                Output::Read { lane, from, max_bytes } => self.jobs.push_back(Job::Read { lane, from, max_bytes }),
+                Output::Free { lane, through } => {
+                    let Stage { oracle, store, .. } = &mut *stage;
+                    oracle.check_free(machine.index, &machine.disk, store, lane, through);
+                    self.jobs.push_back(Job::Free { lane, through });
+                }
+                Output::DropOldest => self.jobs.push_back(Job::DropOldest),
+                Output::KeepEras(eras) => self.jobs.push_back(Job::KeepEras(eras)),
+                Output::Connect { .. } => {
+                    machine.session += 1;
+                    machine.last_arrival = 0;
+                    let (session, delay) = (machine.session, machine.delay_ms(stage));
+                    stage.after(delay, Event::Connect { agent: machine.index, session });
+                }
+                Output::Disconnect { reason } => {
+                    stage.trace(&machine.id, || format!("drops its connection: {reason}"));
+                    machine.session += 1;
+                }
+                Output::Publish { token, lane, payload } => {
+                    let delivery = Delivery { topic: topic::of_lane(&machine.id, lane), payload };
+                    if stage.breaks(Break::NeverAgain) && lane != Lane::State && stage.oracle.was_sent(&delivery) {
+                        continue;
+                    }
+                    stage.oracle.check_publish(machine, lane, &delivery);
+                    stage.trace(&machine.id, || format!("publishes {}", crate::oracle::contents(&delivery)));
+                    let (agent, session, delay) = (machine.index, machine.session, machine.delay_ms(stage));
+                    stage.after(delay, Event::Publish { agent, session, token, delivery });
+                }
+                Output::Finished => self.finished = true,
+            }
+        }
+        self.next_job(machine, stage);
+    }
+
+    fn next_job(&mut self, machine: &mut Machine, stage: &mut Stage) {
+        if self.is_working {
+            return;
+        }
+        if let Some(job) = self.jobs.front() {
+            self.is_working = true;
+            machine.disk.begin(job);
+            let delay = machine.disk.delay_ms();
+            stage.after(delay, Event::JobDone { agent: machine.index, life: machine.life });
+        }
+    }
+
+    fn log(&mut self, file: u64, bytes: &[u8], kept: Option<(Kept, u64)>, machine: &mut Machine, stage: &mut Stage) {
+        self.hangs_until = self.hangs_until.max(stage.now + machine.disk.hang_ms());
+        if stage.breaks(Break::NoSideFile) {
+            // Written by nobody, and said to be.
+        } else if let Err(error) = machine.disk.append_side(file, bytes) {
+            stage.oracle.agents[machine.index].unlogged();
+            return self.inputs.push_back(Input::SpoolFailed(error.0));
+        }
+        if let Some((_, number)) = kept {
+            stage.oracle.agents[machine.index].kept(number);
+        }
+    }
+}
+
+/// For a break: what a commit of the alert lane says of gaps is something else.
+fn untold(alerts: Vec<Numbered>, stage: &Stage) -> Vec<Numbered> {
+    if !stage.breaks(Break::GapUntold) {
+        return alerts;
+    }
+    let says_less = |(seq, bytes): Numbered| match Envelope::decode(&bytes) {
+        Ok(mut envelope) => {
+            if let Record::Gap(gap) = &mut envelope.record {
+                gap.to = gap.from;
+            }
+            (seq, envelope.encode().unwrap_or(bytes))
+        }
+        Err(_) => (seq, bytes),
+    };
+    alerts.into_iter().map(says_less).collect()
+}
+
+fn words_of(answer: Option<&Input>) -> String {
+    let seqs = |values: &[Numbered]| values.iter().map(|(seq, _)| *seq).collect::<Vec<_>>();
+    match answer {
+        Some(Input::Committed { alerts, readings, .. }) => {
+            format!("committed alerts {:?}, readings {:?}", seqs(alerts), seqs(readings))
+        }
+        Some(Input::CommitFailed { alerts, readings, error }) => {
+            format!("refused alerts {:?}, readings {:?}: {error}", seqs(alerts), seqs(readings))
+        }
+        Some(Input::Read { lane, values }) => format!("read {lane} {:?}", seqs(values)),
+        None => "done".into(),
+        Some(other) => format!("{other:?}"),
+    }
+}
