@@ -54,10 +54,11 @@ impl Break {
         match self {
             Break::CommitWithoutSync => &["A1"],
             Break::FailedCommitTaken => &["A1", "A5"],
-            Break::NumbersRestart | Break::DamageForgotten => &["A2"],
+            Break::NumbersRestart => &["A2", "A4"],
+            Break::DamageForgotten => &["A2", "A4"],
             Break::FreeAtPuback => &["A3"],
             Break::GapUntold => &["A4", "S4"],
-            Break::AlertsMakeRoom => &["A4", "A2"],
+            Break::AlertsMakeRoom => &["lost", "A2", "A1"],
             Break::FailureUntold => &["A5"],
             Break::FailedReadIsZero => &["A6"],
             Break::AlertWaits => &["A7"],

@@ -58,7 +58,7 @@ pub(crate) struct Known {
     /// The gaps that were declared, by the numbers of their records.
     gaps: Vec<(Seq, Gap)>,
     pub(crate) damaged: BTreeSet<(Lane, Seq)>,
-    pub(crate) made_room: SeqSet,
+    made_room: SeqSet,
     /// Since the last commit of readings began, a row could not be written to its side file.
     side_file_fails: bool,
     spool_alert_open: bool,
@@ -203,6 +203,24 @@ impl Known {
         if lane == Lane::Readings {
             self.gone(seq, "damaged");
         }
+    }
+
+    /// Whether it made room, or was damaged.
+    pub(crate) fn is_gone(&self, lane: Lane, seq: Seq) -> bool {
+        self.has_made_room(lane, seq) || self.damaged.contains(&(lane, seq))
+    }
+
+    /// Whether this is a true reason for which it is gone.
+    pub(crate) fn may_be_declared(&self, lane: Lane, seq: Seq, reason: Option<&str>) -> bool {
+        match reason {
+            Some("space ended") => self.has_made_room(lane, seq),
+            Some("damaged medium") => self.damaged.contains(&(lane, seq)),
+            _ => false,
+        }
+    }
+
+    fn has_made_room(&self, lane: Lane, seq: Seq) -> bool {
+        lane == Lane::Readings && self.made_room.contains(seq)
     }
 
     /// Whether it has been declared durably that this number will never come.

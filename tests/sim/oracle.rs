@@ -83,16 +83,17 @@ impl Oracle {
         envelopes.iter().all(known)
     }
 
-    /// A3: what a disk forgets because it is acked.
+    /// A3 and A4: what a disk forgets is in the store, or declared to be lost.
     pub(crate) fn check_free(&mut self, agent: usize, disk: &Disk, store: &Store, lane: Lane, through: Seq) {
         let id = agent_id(agent);
         let known = &self.agents[agent];
-        let freed = known.durable.range((lane, disk.acked(lane) + 1)..=(lane, through));
-        let early = freed
-            .map(|((_, seq), _)| *seq)
-            .find(|seq| !store.in_ledger(&id, disk.epoch, lane, *seq) && !known.is_declared(lane, *seq));
+        let from = disk.acked(lane).min(through);
+        let early = known.durable.range((lane, from + 1)..(lane, through + 1)).map(|((_, seq), _)| *seq);
+        let early =
+            early.filter(|seq| !store.in_ledger(&id, disk.epoch, lane, *seq) && !known.is_declared(lane, *seq)).min();
         if let Some(seq) = early {
-            self.violated("A3", || format!("{id} frees {lane} {seq}, which no sink has"));
+            let invariant = if known.is_gone(lane, seq) { "A4" } else { "A3" };
+            self.violated(invariant, || format!("{id} frees {lane} {seq}, which no sink has and no gap names"));
         }
     }
 
@@ -209,13 +210,11 @@ impl Oracle {
             let Err(why) = self.is_stored(store, scenario, &name, true) else { continue };
             let known = &self.agents[index];
             let gap = store.gap(&id, epoch, lane, seq).map(|gap| gap.reason.as_str());
-            match (known.made_room.contains(seq) && lane == Lane::Readings, known.damaged.contains(&(lane, seq)), gap) {
-                (true, _, Some("space ended")) | (_, true, Some("damaged medium")) => {}
-                (true, _, _) | (_, true, _) if known.is_declaration_damaged(lane, seq) => {}
-                (true, _, _) | (_, true, _) => {
-                    self.violated("A4", || format!("{id} {lane} {seq} went, and is declared as {gap:?}"));
-                }
-                _ => self.violated("lost", || format!("{id} {lane} {seq} was durable, and {why}; gap: {gap:?}")),
+            if !known.is_gone(lane, seq) {
+                return self.violated("lost", || format!("{id} {lane} {seq} was durable, and {why}; gap: {gap:?}"));
+            }
+            if !known.may_be_declared(lane, seq, gap) && !known.is_declaration_damaged(lane, seq) {
+                return self.violated("A4", || format!("{id} {lane} {seq} went, and is declared as {gap:?}"));
             }
         }
     }
