@@ -45,7 +45,8 @@ impl Clock {
 
     /// What the agent takes the time for.
     pub(crate) fn now(&self, now: u64) -> Stamp {
-        let mono = Mono(now - self.booted + UPTIME_MS);
+        // A machine that is switched off has none; nobody asks it.
+        let mono = Mono(now.saturating_sub(self.booted) + UPTIME_MS);
         let synced = self.set_at <= now;
         // A set clock is corrected every now and then: a shift that were computed later would be another one.
         let error = (now / 1_000 % (2 * ERROR_MS as u64 + 1)) as i64 - ERROR_MS;

@@ -299,8 +299,8 @@ impl Disk {
         for (lane, values) in self.lanes.iter_mut().zip([alerts, readings]) {
             for (seq, bytes) in values {
                 let value = Value { bytes: bytes.clone(), synced: false, rotten: false };
-                // Written a second time after an answer that said no, with what it held.
-                if lane.get(seq).is_none_or(|known| known.bytes != *bytes) {
+                // Written a second time after an answer that said no, with what it held; what was damaged is whole again.
+                if lane.get(seq).is_none_or(|known| known.rotten || known.bytes != *bytes) {
                     lane.insert(*seq, value);
                 }
             }

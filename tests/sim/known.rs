@@ -47,6 +47,8 @@ enum Fate {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) violation: Option<Violation>,
+    /// Nothing is excused.
+    strict: bool,
     rows: BTreeMap<u64, Taken>,
     /// Rows in memory, and in side files only.
     at_risk: BTreeSet<u64>,
@@ -67,6 +69,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    pub(crate) fn new(strict: bool) -> Self {
+        Self { strict, ..Self::default() }
+    }
+
     fn violated(&mut self, invariant: &'static str, what: String) {
         self.violation.get_or_insert(Violation { invariant, what });
     }
@@ -112,9 +118,9 @@ impl Known {
 
     /// A killed process keeps this row.
     pub(crate) fn kept(&mut self, number: u64) {
-        // While a side file cannot be written, what is appended to it may not be found again; the spool is failing, and
-        // says so (A5).
-        if !self.side_file_fails && self.fate(number) == Fate::Read {
+        // Known, see `pinned.txt`: when the head of a block could not be written to its side file, the rows behind it are
+        // not found again. The spool is failing then, and says so (A5).
+        if (self.strict || !self.side_file_fails) && self.fate(number) == Fate::Read {
             self.set(number, Fate::Kept);
         }
     }
@@ -149,8 +155,14 @@ impl Known {
     }
 
     fn is_durable(&mut self, lane: Lane, seq: Seq, bytes: &[u8]) {
+        let was_damaged = self.damaged.remove(&(lane, seq));
         match self.contents.get(&(lane, seq)) {
-            Some(known) if known == bytes => return,
+            Some(known) if known == bytes => {
+                if was_damaged && lane == Lane::Readings {
+                    self.all_in(seq, Fate::Durable);
+                }
+                return;
+            }
             Some(_) => return self.violated("A2", format!("{lane} {seq} was durable, and is another")),
             None => self.contents.insert((lane, seq), bytes.to_vec()),
         };
@@ -161,10 +173,8 @@ impl Known {
                     .iter()
                     .filter_map(|row| number_of(row).or_else(|| self.number_at(&block.device, row.time_ms)))
                     .collect();
-                let is_damaged = self.damaged.contains(&(lane, seq));
-                let fate = if is_damaged { Fate::Gone("damaged") } else { Fate::Durable };
-                numbers.iter().for_each(|number| self.set(*number, fate));
                 self.rows_in.insert(seq, numbers);
+                self.all_in(seq, Fate::Durable);
                 What::Other
             }
             Ok(Record::Gap(gap)) => {
@@ -201,7 +211,7 @@ impl Known {
     pub(crate) fn damaged(&mut self, lane: Lane, seq: Seq) {
         self.damaged.insert((lane, seq));
         if lane == Lane::Readings {
-            self.gone(seq, "damaged");
+            self.all_in(seq, Fate::Gone("damaged"));
         }
     }
 
@@ -237,12 +247,13 @@ impl Known {
     /// These were named to make room (A4).
     pub(crate) fn made_room(&mut self, range: SeqRange) {
         self.made_room.insert(range);
-        (range.first..=range.last).for_each(|seq| self.gone(seq, "made room"));
+        (range.first..=range.last).for_each(|seq| self.all_in(seq, Fate::Gone("made room")));
     }
 
-    fn gone(&mut self, seq: Seq, why: &'static str) {
+    /// The fate of all rows of a block.
+    fn all_in(&mut self, seq: Seq, fate: Fate) {
         for number in self.rows_in.get(&seq).cloned().unwrap_or_default() {
-            self.set(number, Fate::Gone(why));
+            self.set(number, fate);
         }
     }
 

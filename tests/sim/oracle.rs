@@ -33,8 +33,8 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new(agents: usize) -> Self {
-        let agents = (0..agents).map(|_| Known::default()).collect();
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let agents = (0..scenario.agents).map(|_| Known::new(scenario.strict)).collect();
         Self { agents, violation: None, sent: BTreeMap::new(), people: BTreeMap::new() }
     }
 

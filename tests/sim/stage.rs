@@ -77,7 +77,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(scenario: Scenario, broken: Option<Break>, trace: bool) -> Self {
-        let (oracle, store) = (Oracle::new(scenario.agents), Store::default());
+        let (oracle, store) = (Oracle::new(&scenario), Store::default());
         Self {
             now: 0,
             scenario,
