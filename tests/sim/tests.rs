@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 const SEEDS: u64 = 200;
 /// Within so many a deliberate break must be caught.
 const BREAK_SEEDS: u64 = 1_000;
+/// The one that is known to catch the break that hides best; tried first.
+const SHARPEST_SEED: u64 = 861;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -55,7 +57,9 @@ fn the_same_seed_is_the_same_world() {
 #[test]
 fn every_deliberate_break_is_caught() {
     let caught = |broken: Break| {
-        (0..BREAK_SEEDS).find_map(|seed| Some((seed, run(seed, false, Some(broken), false).violation?.invariant)))
+        std::iter::once(SHARPEST_SEED)
+            .chain(0..BREAK_SEEDS)
+            .find_map(|seed| Some((seed, run(seed, false, Some(broken), false).violation?.invariant)))
     };
     for &broken in Break::value_variants() {
         let Some((seed, invariant)) = caught(broken) else {
