@@ -13,11 +13,11 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 use windward_agent::forward::journal::{Found, Journal as _};
-use windward_agent::forward::{Forward, Input, Output, Settings, recover};
+use windward_agent::forward::{Forward, Input, Output, Settings, Uplink, recover};
 use windward_agent::handover::Handover;
 use windward_agent::io::spool::{self, SideFiles, SledJournal};
 use windward_agent::time::{Mono, Stamp, Wall};
-use windward_protocol::{Ack, AlertPhase, Envelope, Epoch, Lane, Seq, SeqRange, SeqSet, batch};
+use windward_protocol::{Ack, AlertPhase, Envelope, Epoch, Lane, Schema, SchemaId, Seq, SeqRange, SeqSet, batch};
 
 /// Devices of the life.
 pub const DEVICES: usize = 3;
@@ -130,6 +130,8 @@ pub struct Life {
     /// Steps of alerts about the spool itself (A5).
     pub alarms: u64,
     is_failing: bool,
+    /// What the sink knows of batches that name what they do not carry.
+    schemas: BTreeMap<SchemaId, Schema>,
 }
 
 /// An open spool with what stood in its side files saved.
@@ -193,7 +195,8 @@ impl Life {
             commit_every_ms: plan.blocks.commit_every_ms(),
             max_bytes: plan.max_bytes,
             max_age_ms: None,
-            broker_ack: false,
+            uplinks: vec![Uplink::new("mqtt")],
+            accept: None,
             devices: (0..DEVICES).map(|device| rows::manifest(device, channels)).collect(),
             seed: random.bits(),
         };
@@ -209,6 +212,7 @@ impl Life {
             channels,
             jobs: VecDeque::new(),
             flights: VecDeque::new(),
+            schemas: BTreeMap::new(),
             has_sink: plan.has_sink,
             sink_away: !plan.has_sink,
             safe,
@@ -273,7 +277,7 @@ impl Life {
     /// The connection is lost, and stands again as soon as FORWARD asks for it.
     fn cut_link(&mut self) {
         self.flights.clear();
-        self.forward.handle(Input::Disconnected("the link is cut".into()), self.now);
+        self.forward.handle(Input::Disconnected { uplink: 0, reason: "the link is cut".into() }, self.now);
     }
 
     /// The sink commits one of the publishes, often the oldest.
@@ -285,8 +289,8 @@ impl Life {
         let which = self.random.between(0, most) as usize;
         let Some((lane, range)) = self.flights.remove(which) else { return Ok(()) };
         self.say(&Said::Acked { lane, range })?;
-        let ack = Ack { epoch: self.epoch, lane, ranges: vec![range] };
-        self.forward.handle(Input::Ack(ack.encode()), self.now);
+        let bytes = Ack { epoch: self.epoch, lane, ranges: vec![range] }.encode();
+        self.forward.handle(Input::Ack { uplink: 0, bytes }, self.now);
         Ok(())
     }
 
@@ -306,11 +310,11 @@ impl Life {
                         self.forward.handle(Input::SpoolFailed(error.to_string()), self.now);
                     }
                 }
-                Output::Connect { .. } => self.forward.handle(Input::Connected, self.now),
+                Output::Connect { uplink, .. } => self.forward.handle(Input::Connected { uplink }, self.now),
                 Output::Disconnect { .. } => self.flights.clear(),
-                Output::Publish { token, lane, payload } => {
+                Output::Publish { uplink, token, lane, payload, .. } => {
                     self.published(lane, &payload)?;
-                    self.forward.handle(Input::PubAck(token), self.now);
+                    self.forward.handle(Input::PubAck { uplink, token }, self.now);
                 }
                 Output::Alarm(alert) => {
                     self.alarms += 1;
@@ -328,7 +332,9 @@ impl Life {
             return Ok(());
         }
         let mut numbers = Vec::new();
-        for bytes in batch::split(payload).envelopes {
+        let split = batch::split_with(payload, &self.schemas);
+        self.schemas.extend(split.schemas.into_iter().map(|schema| (schema.id(), schema)));
+        for bytes in split.envelopes {
             numbers.push(Envelope::decode(&bytes)?.seq);
         }
         let safe = self.safe.entry(lane).or_default();
@@ -358,9 +364,9 @@ impl Life {
                     Input::CommitFailed { alerts, readings, error: error.0, room: self.journal.room() }
                 }
             },
-            Some(Output::Read { lane, from, max_bytes }) => match self.journal.read(lane, from, max_bytes) {
-                Ok(values) => Input::Read { lane, values },
-                Err(error) => Input::ReadFailed { lane, error: error.0 },
+            Some(Output::Read { uplink, lane, from, max_bytes }) => match self.journal.read(lane, from, max_bytes) {
+                Ok(values) => Input::Read { uplink, lane, values },
+                Err(error) => Input::ReadFailed { uplink, lane, error: error.0 },
             },
             Some(Output::Keep(note, bytes)) => match self.journal.keep(note, &bytes) {
                 Ok(()) => Input::Kept(note),
