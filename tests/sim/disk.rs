@@ -4,6 +4,7 @@
 //! Small files (the mark, the eras) are replaced whole and synced, as `agent/src/io/small_file.rs` does it: a crash
 //! leaves the old one or the new one.
 
+use crate::breaks::Break;
 use crate::scenario::DiskFaults;
 use std::collections::BTreeMap;
 use windward_agent::forward::Input;
@@ -66,18 +67,11 @@ pub(crate) struct Disk {
     ghosts: BTreeMap<u64, Vec<u8>>,
     pub(crate) trouble: Option<Trouble>,
     faults: DiskFaults,
-    /// For a break: an emptied lane forgets its numbers.
-    pub(crate) forgets_numbers: bool,
-    /// For a break: damage is found once.
-    pub(crate) forgets_damage: bool,
-    /// For a break: nothing is ever synced.
-    pub(crate) never_syncs: bool,
-    /// For a break: the eras are not kept.
-    pub(crate) forgets_eras: bool,
+    broken: Option<Break>,
 }
 
 impl Disk {
-    pub(crate) fn new(epoch: Epoch, faults: DiskFaults, random: Random) -> Self {
+    pub(crate) fn new(epoch: Epoch, faults: DiskFaults, broken: Option<Break>, random: Random) -> Self {
         Self {
             random,
             epoch,
@@ -89,10 +83,7 @@ impl Disk {
             ghosts: BTreeMap::new(),
             trouble: None,
             faults,
-            forgets_numbers: false,
-            forgets_damage: false,
-            never_syncs: false,
-            forgets_eras: false,
+            broken,
         }
     }
 
@@ -120,7 +111,7 @@ impl Disk {
     pub(crate) fn begin(&mut self, job: &Job) {
         match job {
             Job::Commit { alerts, readings } if self.trouble.is_none() => self.append(alerts, readings),
-            Job::KeepEras(eras) if self.trouble.is_none() && !self.forgets_eras => {
+            Job::KeepEras(eras) if self.trouble.is_none() && !self.breaks(Break::ErasForgotten) => {
                 self.eras_before = Some(std::mem::replace(&mut self.eras, eras.clone()));
             }
             _ => {}
@@ -220,7 +211,7 @@ impl Disk {
     /// What is there when a process starts: FORWARD's view, with the side files. Opening syncs what stood in the cache.
     pub(crate) fn open(&mut self) -> Result<Found, JournalError> {
         self.writable()?;
-        if !self.never_syncs {
+        if !self.breaks(Break::CommitWithoutSync) {
             self.lanes.iter_mut().flat_map(BTreeMap::values_mut).for_each(|value| value.synced = true);
         }
         self.eras_before = None;
@@ -239,7 +230,7 @@ impl Disk {
             if rotten == 0 {
                 return LaneFound { acked, present, high_water: last };
             }
-            if self.forgets_damage {
+            if self.breaks(Break::DamageForgotten) {
                 self.lanes[index].retain(|_, value| !value.rotten);
             }
             // Told at every start until what was lost is freed: a start may come to nothing.
@@ -249,7 +240,7 @@ impl Disk {
         let mut found =
             Found { epoch: self.epoch, alerts, readings, eras: self.eras.clone(), damage, ..Found::default() };
         found.side_files = self.side.values().map(|file| file.bytes.clone()).collect();
-        if self.forgets_numbers && found.readings.present.is_empty() {
+        if self.breaks(Break::NumbersRestart) && found.readings.present.is_empty() {
             found.readings = LaneFound::default();
         }
         Ok(found)
@@ -321,6 +312,10 @@ impl Disk {
         }
     }
 
+    fn breaks(&self, which: Break) -> bool {
+        self.broken == Some(which)
+    }
+
     fn writable(&mut self) -> Result<(), JournalError> {
         match self.trouble {
             Some(Trouble::Full) => Err(JournalError("no space left on device".into())),
@@ -335,6 +330,7 @@ impl Journal for Disk {
     fn commit(&mut self, alerts: &[Numbered], readings: &[Numbered]) -> Result<(), JournalError> {
         self.writable()?;
         self.append(alerts, readings);
+        let syncs = !self.breaks(Break::CommitWithoutSync);
         for ((lane, values), reserved) in
             self.lanes.iter_mut().zip([alerts, readings]).zip(self.mark.reserved.iter_mut())
         {
@@ -342,7 +338,7 @@ impl Journal for Disk {
                 if *seq > *reserved {
                     *reserved = seq + RESERVE;
                 }
-                if let Some(value) = lane.get_mut(seq).filter(|_| !self.never_syncs) {
+                if let Some(value) = lane.get_mut(seq).filter(|_| syncs) {
                     value.synced = true;
                 }
             }
@@ -377,7 +373,7 @@ impl Journal for Disk {
             return Err(error);
         }
         self.eras_before = None;
-        if !self.forgets_eras {
+        if !self.breaks(Break::ErasForgotten) {
             self.eras = eras.to_vec();
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! An agent's machine: its disk, its clock, its plant, and the process that runs on it and dies on it.
 
-use crate::breaks::Break;
 use crate::clock::Clock;
 use crate::disk::{Disk, Trouble};
 use crate::plant::{self, Plant};
@@ -45,11 +44,7 @@ impl Machine {
     pub(crate) fn new(index: usize, seed: u64, stage: &mut Stage) -> Self {
         let stream = |part| Random::stream(seed, part, index);
         let scenario = &stage.scenario;
-        let mut disk = Disk::new(stream("epoch").bits(), scenario.disk.clone(), stream("disk"));
-        disk.forgets_numbers = stage.breaks(Break::NumbersRestart);
-        disk.forgets_damage = stage.breaks(Break::DamageForgotten);
-        disk.never_syncs = stage.breaks(Break::CommitWithoutSync);
-        disk.forgets_eras = stage.breaks(Break::ErasForgotten);
+        let disk = Disk::new(stream("epoch").bits(), scenario.disk.clone(), stage.broken, stream("disk"));
         let mut clock = Clock::new(stream("clock"));
         if scenario.clock.unset {
             clock.boot(0, true);

@@ -167,6 +167,7 @@ impl Oracle {
     /// When all has come to rest.
     pub(crate) fn check_end(&mut self, store: &Store, scenario: &Scenario, epochs: &[u64]) {
         for (index, &epoch) in epochs.iter().enumerate() {
+            self.agents[index].nothing_untold();
             self.check_rows(index, store);
             self.check_names(index, epoch, store, scenario);
             self.check_alerts(index, store);
