@@ -9,6 +9,7 @@ mod acquisition;
 mod bad_input;
 mod clock_steps;
 mod cloud;
+mod commands;
 mod cuts;
 mod detection;
 mod kills;

@@ -87,11 +87,9 @@ impl Running {
         *self.counters.borrow()
     }
 
-    /// The devices that give values, by name.
-    fn well(&self) -> BTreeSet<String> {
-        let devices = self.devices.borrow();
-        let well = devices.iter().filter(|device| device.good > 0 && device.failing.is_none());
-        well.map(|device| device.device.clone()).collect()
+    /// The devices of which this can be said, by name.
+    fn devices_that(&self, is: impl Fn(&DeviceHealth) -> bool) -> BTreeSet<String> {
+        self.devices.borrow().iter().filter(|device| is(device)).map(|device| device.device.clone()).collect()
     }
 
     /// Answers a command.

@@ -65,7 +65,8 @@ async fn go_on(
     (old, new): (Config, Config),
     command: u64,
 ) -> anyhow::Result<(Running, Config)> {
-    let (now, well) = (running.clock.now(), running.well());
+    // One that has not been read yet is not known to be sick.
+    let (now, well) = (running.clock.now(), running.devices_that(|device| device.failing.is_none()));
     let words = format!("stops, and goes on with the new configuration if that is healthy within {HEALTHY_WITHIN:?}");
     running.answer(answer(command, Outcome::Taken, words, now));
     tracing::info!(command, "going on with another configuration");
@@ -97,7 +98,7 @@ async fn healthy(running: &mut Running, before: &BTreeSet<String>, config: &Conf
     let wait = async {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let well = running.well();
+            let well = running.devices_that(|device| device.good > 0 && device.failing.is_none());
             let sick = expected.iter().find(|name| !well.contains(**name));
             why = match (running.counters().connected, sick) {
                 (false, _) => "no connection to the broker".into(),

@@ -17,8 +17,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use windward_protocol::{Alert, Answer, DeviceHealth};
 
-/// Time between two accounts of the devices, ms.
-const DEVICES_EVERY_MS: u64 = 10_000;
+/// Time between two accounts of the devices, ms; FORWARD hears every tenth.
+const DEVICES_EVERY_MS: u64 = 1_000;
+const FORWARDED_EVERY: u64 = 10;
 /// How long a stop waits for room in the queue to FORWARD.
 const LAST_ALERTS: Duration = Duration::from_secs(2);
 /// Steps of alerts that wait here while the queue to FORWARD is full. Any further one is not forwarded, and the log
@@ -47,7 +48,7 @@ pub(super) async fn run(config: Arc<Config>, watch: Watch, clock: Clock, mut che
     let Ends { to_forward, alarms: (on_alert, beacon), mut hurries, answers, health, mut stopped } = ends;
     let mut live = Live::start(&config, watch, beacon, clock);
     let mut outlet = Outlet { on_alert, to_forward, waiting: VecDeque::new(), dropped_rows: 0 };
-    let mut devices_at = clock.now().mono;
+    let (mut devices_at, mut accounts) = (clock.now().mono, 0);
     loop {
         tokio::select! {
             told = live.next() => {
@@ -61,7 +62,10 @@ pub(super) async fn run(config: Arc<Config>, watch: Watch, clock: Clock, mut che
                 devices_at = clock.now().mono + DEVICES_EVERY_MS;
                 let devices = live.health();
                 health.send_replace(devices.clone());
-                outlet.hand_over(Handover::Devices { devices, dropped_rows: outlet.dropped_rows });
+                if accounts % FORWARDED_EVERY == 0 {
+                    outlet.hand_over(Handover::Devices { devices, dropped_rows: outlet.dropped_rows });
+                }
+                accounts += 1;
             }
             () = outlet.room(), if !outlet.waiting.is_empty() => {}
             Some(hurry) = hurries.recv() => {
