@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use windward_agent::config::{Bus, Config, Link, Parity, profile};
+use windward_agent::drill::Fault;
 use windward_agent::io;
 use windward_agent::probe;
 
@@ -55,6 +56,16 @@ enum Command {
         /// Name of a profile.
         name: Option<String>,
     },
+    /// Prove it on this gateway: write, be killed, lose the link, fill the quota, come back, and count what is lost.
+    ///
+    /// A drill takes about a minute (ten seconds with --quick) and works in a folder of its own beside the agent's data, on
+    /// the same disk, which it removes in the end. The live spool is never opened; an agent that runs meanwhile notices a
+    /// busier disk, nothing else. It needs no broker: the program plays broker and sink itself.
+    ///
+    /// Prints how fast the disk commits, what was confirmed, stored, given up and lost, what came again, and how long a
+    /// killed agent took until its first publish. Ends with status 0 when nothing was lost and every gap is declared, else
+    /// with 1 and the names of what is missing.
+    Drill(Drill),
     /// Judge history: what would the agent have said of these readings?
     ///
     /// Reads a table with a header `timestamp,value[,value2..]`, each column but `timestamp` and `label` a channel, and runs
@@ -65,6 +76,31 @@ enum Command {
     /// been lately (0 is usual), `alert` is 1 where an alert opened, else 0. Prints the alerts and how many a month they
     /// are.
     Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+struct Drill {
+    /// The configuration file, which names the data directory; nothing else of it is used.
+    #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/agent.toml", conflicts_with = "dir")]
+    config: PathBuf,
+    /// Work in this folder in place of the data directory; best on the disk that the agent uses.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Ten seconds in place of a minute.
+    #[arg(long)]
+    quick: bool,
+    /// How many times the agent is killed.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    kills: u32,
+    /// Leave the drill's folder where it is, with the log of the agent under drill.
+    #[arg(long)]
+    keep: bool,
+    /// Have the agent under drill do something wrong, to see that it is noticed.
+    #[arg(long, hide = true, value_parser = fault)]
+    fault: Option<Fault>,
+    /// Be the agent under drill.
+    #[arg(long, hide = true)]
+    child: bool,
 }
 
 #[derive(Debug, Args)]
@@ -194,7 +230,38 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         },
         Command::Profiles { name } => profiles(name.as_deref()),
+        Command::Drill(Drill { child: true, .. }) => io::drill::child().await.map(|()| ExitCode::SUCCESS),
+        Command::Drill(wanted) => drill(wanted).await,
         Command::Replay(wanted) => replay(wanted),
+    }
+}
+
+async fn drill(wanted: Drill) -> anyhow::Result<ExitCode> {
+    let Drill { config, dir, quick, kills, keep, fault, .. } = wanted;
+    let dir = dir.map_or_else(|| read(&config).map(|config| config.data), Ok)?;
+    let options = io::drill::Options { dir, quick, kills, keep, fault };
+    let (stop, mut terminate) = (io::drill::Stop::default(), signal(SignalKind::terminate())?);
+    let stopped = stop.clone();
+    let mut drilled = tokio::task::spawn_blocking(move || io::drill::run(&options, &stopped));
+    let report = tokio::select! {
+        done = &mut drilled => done?,
+        end = tokio::signal::ctrl_c() => { end?; stop.set(); drilled.await? }
+        _ = terminate.recv() => { stop.set(); drilled.await? }
+    };
+    if stop.is_set() {
+        // As a shell reports a program that Ctrl-C ended.
+        return Ok(ExitCode::from(130));
+    }
+    let report = report?;
+    println!("{report}");
+    Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    match text {
+        "forget" => Ok(Fault::Forget),
+        "forge" => Ok(Fault::Forge),
+        _ => Err("forget or forge".into()),
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod command;
 pub mod config;
+pub mod drill;
 pub mod forward;
 pub mod hal;
 pub mod handover;

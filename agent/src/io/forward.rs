@@ -100,7 +100,7 @@ pub(super) async fn run(
 
 impl Shell {
     /// Does what needs no connection. Gives what has to be handed in at once.
-    async fn carry_out(&mut self, output: Output) -> Option<Input> {
+    pub(super) async fn carry_out(&mut self, output: Output) -> Option<Input> {
         let job = match output {
             Output::Log { file, bytes, kept } => {
                 let written = self.side_files.append(file, &bytes);

@@ -6,6 +6,7 @@ pub mod check;
 pub mod clock;
 mod commands;
 mod disk;
+pub mod drill;
 mod forward;
 mod frame;
 #[cfg(feature = "hal")]
@@ -17,6 +18,7 @@ mod last_time;
 mod live;
 mod mqtt;
 pub mod probe;
+mod progress;
 pub mod reconfigure;
 pub mod replay;
 mod session;

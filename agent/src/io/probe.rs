@@ -6,18 +6,17 @@
 mod examine;
 mod line;
 mod listen;
-mod progress;
 mod show;
 mod sweep;
 
 pub use show::show;
 
+use super::progress::Progress;
 use crate::config::{Framing, Link, Parity};
 use crate::probe::sweep::{bauds, settings, usual_slaves};
 use crate::probe::{Known, known};
 use examine::Finding;
 use line::Line;
-use progress::Progress;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use sweep::Present;

@@ -1,7 +1,7 @@
 //! Listening for devices that speak by themselves.
 
+use super::super::progress::Progress;
 use super::examine::Finding;
-use super::progress::Progress;
 use super::sweep::open;
 use crate::config::{Bus, Link, Parity};
 use crate::probe::fit::{SUGGESTED, fit_sentences};

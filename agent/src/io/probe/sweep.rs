@@ -1,7 +1,7 @@
 //! Who is there: the sweep over settings and slaves.
 
+use super::super::progress::Progress;
 use super::line::Line;
-use super::progress::Progress;
 use crate::config::{Function, Link};
 use crate::io::bus::{self, Port};
 use crate::probe::presence::{Heard, judge, request};

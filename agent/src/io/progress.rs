@@ -1,9 +1,9 @@
-//! How far a probe is: a bar on a terminal, else one plain line a stage. On standard error.
+//! How far long work is: a bar on a terminal, else one plain line a stage. On standard error.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 
-/// What shows how far a probe is.
+/// What shows how far long work is.
 pub(super) struct Progress {
     bar: ProgressBar,
     plain: bool,
