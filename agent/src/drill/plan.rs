@@ -45,7 +45,7 @@ impl Plan {
         Self {
             commits: 100,
             commits_ms: 1_500,
-            write_ms: 1_500,
+            write_ms: 2_000,
             kills,
             kill_after_ms: (50, 400),
             away_ms: 0,

@@ -2,7 +2,7 @@
 
 use super::rows::CHANNELS;
 use super::{Speed, Tally, Wrong, Wrongs};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Times from a start after a kill to the first publish, ms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,80 +53,98 @@ impl Report {
     fn disk(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Speed { commits, median_us, late_us, worst_us } = self.speed;
         let (median, late, worst) = (Ms(median_us), Ms(late_us), Ms(worst_us));
-        line(f, "disk commits in", format_args!("{median} (median), {late} (99 %), {worst} (worst of {commits})"))?;
-        let (per_s, bears_ms) = (self.speed.per_s(), self.speed.bears_ms());
+        line(f, "a commit takes", format_args!("{median} (median), {late} (99 %), {worst} (worst of {commits})"))?;
+        let (per_s, bears_ms) = (N(self.speed.per_s()), self.speed.bears_ms());
         line(f, "", format_args!("{per_s} a second; commit_every_ms = {bears_ms} or more is no strain"))?;
         let (bytes, readings) = self.written;
-        let (every_ms, rows_per_s) = self.pace;
-        let at = format!("at {} readings a second, committed every {every_ms} ms", u64::from(rows_per_s) * CHANNELS);
         match bytes.checked_div(readings) {
             Some(whole) if bytes > 0 => {
-                let tenths = bytes % readings * 10 / readings;
-                line(f, "bytes to disk", format_args!("{whole}.{tenths} a reading, {at}"))
+                let (tenths, (every_ms, rows_per_s)) = (bytes % readings * 10 / readings, self.pace);
+                let pace = N(u64::from(rows_per_s) * CHANNELS);
+                let at = format_args!("{whole}.{tenths} a reading, at {pace} a second and commits every {every_ms} ms");
+                line(f, "bytes to disk", at)
             }
             _ => line(f, "bytes to disk", "the system does not tell of this folder"),
         }
+    }
+
+    fn books(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { rows_said, rows_stored, rows_unsaid, rows_given_up, rows_lost, rows_saved, .. } = self.tally;
+        let Tally { alerts_said, alerts_stored, envelopes, repeated, gaps, .. } = self.tally;
+        let alerts_lost = self.wrongs.count(Wrong::AlertsLost);
+        line(f, "confirmed", format_args!("{} readings, {} alerts", readings(rows_said), N(alerts_said)))?;
+        line(f, "stored", format_args!("{} readings, {} alerts", readings(rows_stored), N(alerts_stored)))?;
+        if rows_unsaid > 0 {
+            let unsaid = readings(rows_unsaid);
+            line(f, "", format_args!("{unsaid} of them written just before a kill, too late to be confirmed"))?;
+        }
+        let given_up = readings(rows_given_up);
+        line(f, "given up", format_args!("{given_up} readings to the quota, declared by {gaps} gap records"))?;
+        let (repeated, envelopes) = (N(repeated), N(envelopes));
+        line(
+            f,
+            "repeated",
+            format_args!("{repeated} times a block came again, and was absorbed; {envelopes} are stored"),
+        )?;
+        let (kills, median, worst) = (self.starts.0.len(), self.starts.median_ms(), self.starts.worst_ms());
+        line(
+            f,
+            "killed",
+            format_args!("{kills} times; {} readings came back from the side file", readings(rows_saved)),
+        )?;
+        line(f, "recovery", format_args!("{median} ms (median), {worst} ms (worst) from start to first publish"))?;
+        line(f, "lost", format_args!("{} readings, {} alerts", readings(rows_lost), N(alerts_lost)))
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { rows_said, rows_stored, rows_unsaid, rows_given_up, rows_lost, rows_saved, .. } = self.tally;
-        let Tally { alerts_said, alerts_stored, envelopes, repeated, gaps, .. } = self.tally;
         self.disk(f)?;
-        line(f, "confirmed", format_args!("{} readings, {alerts_said} alerts", readings(rows_said)))?;
-        line(f, "stored", format_args!("{} readings, {alerts_stored} alerts", readings(rows_stored)))?;
-        if rows_unsaid > 0 {
-            let unsaid = readings(rows_unsaid);
-            line(f, "", format_args!("{unsaid} of them written just before a kill, too late to be confirmed"))?;
-        }
-        line(
-            f,
-            "given up",
-            format_args!("{} readings to the quota, declared by {gaps} gap records", readings(rows_given_up)),
-        )?;
-        line(f, "repeated", format_args!("{repeated} of {envelopes} blocks came again, and were absorbed"))?;
-        let (kills, median, worst) = (self.starts.0.len(), self.starts.median_ms(), self.starts.worst_ms());
-        line(
-            f,
-            "killed",
-            format_args!("{kills} times; first publish {median} ms (median), {worst} ms (worst) after the start"),
-        )?;
-        line(f, "", format_args!("{} readings came back from the side file", readings(rows_saved)))?;
-        line(
-            f,
-            "lost",
-            format_args!("{} readings, {} alerts", readings(rows_lost), self.wrongs.count(Wrong::AlertsLost)),
-        )?;
+        self.books(f)?;
         if self.dropped > 0 {
-            line(
-                f,
-                "too slow",
-                format_args!("{} readings were refused, the disk being too slow", readings(self.dropped)),
-            )?;
+            line(f, "refused", format_args!("{} readings: the disk was too slow for them", readings(self.dropped)))?;
         }
         for alert in &self.spool_alerts {
             line(f, "spool", alert)?;
         }
+        let took_s = self.took_s;
         writeln!(f)?;
         if self.is_well() {
-            writeln!(f, "Well: nothing that was confirmed is lost, and every gap is declared ({} s).", self.took_s)?;
+            writeln!(f, "WELL: nothing that was confirmed is lost, and every gap is declared ({took_s} s).")?;
         } else {
-            writeln!(f, "NOT WELL ({} s):\n{}", self.took_s, self.wrongs)?;
+            writeln!(f, "NOT WELL ({took_s} s):\n{}", self.wrongs)?;
         }
-        write!(
-            f,
-            "Not tried: a power cut. What the kernel had taken survived these kills; whether the disk keeps what it says it\nhas written shows only when the plug is pulled."
-        )
+        write!(f, "{NOT_TRIED}")
     }
 }
+
+/// What a kill does not show.
+const NOT_TRIED: &str = "\
+Not tried: a power cut. A kill leaves what the kernel has taken; whether the disk keeps what it said it had
+written shows only when the plug is pulled.";
 
 fn line(f: &mut fmt::Formatter<'_>, name: &str, what: impl fmt::Display) -> fmt::Result {
     writeln!(f, "{name:<16}{what}")
 }
 
-fn readings(rows: u64) -> u64 {
-    rows * CHANNELS
+fn readings(rows: u64) -> N {
+    N(rows * CHANNELS)
+}
+
+/// A number with a comma every three digits.
+struct N(u64);
+
+impl fmt::Display for N {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
+                f.write_char(',')?;
+            }
+            f.write_char(digit)?;
+        }
+        Ok(())
+    }
 }
 
 /// µs as ms, with one decimal below 100.

@@ -10,6 +10,8 @@ use std::path::Path;
 const FLOOD_ROWS_PER_S: u32 = 100_000;
 /// How much more than the quota is written.
 const FLOOD: u64 = 2;
+/// Time between commits while it is measured what a reading costs, ms: that of a configuration that does not name one.
+const USUAL_COMMIT_MS: u64 = 1_000;
 
 /// A drill under way.
 pub(super) struct Drill<'a> {
@@ -53,7 +55,7 @@ impl<'a> Drill<'a> {
         self.step("2 of 6: write and deliver");
         let written = self.write_and_deliver()?;
         for round in 0..self.plan.kills {
-            self.step(&format!("3 of 6: kill, {} of {}", round + 1, self.plan.kills));
+            self.step(&format!("3 of 6: kill {} of {}", round + 1, self.plan.kills));
             self.kill(round)?;
         }
         self.step("4 of 6: the sink falls silent, and the link is cut");
@@ -69,7 +71,7 @@ impl<'a> Drill<'a> {
             tally,
             starts: self.starts,
             written,
-            pace: (self.plan.commit_every_ms(&self.speed), self.plan.rows_per_s),
+            pace: (USUAL_COMMIT_MS, self.plan.rows_per_s),
             dropped: self.dropped,
             spool_alerts,
             wrongs,
@@ -77,14 +79,15 @@ impl<'a> Drill<'a> {
         })
     }
 
-    /// Gives the bytes written to the disk, and the readings confirmed meanwhile.
+    /// Gives the bytes written to the disk, and the readings confirmed meanwhile. There are no alerts, each of which
+    /// would be a commit of its own.
     fn write_and_deliver(&mut self) -> anyhow::Result<(u64, u64)> {
-        let (write_ms, [rows_per_s, alerts_per_s]) = (self.plan.write_ms, self.pace());
-        let mut run = self.start(Mood::Well)?;
+        let plan = self.plan;
+        let mut run = self.start(Mood::Well, USUAL_COMMIT_MS)?;
         run.until("it had told how it is", |run| run.status.is_idle)?;
         let before = run.status;
-        run.write(rows_per_s, alerts_per_s);
-        run.go_on(write_ms)?;
+        run.write(plan.rows_per_s, 0);
+        run.go_on(plan.write_ms)?;
         run.drain()?;
         let bytes = run.status.written_bytes.saturating_sub(before.written_bytes);
         let rows = run.status.committed_rows - before.committed_rows;
@@ -98,8 +101,8 @@ impl<'a> Drill<'a> {
         let (least_ms, most_ms) = self.plan.kill_after_ms;
         let after_ms = least_ms + self.draw() % (most_ms - least_ms + 1);
         let mood = [Mood::Well, Mood::Mute, Mood::Cut][round as usize % 3];
-        let [rows_per_s, alerts_per_s] = self.pace();
-        let mut run = self.start(Mood::Well)?;
+        let (every_ms, rows_per_s, alerts_per_s) = self.pace();
+        let mut run = self.start(Mood::Well, every_ms)?;
         run.until("its first publish", |run| run.first_publish_ms.is_some())?;
         run.write(rows_per_s, alerts_per_s);
         run.be(mood);
@@ -110,8 +113,8 @@ impl<'a> Drill<'a> {
     }
 
     fn break_link(&mut self) -> anyhow::Result<()> {
-        let (plan, [rows_per_s, alerts_per_s]) = (self.plan, self.pace());
-        let mut run = self.start(Mood::Well)?;
+        let (plan, (every_ms, rows_per_s, alerts_per_s)) = (self.plan, self.pace());
+        let mut run = self.start(Mood::Well, every_ms)?;
         run.until("its first publish", |run| run.first_publish_ms.is_some())?;
         run.write(rows_per_s, alerts_per_s);
         if plan.away_ms > 0 {
@@ -133,8 +136,8 @@ impl<'a> Drill<'a> {
     }
 
     fn fill_quota(&mut self) -> anyhow::Result<()> {
-        let (bytes, [_, alerts_per_s]) = (self.plan.quota_bytes * FLOOD, self.pace());
-        let mut run = self.start(Mood::Cut)?;
+        let (bytes, (every_ms, _, alerts_per_s)) = (self.plan.quota_bytes * FLOOD, self.pace());
+        let mut run = self.start(Mood::Cut, every_ms)?;
         run.write(FLOOD_ROWS_PER_S, alerts_per_s);
         run.until("the quota was filled", |run| run.status.committed_bytes >= bytes)?;
         let ended = run.end()?;
@@ -144,7 +147,8 @@ impl<'a> Drill<'a> {
 
     /// Gives the number of envelopes that are left.
     fn come_back(&mut self) -> anyhow::Result<u64> {
-        let mut run = self.start(Mood::Well)?;
+        let (every_ms, ..) = self.pace();
+        let mut run = self.start(Mood::Well, every_ms)?;
         run.drain()?;
         let ended = run.end()?;
         self.note(ended, false);
@@ -156,12 +160,12 @@ impl<'a> Drill<'a> {
         self.starts.0.extend(ended.first_publish_ms.filter(|_| after_kill));
     }
 
-    fn start(&mut self, mood: Mood) -> anyhow::Result<Run<'_>> {
+    fn start(&mut self, mood: Mood, commit_every_ms: u64) -> anyhow::Result<Run<'_>> {
         let begin = Begin {
             spool: self.dir.join("spool").display().to_string(),
             first: self.books.begin(),
             base_ms: self.base_ms,
-            commit_every_ms: self.plan.commit_every_ms(&self.speed),
+            commit_every_ms,
             max_bytes: self.plan.quota_bytes,
             generation_bytes: self.plan.generation_bytes,
             fault: self.fault,
@@ -169,9 +173,10 @@ impl<'a> Drill<'a> {
         Run::start(begin, mood, &mut self.books, &self.dir.join("agent.log"), self.stop)
     }
 
-    /// Rows and alerts a second.
-    fn pace(&self) -> [u32; 2] {
-        [self.plan.rows_per_s, self.plan.alerts_per_s(&self.speed)]
+    /// Time between commits, ms, and rows and alerts a second.
+    fn pace(&self) -> (u64, u32, u32) {
+        let (plan, speed) = (&self.plan, &self.speed);
+        (plan.commit_every_ms(speed), plan.rows_per_s, plan.alerts_per_s(speed))
     }
 
     fn step(&self, what: &str) {
