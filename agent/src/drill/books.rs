@@ -70,6 +70,7 @@ struct Run {
 #[derive(Debug, Default)]
 struct LaneBook {
     durable: SeqSet,
+    sent: SeqSet,
     /// Checksum of each envelope that is stored.
     stored: BTreeMap<Seq, u64>,
     /// Numbers that a gap record declares.
@@ -139,8 +140,8 @@ impl Books {
         self.blocks.extend(blocks.map(|held| (held.seq, held.holds.clone())));
     }
 
-    /// A publish has arrived: stores what is in it, and gives the numbers to ack.
-    pub fn delivered(&mut self, lane: Lane, payload: &[u8]) -> Vec<SeqRange> {
+    /// A publish has been sent. Where it `arrives`, what is in it is stored; gives the numbers to ack.
+    pub fn published(&mut self, lane: Lane, payload: &[u8], arrives: bool) -> Vec<SeqRange> {
         let (mut stored, batch) = (SeqSet::new(), split(payload));
         if let Some(broken) = batch.broken {
             self.wrongs.add(Wrong::Foreign, 1, format_args!("a batch: {broken}"));
@@ -149,8 +150,11 @@ impl Books {
             match Envelope::decode(&bytes) {
                 Ok(envelope) if self.is_ours(&envelope, lane) => {
                     let seq = envelope.seq;
-                    self.store(envelope, &bytes);
-                    stored.insert(SeqRange { first: seq, last: seq });
+                    self.sent(lane, seq);
+                    if arrives {
+                        self.store(envelope, &bytes);
+                        stored.insert(SeqRange { first: seq, last: seq });
+                    }
                 }
                 Ok(Envelope { agent, epoch, lane, seq, .. }) => {
                     let place = format_args!("{agent} {epoch:016x} {lane} {seq}");
@@ -225,6 +229,19 @@ impl Books {
         durable && envelope.lane == lane && Some(envelope.epoch) == self.epoch && envelope.agent == rows::agent()
     }
 
+    /// What is sent for the first time is durable (A1), and comes after all that was sent before.
+    fn sent(&mut self, lane: Lane, seq: Seq) {
+        let book = &mut self.lanes[usize::from(lane == Lane::Readings)];
+        let before = book.sent.ranges().last().map_or(0, |range| range.last);
+        if seq < before && !book.sent.contains(seq) {
+            self.wrongs.add(Wrong::Disorder, 1, format_args!("{lane} {seq} after {before}"));
+        }
+        if !book.durable.contains(seq) {
+            self.wrongs.add(Wrong::TooEarly, 1, format_args!("{lane} {seq}"));
+        }
+        book.sent.insert(SeqRange { first: seq, last: seq });
+    }
+
     fn store(&mut self, envelope: Envelope, bytes: &[u8]) {
         let (lane, seq, checksum) = (envelope.lane, envelope.seq, checksum(bytes));
         let book = &mut self.lanes[usize::from(lane == Lane::Readings)];
@@ -235,12 +252,6 @@ impl Books {
                 self.wrongs.add(Wrong::TwoThings, 1, format_args!("{lane} {seq}"));
             }
             return;
-        }
-        if !book.durable.contains(seq) {
-            self.wrongs.add(Wrong::TooEarly, 1, format_args!("{lane} {seq}"));
-        }
-        if let Some((last, _)) = book.stored.last_key_value().filter(|(last, _)| **last > seq) {
-            self.wrongs.add(Wrong::Disorder, 1, format_args!("{lane} {seq} after {last}"));
         }
         book.stored.insert(seq, checksum);
         match envelope.record {

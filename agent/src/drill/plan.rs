@@ -31,8 +31,6 @@ pub struct Plan {
     pub rows_per_s: u32,
     /// Most bytes of readings on disk while the quota is filled; twice as much is written.
     pub quota_bytes: u64,
-    /// Bytes of a generation of the spool: what goes at once.
-    pub generation_bytes: u64,
     /// Free space that is needed.
     pub needs_bytes: u64,
     /// What must be left free besides.
@@ -54,7 +52,6 @@ impl Plan {
             cut_ms: 300,
             rows_per_s: 200,
             quota_bytes: 1024 * KIB,
-            generation_bytes: 256 * KIB,
             needs_bytes: 16 * 1024 * KIB,
             reserve_bytes: 16 * 1024 * KIB,
         }
@@ -72,7 +69,6 @@ impl Plan {
             deaf_ms: 1_000,
             cut_ms: 3_000,
             quota_bytes: 8 * 1024 * KIB,
-            generation_bytes: 1024 * KIB,
             needs_bytes: 64 * 1024 * KIB,
             reserve_bytes: 64 * 1024 * KIB,
             ..Self::quick(kills)

@@ -16,8 +16,6 @@ pub struct Begin {
     pub commit_every_ms: u64,
     /// Most bytes of readings on disk (A4).
     pub max_bytes: u64,
-    /// Bytes after which a generation of the spool is full.
-    pub generation_bytes: u64,
     /// What it is to do wrong.
     pub fault: Option<Fault>,
 }

@@ -24,7 +24,7 @@ pub enum Wrong {
     Invented,
     /// Sent before it was said to be durable (A1).
     TooEarly,
-    /// A later number came first.
+    /// A later number was sent first.
     Disorder,
     /// Bytes that are no envelope of this spool.
     Foreign,
@@ -46,7 +46,7 @@ impl Wrong {
             Wrong::Changed => "rows or alerts that are not what was written",
             Wrong::Invented => "rows or alerts that nobody wrote",
             Wrong::TooEarly => "envelopes sent before they were durable",
-            Wrong::Disorder => "envelopes that came after later ones",
+            Wrong::Disorder => "envelopes sent after later ones",
             Wrong::Foreign => "envelopes that are not of this spool",
             Wrong::NotDrained => "envelopes left in the spool at the end",
             Wrong::QuotaIdle => "quotas filled twice over from which nothing had to go",

@@ -146,7 +146,7 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
     let (spool, agent, seed) = (config.data.join("spool"), config.agent.clone(), random());
     let max_bytes = config.spool.max_bytes;
     let opened = tokio::task::spawn_blocking(move || open_spool(&spool, max_bytes, &agent, world)).await?;
-    let Spool { journal, side_files, found, last_time, clock } =
+    let Spool { journal, side_files, found, last_time, clock, .. } =
         opened.with_context(|| format!("the spool in {}", config.data.display()))?;
 
     let (on_alert, beacon) = alarms(&config, options.on_alert);
@@ -236,6 +236,8 @@ struct Spool {
     journal: SledJournal,
     side_files: SideFiles,
     found: Found,
+    /// Rows that stood in the side files alone.
+    rows_saved: usize,
     last_time: LastTime,
     clock: Clock,
 }
@@ -253,14 +255,14 @@ fn open_spool(dir: &Path, max_bytes: u64, agent: &AgentId, world: World) -> anyh
     for damage in &found.damage {
         tracing::error!(damage, "the spool was damaged");
     }
-    let saved = recover(agent, &mut found, &mut journal)?;
+    let rows_saved = recover(agent, &mut found, &mut journal)?;
     tracing::info!(
         epoch = format_args!("{:016x}", found.epoch),
         waiting = found.readings.high_water - found.readings.acked,
-        rows_saved = saved,
+        rows_saved,
         "spool open"
     );
-    Ok(Spool { journal, side_files: SideFiles::start(dir)?, found, last_time, clock })
+    Ok(Spool { journal, side_files: SideFiles::start(dir)?, found, rows_saved, last_time, clock })
 }
 
 /// A random number, from the keys the standard library draws from the system for its hash maps.

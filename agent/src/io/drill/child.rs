@@ -3,14 +3,12 @@
 
 use super::super::clock::{Clock, World};
 use super::super::forward::Shell;
-use super::super::last_time::LastTime;
-use super::super::spool::{self, SideFiles};
-use super::super::{ANSWERS, disk, random};
+use super::super::side_files::SideFiles;
+use super::super::{ANSWERS, Spool, disk, open_spool, random};
 use super::pipe;
-use crate::config::{AckMode, Mqtt};
 use crate::drill::{Ask, Begin, Fault, Held, Say, Status, rows};
 use crate::forward::journal::{LaneFound, Numbered};
-use crate::forward::{Forward, Input, Output, Settings, Uplink, recover};
+use crate::forward::{Forward, Input, Output, Settings, Uplink};
 use crate::handover::Handover;
 use anyhow::Context as _;
 use std::io::{BufReader, BufWriter, Stdout, Write as _};
@@ -86,22 +84,11 @@ struct Child {
 
 impl Child {
     fn open(begin: Begin) -> anyhow::Result<(Self, mpsc::Receiver<Input>, JoinHandle<()>)> {
-        let dir = Path::new(&begin.spool);
-        std::fs::create_dir_all(dir)?;
-        let world = World::read();
-        let (last_time, clock) = LastTime::open(dir, world);
-        // No ballast: this spool does not go on when the disk is full, and what it writes is counted.
-        let (epoch, boot, label) = (random(), world.boot, "damaged".into());
-        let generation_bytes = begin.generation_bytes;
-        let options = spool::Options { epoch, boot, label, generation_bytes, ballast_bytes: 0 };
-        let (mut journal, mut found) = spool::open(dir, &options)?;
-        found.timeline = clock.timeline();
-        let saved = recover(&rows::agent(), &mut found, &mut journal)? as u64;
-        anyhow::ensure!(found.damage.is_empty(), "the spool was damaged: {}", found.damage.join("; "));
-        let side_files = SideFiles::start(dir)?;
+        let spool = open_spool(Path::new(&begin.spool), begin.max_bytes, &rows::agent(), World::read())?;
+        let Spool { journal, side_files, found, rows_saved, last_time, clock } = spool;
         let mut out = BufWriter::new(std::io::stdout());
         let durable = [durable(&found.alerts), durable(&found.readings)];
-        pipe::write(&mut out, &Say::Ready { epoch: found.epoch, durable, saved })?;
+        pipe::write(&mut out, &Say::Ready { epoch: found.epoch, durable, saved: rows_saved as u64 })?;
         let forward = Forward::new(settings(&begin), &found, clock.now());
         let (answers, from_disk) = mpsc::channel(ANSWERS);
         let (jobs, thread) = disk::start(journal, last_time, clock, answers)?;
@@ -144,7 +131,10 @@ impl Child {
             Ask::Cut => Input::Disconnected { uplink, reason: "cut".into() },
             Ask::PubAck(token) => Input::PubAck { uplink, token },
             Ask::Ack(bytes) => Input::Ack { uplink, bytes },
-            Ask::Stop => Input::Stop,
+            Ask::Stop => {
+                self.pace = [0; 2];
+                Input::Stop
+            }
         };
         self.handle(input).await
     }
@@ -253,6 +243,7 @@ fn settings(begin: &Begin) -> Settings {
         version: env!("CARGO_PKG_VERSION").into(),
         commit_every_ms: begin.commit_every_ms,
         max_bytes: begin.max_bytes,
+        max_age_ms: None,
         uplinks: vec![Uplink::new("drill")],
         devices: rows::devices(),
         accept: None,
@@ -260,12 +251,11 @@ fn settings(begin: &Begin) -> Settings {
     }
 }
 
-/// What carries out FORWARD's outputs live; the broker it names is never connected.
+/// What carries out FORWARD's outputs live; its uplink leads to the pipe.
 fn shell(clock: Clock, jobs: mpsc::Sender<disk::Job>, side_files: SideFiles) -> Shell {
-    let mqtt = Mqtt { host: String::new(), port: 0, keep_alive_s: 60, tls: None, login: None, ack: AckMode::Sink };
     let devices = rows::devices().into_iter().map(|device| device.device).collect();
     let (on_alarm, counters) = (Arc::new(|_: &_| {}), watch::Sender::default());
-    Shell { agent: rows::agent(), mqtt, devices, clock, jobs, side_files, on_alarm, counters }
+    Shell { agent: rows::agent(), ways: Vec::new(), devices, clock, jobs, side_files, on_alarm, counters }
 }
 
 /// What is on disk, and what has been freed.

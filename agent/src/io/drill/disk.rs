@@ -59,8 +59,8 @@ fn free_bytes(dir: &Path) -> std::io::Result<u64> {
 
 /// How fast the disk makes one block durable, by the spool's own way: in a spool of its own in `dir`.
 pub(super) fn speed(dir: &Path, plan: &Plan, stop: &Stop) -> anyhow::Result<Speed> {
-    let (epoch, generation_bytes) = (random(), plan.generation_bytes);
-    let options = Options { epoch, boot: 0, label: "damaged".into(), generation_bytes, ballast_bytes: 0 };
+    let epoch = random();
+    let options = Options { epoch, ballast_bytes: 0, ..Options::default() };
     let (mut journal, _) = spool::open(dir, &options)?;
     let whole = Stopwatch::start();
     let mut times_us = Vec::with_capacity(plan.commits);

@@ -159,9 +159,7 @@ impl<'a> Run<'a> {
                 self.connect();
             }
             Say::Disconnect(_) => (self.wants_connection, self.connected) = (false, false),
-            // What is on the way when the link is cut, or the agent killed, arrives nowhere.
-            Say::Publish { token, lane, payload } if self.connected => self.published(token, lane, &payload),
-            Say::Publish { .. } => {}
+            Say::Publish { token, lane, payload } => self.published(token, lane, &payload),
             Say::Status(status) => self.status = status,
             Say::Finished => self.finished = true,
         }
@@ -175,15 +173,17 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What is on the way when the link is cut, or the agent killed, arrives nowhere.
     fn published(&mut self, token: u64, lane: Lane, payload: &[u8]) {
         if lane != Lane::State {
             self.first_publish_ms.get_or_insert(self.process.started.ms());
-            let stored = if self.mood == Mood::Deaf { Vec::new() } else { self.books.delivered(lane, payload) };
-            if self.mood == Mood::Well {
-                let ack = Ack { epoch: self.epoch, lane, ranges: stored };
-                self.process.ask(&Ask::Ack(ack.encode()));
+            let stored = self.books.published(lane, payload, self.connected && self.mood != Mood::Deaf);
+            if self.connected && self.mood == Mood::Well {
+                self.process.ask(&Ask::Ack(Ack { epoch: self.epoch, lane, ranges: stored }.encode()));
             }
         }
-        self.process.ask(&Ask::PubAck(token));
+        if self.connected {
+            self.process.ask(&Ask::PubAck(token));
+        }
     }
 }

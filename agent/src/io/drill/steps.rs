@@ -167,7 +167,6 @@ impl<'a> Drill<'a> {
             base_ms: self.base_ms,
             commit_every_ms,
             max_bytes: self.plan.quota_bytes,
-            generation_bytes: self.plan.generation_bytes,
             fault: self.fault,
         };
         Run::start(begin, mood, &mut self.books, &self.dir.join("agent.log"), self.stop)
