@@ -3,9 +3,10 @@
 use super::rows::{self, RUN};
 use super::{Held, Wrong, Wrongs};
 use std::collections::BTreeMap;
-use windward_protocol::batch::split;
+use windward_protocol::batch::split_with;
 use windward_protocol::{
-    Alert, AlertKind, Block, Envelope, Epoch, Gap, GapReason, Lane, Record, Seq, SeqRange, SeqSet,
+    Alert, AlertKind, Block, DecodeError, Envelope, Epoch, Gap, GapReason, Lane, Record, Schema, SchemaId, Seq,
+    SeqRange, SeqSet,
 };
 
 /// Said to be safe from a kill, or from a power cut.
@@ -48,6 +49,8 @@ pub struct Books {
     epoch: Option<Epoch>,
     runs: Vec<Run>,
     lanes: [LaneBook; 2],
+    /// What the agent's batches say once.
+    schemas: BTreeMap<SchemaId, Schema>,
     /// Blocks of rows that are durable and have not arrived.
     blocks: BTreeMap<Seq, Vec<u64>>,
     /// What the quota has cost.
@@ -86,6 +89,7 @@ impl Books {
             epoch: None,
             runs: Vec::new(),
             lanes: <[LaneBook; 2]>::default(),
+            schemas: BTreeMap::new(),
             blocks: BTreeMap::new(),
             given_up: SeqSet::new(),
             saved: 0,
@@ -142,9 +146,14 @@ impl Books {
 
     /// A publish has been sent. Where it `arrives`, what is in it is stored; gives the numbers to ack.
     pub fn published(&mut self, lane: Lane, payload: &[u8], arrives: bool) -> Vec<SeqRange> {
-        let (mut stored, batch) = (SeqSet::new(), split(payload));
-        if let Some(broken) = batch.broken {
-            self.wrongs.add(Wrong::Foreign, 1, format_args!("a batch: {broken}"));
+        let (mut stored, batch) = (SeqSet::new(), split_with(payload, &self.schemas));
+        match batch.broken {
+            // Nothing of it is acked, and it comes again in full.
+            Some(DecodeError::UnknownSchema(_)) | None => {}
+            Some(broken) => self.wrongs.add(Wrong::Foreign, 1, format_args!("a batch: {broken}")),
+        }
+        if arrives {
+            self.schemas.extend(batch.schemas.into_iter().map(|schema| (schema.id(), schema)));
         }
         for bytes in batch.envelopes {
             match Envelope::decode(&bytes) {

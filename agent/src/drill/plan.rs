@@ -4,7 +4,7 @@
 pub const CHOICES_MS: [u64; 9] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 /// A commit that takes 99 of 100 times less than this share of the time between commits is no strain.
 const SHARE: u64 = 4;
-const KIB: u64 = 1024;
+const MIB: u64 = 1024 * 1024;
 
 /// What a drill does. Times are in ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,10 @@ pub struct Plan {
     pub cut_ms: u64,
     /// Rows written a second.
     pub rows_per_s: u32,
-    /// Most bytes of readings on disk while the quota is filled; twice as much is written.
+    /// Most bytes of readings on disk (A4), and how many are written without a link to fill that.
     pub quota_bytes: u64,
+    /// See `quota_bytes`; what stands on disk is more than what was written.
+    pub flood_bytes: u64,
     /// Free space that is needed.
     pub needs_bytes: u64,
     /// What must be left free besides.
@@ -51,9 +53,10 @@ impl Plan {
             deaf_ms: 400,
             cut_ms: 300,
             rows_per_s: 200,
-            quota_bytes: 1024 * KIB,
-            needs_bytes: 16 * 1024 * KIB,
-            reserve_bytes: 16 * 1024 * KIB,
+            quota_bytes: 3 * MIB,
+            flood_bytes: 4 * MIB,
+            needs_bytes: 48 * MIB,
+            reserve_bytes: 16 * MIB,
         }
     }
 
@@ -68,9 +71,10 @@ impl Plan {
             mute_ms: 1_000,
             deaf_ms: 1_000,
             cut_ms: 3_000,
-            quota_bytes: 8 * 1024 * KIB,
-            needs_bytes: 64 * 1024 * KIB,
-            reserve_bytes: 64 * 1024 * KIB,
+            quota_bytes: 8 * MIB,
+            flood_bytes: 12 * MIB,
+            needs_bytes: 96 * MIB,
+            reserve_bytes: 64 * MIB,
             ..Self::quick(kills)
         }
     }

@@ -6,7 +6,7 @@ use windward_protocol::{
 
 /// Devices that rows are of, by turns.
 pub const DEVICES: u64 = 4;
-/// Channels of each: half of them integers, half floats.
+/// Channels of each: integers as registers give them, and floats.
 pub const CHANNELS: u64 = 8;
 /// Numbers that one run of the agent may use. Each run begins with fresh ones, for a killed process may have written
 /// a row without having been able to say so.
@@ -39,7 +39,7 @@ pub fn row(number: u64, base_ms: i64) -> (usize, Row) {
         let sum = number * CHANNELS + channel;
         match channel {
             _ if sum.is_multiple_of(FAILS_EVERY) => Err(NoData::Timeout),
-            0..4 => Ok(Value::Int { mantissa: sum as i64, exponent: -1 }),
+            0..3 => Ok(Value::Int { mantissa: sum as i64, exponent: -1 }),
             _ => Ok(Value::F64(sum as f64 / 8.0)),
         }
     };

@@ -25,7 +25,7 @@ pub struct Begin {
 pub enum Fault {
     /// One block in ten is said to be durable and was never written.
     Forget,
-    /// Takes everything for acked that has been sent.
+    /// Takes all that is durable for acked when any of it is sent.
     Forge,
 }
 

@@ -30,7 +30,7 @@ pub enum Wrong {
     Foreign,
     /// Something was left in the spool when all had been given time to arrive.
     NotDrained,
-    /// The quota was filled twice over and nothing had to go.
+    /// More than the quota was written, and nothing had to go.
     QuotaIdle,
 }
 
@@ -49,7 +49,7 @@ impl Wrong {
             Wrong::Disorder => "envelopes sent after later ones",
             Wrong::Foreign => "envelopes that are not of this spool",
             Wrong::NotDrained => "envelopes left in the spool at the end",
-            Wrong::QuotaIdle => "quotas filled twice over from which nothing had to go",
+            Wrong::QuotaIdle => "quota filled from which nothing had to go",
         }
     }
 }

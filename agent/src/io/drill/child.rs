@@ -4,7 +4,7 @@
 use super::super::clock::{Clock, World};
 use super::super::forward::Shell;
 use super::super::side_files::SideFiles;
-use super::super::{ANSWERS, Spool, disk, open_spool, random};
+use super::super::{ANSWERS, Spool, commands, disk, open_spool, random};
 use super::pipe;
 use crate::drill::{Ask, Begin, Fault, Held, Say, Status, rows};
 use crate::forward::journal::{LaneFound, Numbered};
@@ -18,8 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
-use windward_protocol::batch::split;
-use windward_protocol::{Ack, AlertKind, Envelope, Lane, Record, SeqRange};
+use windward_protocol::{Ack, AlertKind, Envelope, Epoch, Lane, Record, Seq, SeqRange};
 
 /// What is asked and not yet heard. There are two answers to a publish, and FORWARD has 51 under way at most, so this
 /// never fills: nobody waits for somebody who waits for him.
@@ -65,6 +64,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
 
 struct Child {
     begin: Begin,
+    epoch: Epoch,
     forward: Forward,
     shell: Shell,
     out: BufWriter<Stdout>,
@@ -93,6 +93,7 @@ impl Child {
         let (answers, from_disk) = mpsc::channel(ANSWERS);
         let (jobs, thread) = disk::start(journal, last_time, clock, answers)?;
         let child = Self {
+            epoch: found.epoch,
             forward,
             shell: shell(clock, jobs, side_files),
             out,
@@ -188,9 +189,10 @@ impl Child {
                 Output::Connect { .. } => self.say(&Say::Connect)?,
                 Output::Disconnect { reason, .. } => self.say(&Say::Disconnect(reason.into()))?,
                 Output::Publish { token, lane, payload, .. } => {
-                    let forged = (self.begin.fault == Some(Fault::Forge)).then(|| ack_of(lane, &payload)).flatten();
                     self.say(&Say::Publish { token, lane, payload })?;
-                    if let Some(bytes) = forged {
+                    if self.begin.fault == Some(Fault::Forge) && lane != Lane::State {
+                        let ranges = vec![SeqRange { first: 1, last: Seq::MAX }];
+                        let bytes = Ack { epoch: self.epoch, lane, ranges }.encode();
                         self.forward.handle(Input::Ack { uplink: 0, bytes }, self.shell.clock.now());
                     }
                 }
@@ -255,7 +257,8 @@ fn settings(begin: &Begin) -> Settings {
 fn shell(clock: Clock, jobs: mpsc::Sender<disk::Job>, side_files: SideFiles) -> Shell {
     let devices = rows::devices().into_iter().map(|device| device.device).collect();
     let (on_alarm, counters) = (Arc::new(|_: &_| {}), watch::Sender::default());
-    Shell { agent: rows::agent(), ways: Vec::new(), devices, clock, jobs, side_files, on_alarm, counters }
+    let (carriers, _) = commands::ends(None);
+    Shell { agent: rows::agent(), ways: Vec::new(), devices, clock, jobs, side_files, on_alarm, counters, carriers }
 }
 
 /// What is on disk, and what has been freed.
@@ -277,14 +280,6 @@ fn numbers(envelope: &[u8], base_ms: i64) -> Vec<u64> {
         Ok(Record::Alert(alert)) if alert.kind != AlertKind::Spool => vec![alert.id],
         _ => Vec::new(),
     }
-}
-
-/// The ack that a sink would give for a publish.
-fn ack_of(lane: Lane, payload: &[u8]) -> Option<Vec<u8>> {
-    let envelopes = split(payload).envelopes;
-    let (first, last) = (Envelope::decode(envelopes.first()?).ok()?, Envelope::decode(envelopes.last()?).ok()?);
-    let ranges = vec![SeqRange { first: first.seq, last: last.seq }];
-    (lane != Lane::State).then(|| Ack { epoch: first.epoch, lane, ranges }.encode())
 }
 
 /// Bytes that this process has caused to be written to storage (proc(5), `/proc/pid/io`); 0 where that is not told.

@@ -90,3 +90,21 @@ fn block(seq: Seq, epoch: u64) -> anyhow::Result<Vec<u8>> {
     let block = builder.finish().context("a block has rows")?;
     Ok(Envelope { agent, epoch, lane: Lane::Readings, seq, record: Record::Block(block) }.encode()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_is_refused_with_figures_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = free_bytes(dir.path()).unwrap();
+        let plan = Plan { needs_bytes: free, reserve_bytes: 1024 * MIB, ..Plan::quick(5) };
+        let refused = Scratch::make(dir.path(), &plan, false).unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("a drill takes up to {} MiB, and 1024 MiB are to be left", free / MIB)),
+            "{refused}"
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

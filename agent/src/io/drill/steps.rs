@@ -8,8 +8,6 @@ use std::path::Path;
 
 /// Rows a second while the quota is filled: as many as the disk takes.
 const FLOOD_ROWS_PER_S: u32 = 100_000;
-/// How much more than the quota is written.
-const FLOOD: u64 = 2;
 /// Time between commits while it is measured what a reading costs, ms: that of a configuration that does not name one.
 const USUAL_COMMIT_MS: u64 = 1_000;
 
@@ -136,7 +134,7 @@ impl<'a> Drill<'a> {
     }
 
     fn fill_quota(&mut self) -> anyhow::Result<()> {
-        let (bytes, (every_ms, _, alerts_per_s)) = (self.plan.quota_bytes * FLOOD, self.pace());
+        let (bytes, (every_ms, _, alerts_per_s)) = (self.plan.flood_bytes, self.pace());
         let mut run = self.start(Mood::Cut, every_ms)?;
         run.write(FLOOD_ROWS_PER_S, alerts_per_s);
         run.until("the quota was filled", |run| run.status.committed_bytes >= bytes)?;
