@@ -240,12 +240,14 @@ async fn drill(wanted: Drill) -> anyhow::Result<ExitCode> {
     let Drill { config, dir, quick, kills, keep, fault, .. } = wanted;
     let dir = dir.map_or_else(|| read(&config).map(|config| config.data), Ok)?;
     let options = io::drill::Options { dir, quick, kills, keep, fault };
-    let (stop, mut terminate) = (io::drill::Stop::default(), signal(SignalKind::terminate())?);
+    let stop = io::drill::Stop::default();
     let stopped = stop.clone();
+    // Before there is a folder that they would leave behind.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut drilled = tokio::task::spawn_blocking(move || io::drill::run(&options, &stopped));
     let report = tokio::select! {
         done = &mut drilled => done?,
-        end = tokio::signal::ctrl_c() => { end?; stop.set(); drilled.await? }
+        _ = interrupt.recv() => { stop.set(); drilled.await? }
         _ = terminate.recv() => { stop.set(); drilled.await? }
     };
     if stop.is_set() {

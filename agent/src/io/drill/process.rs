@@ -5,6 +5,7 @@ use crate::drill::{Ask, Say};
 use anyhow::Context as _;
 use std::fs::File;
 use std::io::BufReader;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -29,6 +30,8 @@ impl Process {
         let started = Stopwatch::start();
         let mut command = Command::new(program);
         command.args(["drill", "--child"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        // A Ctrl-C at the terminal is for the drill, which then ends this one.
+        command.process_group(0);
         let mut process = command.spawn().context("cannot start this program once more")?;
         let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
             unreachable!("both are piped")
