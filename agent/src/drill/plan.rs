@@ -55,7 +55,7 @@ impl Plan {
             rows_per_s: 200,
             quota_bytes: 3 * MIB,
             flood_bytes: 4 * MIB,
-            needs_bytes: 48 * MIB,
+            needs_bytes: 32 * MIB,
             reserve_bytes: 16 * MIB,
         }
     }
@@ -73,7 +73,7 @@ impl Plan {
             cut_ms: 3_000,
             quota_bytes: 8 * MIB,
             flood_bytes: 12 * MIB,
-            needs_bytes: 96 * MIB,
+            needs_bytes: 48 * MIB,
             reserve_bytes: 64 * MIB,
             ..Self::quick(kills)
         }

@@ -26,8 +26,9 @@ const ASKS: usize = 256;
 /// How often rows are written, and every how many times it is said how things are.
 const TICK_MS: u32 = 20;
 const TICKS_A_STATUS: u32 = 5;
-/// Rows and alerts that wait for their commit. With more the disk is the slower one, and nothing new is written.
-const MOST_ROWS_OPEN: u64 = 10_000;
+/// Rows and alerts that wait for their commit. With more the disk is the slower one, and nothing new is written; nor is
+/// a commit longer than what the quota gives up at once.
+const MOST_ROWS_OPEN: u64 = 4_000;
 const MOST_ALERTS_OPEN: u64 = 20;
 
 /// Does as it is asked on standard input, and says on standard output what it does, until it is stopped or killed.

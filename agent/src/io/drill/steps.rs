@@ -8,6 +8,8 @@ use std::path::Path;
 
 /// Rows a second while the quota is filled: as many as the disk takes.
 const FLOOD_ROWS_PER_S: u32 = 100_000;
+/// Time between commits meanwhile, ms: one after another on a disk that takes longer.
+const FLOOD_COMMIT_MS: u64 = 100;
 /// Time between commits while it is measured what a reading costs, ms: that of a configuration that does not name one.
 const USUAL_COMMIT_MS: u64 = 1_000;
 
@@ -134,8 +136,8 @@ impl<'a> Drill<'a> {
     }
 
     fn fill_quota(&mut self) -> anyhow::Result<()> {
-        let (bytes, (every_ms, _, alerts_per_s)) = (self.plan.flood_bytes, self.pace());
-        let mut run = self.start(Mood::Cut, every_ms)?;
+        let (bytes, (_, _, alerts_per_s)) = (self.plan.flood_bytes, self.pace());
+        let mut run = self.start(Mood::Cut, FLOOD_COMMIT_MS)?;
         run.write(FLOOD_ROWS_PER_S, alerts_per_s);
         run.until("the quota was filled", |run| run.status.committed_bytes >= bytes)?;
         let ended = run.end()?;
