@@ -135,8 +135,19 @@ impl SledJournal {
             }
             tracing::error!(%error, "the spool cannot be written; trying again with every commit");
         }
+        journal.remove_drained();
         journal.restore_ballast();
         Ok((journal, found))
+    }
+
+    /// Closing seals what is in use, also where all of it is acked: nobody will free that once more, and left there it
+    /// would be the oldest for ever, behind which the quota takes nothing (A4).
+    fn remove_drained(&mut self) {
+        for (lane, mark) in self.lanes.iter_mut().zip(&self.mark.lanes) {
+            if let Err(error) = lane.remove_through(mark.acked, false) {
+                tracing::warn!(%error, "what is acked is still on disk");
+            }
+        }
     }
 
     fn try_commit(&mut self, alerts: &[Numbered], readings: &[Numbered]) -> Result<(), JournalError> {

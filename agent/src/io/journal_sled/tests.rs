@@ -178,6 +178,21 @@ fn all_readings(journal: &mut SledJournal, mut from: Seq) -> Vec<Numbered> {
 }
 
 #[test]
+fn what_was_closed_with_all_of_it_acked_does_not_stand_before_the_oldest_readings() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.commit(&[], &values(Lane::Readings, 1..=100)).unwrap();
+    journal.free(Lane::Readings, 100).unwrap();
+    drop(journal);
+    let (mut journal, found) = open(dir.path());
+    assert_eq!((journal.room(), found.readings.high_water), (Room::default(), 100));
+    journal.commit(&[], &values(Lane::Readings, 101..=200)).unwrap();
+    drop(journal);
+    let (journal, _) = open(dir.path());
+    assert_eq!(journal.room().oldest.map(|oldest| oldest.range), Some(range(101, 200)));
+}
+
+#[test]
 fn the_oldest_readings_are_named_and_stay_until_they_are_freed() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, options) = in_hundreds(dir.path(), 90);
