@@ -54,12 +54,15 @@ fn an_agent_that_forgets_what_it_has_confirmed_is_found_out() {
 }
 
 #[test]
-fn an_agent_that_takes_for_acked_what_is_not_is_found_out() {
+fn an_agent_that_takes_for_acked_what_is_not_is_found_out_and_its_spool_can_be_looked_at() {
     let dir = TempDir::new().unwrap();
-    let (output, said) = drill(dir.path(), &["--kills", "1", "--fault", "forge"]);
+    let (output, said) = drill(dir.path(), &["--kills", "1", "--fault", "forge", "--keep"]);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("numbers that never came and that no gap record declares"), "{said}");
     assert!(figure(&said, "lost") > 0, "{said}");
+    let kept = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    assert!(said.contains(&format!("kept: {}", kept.display())), "{said}");
+    assert!(kept.join("spool").is_dir() && kept.join("agent.log").is_file());
 }
 
 #[test]
@@ -82,15 +85,4 @@ fn what_cannot_be_drilled_is_said() {
     let (output, said) = drill(&dir.path().join("missing"), &[]);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("there is no folder") && said.contains("--dir"), "{said}");
-}
-
-#[test]
-fn the_folder_is_kept_when_that_is_wanted() {
-    let dir = TempDir::new().unwrap();
-    // No quota is filled and nothing is killed for this: the disk's speed alone would do, but the whole is quick.
-    let (output, said) = drill(dir.path(), &["--kills", "0", "--keep"]);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    let kept = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
-    assert!(said.contains(&format!("kept: {}", kept.display())), "{said}");
-    assert!(kept.join("spool").is_dir() && kept.join("agent.log").is_file());
 }
