@@ -11,8 +11,14 @@ pub(crate) enum Break {
     FailedCommitTaken,
     /// A2: an emptied spool begins with number 1 again.
     NumbersRestart,
+    /// A2: after a power cut numbers go on where the disk says that they end.
+    NumbersReused,
     /// A3: what the broker has taken is freed.
     FreeAtPuback,
+    /// A3: what one of two uplinks has acked is freed.
+    FreeAtOneAck,
+    /// A3: what a stream has refused counts as taken.
+    RefusedTaken,
     /// A4: the record of a gap says something else.
     GapUntold,
     /// A2: damage that was found by a start that came to nothing is not found by the next.
@@ -33,6 +39,10 @@ pub(crate) enum Break {
     AckBeforeStored,
     /// S1: people are told later than the ack.
     AckBeforeTold,
+    /// S1: acks go out for batches whose schemas are kept nowhere.
+    SchemaForgotten,
+    /// A schema is named that the sink was never told.
+    SchemaUntold,
     /// S2: nobody looks whether people were told before.
     ToldTwice,
     /// S2: a block that comes again is another row.
@@ -56,7 +66,9 @@ impl Break {
             Break::FailedCommitTaken => &["A1", "A5"],
             Break::NumbersRestart => &["A2", "A4"],
             Break::DamageForgotten => &["A2", "A4"],
-            Break::FreeAtPuback => &["A3"],
+            Break::NumbersReused => &["A2"],
+            Break::FreeAtPuback | Break::FreeAtOneAck => &["A3"],
+            Break::RefusedTaken => &["A3", "order", "lost"],
             Break::GapUntold => &["A4", "S4"],
             Break::AlertsMakeRoom => &["lost", "A2", "A1"],
             Break::FailureUntold => &["A5"],
@@ -64,12 +76,12 @@ impl Break {
             Break::AlertWaits => &["A7"],
             Break::NoSideFile => &["lost"],
             Break::ErasForgotten => &["A2"],
-            Break::AckBeforeStored | Break::AckBeforeTold => &["S1"],
+            Break::AckBeforeStored | Break::AckBeforeTold | Break::SchemaForgotten => &["S1"],
             Break::ToldTwice | Break::StoredTwice => &["S2"],
             Break::PoisonForgotten => &["S3"],
             Break::PoisonUnacked => &["liveness"],
             Break::LedgerForgets => &["S4", "A3", "S1"],
-            Break::NeverAgain => &["liveness"],
+            Break::NeverAgain | Break::SchemaUntold => &["liveness"],
         }
     }
 }

@@ -72,7 +72,7 @@ impl Broker {
         stage.trace("broker", || format!("down; remembers: {}", stage.scenario.broker.remembers));
         for (machine, connection) in machines.iter_mut().zip(&mut self.agents) {
             if connection.take().is_some() {
-                machine.lose_link("the broker is gone", stage);
+                machine.lose_link(0, "the broker is gone", stage);
             }
         }
         for inbox in &mut self.inboxes {
@@ -95,12 +95,12 @@ impl Broker {
     /// An agent connects.
     pub(crate) fn connect(&mut self, machine: &mut Machine, session: u64, stage: &mut Stage) {
         let agent = machine.index;
-        let delay = machine.delay_ms(stage);
+        let delay = machine.delay_ms(0, stage);
         let mail = if self.is_up { Mail::Connected } else { Mail::Gone("refused") };
         if self.is_up {
             self.agents[agent] = Some(session);
         }
-        stage.after(delay, Event::Mail { agent, session, mail });
+        stage.after(delay, Event::Mail { agent, uplink: 0, session, mail });
     }
 
     /// A publish of an agent arrives. On a connection that the agent has given up it may still do so.
@@ -112,15 +112,15 @@ impl Broker {
         delivery: Delivery,
         stage: &mut Stage,
     ) {
-        let is_current = self.agents[machine.index] == Some(session) && machine.session == session;
+        let is_current = self.agents[machine.index] == Some(session) && machine.links[0].session == session;
         if !self.is_up || (!is_current && self.random.one_in(2)) {
             return;
         }
-        let delay = machine.delay_ms(stage);
-        stage.after(delay, Event::Mail { agent: machine.index, session, mail: Mail::PubAck(token) });
+        let delay = machine.delay_ms(0, stage);
+        stage.after(delay, Event::Mail { agent: machine.index, uplink: 0, session, mail: Mail::PubAck(token) });
         if self.random.one_in(stage.scenario.broker.forgets) {
             stage.count("publishes acked and forgotten");
-            return stage.trace("broker", || format!("forgets {}", crate::oracle::contents(&delivery)));
+            return stage.trace("broker", || format!("forgets {}", stage.oracle.contents(&delivery)));
         }
         self.route(delivery, stage);
     }
@@ -211,7 +211,7 @@ impl Broker {
         let Some(session) = self.agents[machine.index].filter(|_| self.is_up) else { return };
         if !self.random.one_in(stage.scenario.broker.loses_acks) {
             let delay = self.random.between(1, 40);
-            stage.after(delay, Event::Mail { agent: machine.index, session, mail: Mail::Ack(bytes) });
+            stage.after(delay, Event::Mail { agent: machine.index, uplink: 0, session, mail: Mail::Ack(bytes) });
         }
     }
 }

@@ -1,28 +1,31 @@
 //! A gateway's disk, with the page cache in front of it. What was written and not synced survives a killed process; a
 //! power cut takes any part of it: some values and not others, half of a side file, a file that was removed comes back.
+//! An unlucky disk forgets even the last values that it has synced, and leaves no trace of them.
 //!
-//! Small files (the mark, the eras) are replaced whole and synced, as `agent/src/io/small_file.rs` does it: a crash
-//! leaves the old one or the new one.
+//! Small files (the mark, the notes) are replaced whole and synced, as `agent/src/io/small_file.rs` does it: a crash
+//! leaves the old one or the new one. A full disk takes what the ballast has left, and what is freed.
+
+mod mark;
 
 use crate::breaks::Break;
 use crate::scenario::DiskFaults;
+use mark::Mark;
 use std::collections::BTreeMap;
 use windward_agent::forward::Input;
-use windward_agent::forward::journal::{Found, Journal, JournalError, LaneFound, Numbered};
-use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
+use windward_agent::forward::journal::{Found, Journal, JournalError, LaneFound, Note, Numbered, Room, Stretch};
+use windward_protocol::{Envelope, Epoch, Lane, Record, Seq, SeqRange, SeqSet};
 use windward_tests::random::Random;
 
-/// How far ahead numbers are reserved in the mark (A2).
-const RESERVE: Seq = 2_048;
+/// Bytes kept free for when the disk is full.
+const BALLAST: u64 = 8_000;
 
 /// Something that the disk thread does.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
     Commit { alerts: Vec<Numbered>, readings: Vec<Numbered> },
-    Read { lane: Lane, from: Seq, max_bytes: usize },
+    Read { uplink: usize, lane: Lane, from: Seq, max_bytes: usize },
     Free { lane: Lane, through: Seq },
-    DropOldest,
-    KeepEras(Vec<u8>),
+    Keep(Note, Vec<u8>),
 }
 
 /// Why nothing can be written for a while.
@@ -40,12 +43,6 @@ struct Value {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Mark {
-    acked: [Seq; 2],
-    reserved: [Seq; 2],
-}
-
-#[derive(Clone, Debug, Default)]
 struct SideFile {
     bytes: Vec<u8>,
     /// So many of them are on the platter.
@@ -58,14 +55,22 @@ pub(crate) struct Disk {
     random: Random,
     pub(crate) epoch: Epoch,
     lanes: [BTreeMap<Seq, Value>; 2],
-    mark: Mark,
-    eras: Vec<u8>,
-    /// As they were before the last write, for as long as that may come to nothing.
-    eras_before: Option<Vec<u8>>,
+    marks: [Mark; 2],
+    notes: BTreeMap<Note, Vec<u8>>,
+    /// One as it was before the last write, for as long as that may come to nothing.
+    note_before: Option<(Note, Vec<u8>)>,
     side: BTreeMap<u64, SideFile>,
     /// Removed, and still there on the platter.
     ghosts: BTreeMap<u64, Vec<u8>>,
-    pub(crate) trouble: Option<Trouble>,
+    /// Up to here no side file holds readings any more.
+    covered: Seq,
+    /// Since the spool was last open.
+    power_was_cut: bool,
+    trouble: Option<Trouble>,
+    has_ballast: bool,
+    is_full: bool,
+    /// Bytes that still fit while it is full.
+    spare: u64,
     faults: DiskFaults,
     broken: Option<Break>,
 }
@@ -76,12 +81,17 @@ impl Disk {
             random,
             epoch,
             lanes: Default::default(),
-            mark: Mark::default(),
-            eras: Vec::new(),
-            eras_before: None,
+            marks: Default::default(),
+            notes: BTreeMap::new(),
+            note_before: None,
             side: BTreeMap::new(),
             ghosts: BTreeMap::new(),
+            covered: 0,
+            power_was_cut: false,
             trouble: None,
+            has_ballast: true,
+            is_full: false,
+            spare: 0,
             faults,
             broken,
         }
@@ -91,6 +101,13 @@ impl Disk {
     pub(crate) fn at_peace(&mut self, faults: DiskFaults) {
         self.trouble = None;
         self.faults = faults;
+    }
+
+    /// It falls into trouble, or out of it.
+    pub(crate) fn trouble(&mut self, trouble: Trouble) -> Option<Trouble> {
+        self.trouble = if self.trouble.is_some() { None } else { Some(trouble) };
+        self.spare = 0;
+        self.trouble
     }
 
     /// How long the next job takes, ms.
@@ -111,8 +128,8 @@ impl Disk {
     pub(crate) fn begin(&mut self, job: &Job) {
         match job {
             Job::Commit { alerts, readings } if self.trouble.is_none() => self.append(alerts, readings),
-            Job::KeepEras(eras) if self.trouble.is_none() && !self.breaks(Break::ErasForgotten) => {
-                self.eras_before = Some(std::mem::replace(&mut self.eras, eras.clone()));
+            Job::Keep(note, bytes) if self.trouble.is_none() && !self.forgets(*note) => {
+                self.note_before = Some((*note, self.notes.insert(*note, bytes.clone()).unwrap_or_default()));
             }
             _ => {}
         }
@@ -120,25 +137,22 @@ impl Disk {
 
     /// The end of a job, and FORWARD's answer.
     pub(crate) fn finish(&mut self, job: Job) -> Option<Input> {
-        let failed = |JournalError(error)| Some(Input::SpoolFailed(error));
         match job {
             Job::Commit { alerts, readings } => Some(match self.commit(&alerts, &readings) {
-                Ok(()) => Input::Committed { alerts, readings, readings_bytes: self.readings_bytes() },
-                Err(JournalError(error)) => Input::CommitFailed { alerts, readings, error },
+                Ok(()) => Input::Committed { alerts, readings, room: self.room() },
+                Err(JournalError(error)) => Input::CommitFailed { alerts, readings, error, room: self.room() },
             }),
-            Job::Read { lane, from, max_bytes } => Some(match self.read(lane, from, max_bytes) {
-                Ok(values) => Input::Read { lane, values },
-                Err(JournalError(error)) => Input::ReadFailed { lane, error },
+            Job::Read { uplink, lane, from, max_bytes } => Some(match self.read(lane, from, max_bytes) {
+                Ok(values) => Input::Read { uplink, lane, values },
+                Err(JournalError(error)) => Input::ReadFailed { uplink, lane, error },
             }),
-            Job::Free { lane, through } => self.free(lane, through).err().and_then(failed),
-            Job::KeepEras(eras) => Some(match self.keep_eras(&eras) {
-                Ok(()) => Input::ErasKept,
-                Err(JournalError(error)) => Input::ErasFailed(error),
+            Job::Free { lane, through } => {
+                self.free(lane, through).err().map(|JournalError(error)| Input::SpoolFailed(error))
+            }
+            Job::Keep(note, bytes) => Some(match self.keep(note, &bytes) {
+                Ok(()) => Input::Kept(note),
+                Err(JournalError(error)) => Input::KeepFailed(note, error),
             }),
-            Job::DropOldest => match self.drop_oldest_readings() {
-                Ok(range) => range.map(Input::Dropped),
-                Err(error) => failed(error),
-            },
         }
     }
 
@@ -156,7 +170,7 @@ impl Disk {
                     }
                 }
             }
-            Some(Job::KeepEras(_)) => self.eras_one_or_the_other(),
+            Some(Job::Keep(..)) => self.old_note_or_new(),
             Some(Job::Free { lane, through }) if self.trouble.is_none() && self.random.one_in(2) => {
                 self.free_now(*lane, *through);
             }
@@ -164,9 +178,17 @@ impl Disk {
         }
     }
 
-    /// The power is gone.
-    pub(crate) fn power_cut(&mut self, job: Option<&Job>) {
+    /// The process has closed its spool in order.
+    pub(crate) fn close(&mut self) {
+        for (mark, lane) in self.marks.iter_mut().zip(&self.lanes) {
+            mark.ended = Some(lane.last_key_value().map_or(0, |(&last, _)| last).max(mark.acked));
+        }
+    }
+
+    /// The power is gone. Gives what is forgotten that was durable.
+    pub(crate) fn power_cut(&mut self, job: Option<&Job>) -> Vec<(Lane, Seq)> {
         self.kill(job);
+        self.power_was_cut = true;
         let Self { random, lanes, side, ghosts, faults, .. } = self;
         for lane in lanes {
             lane.retain(|_, value| value.synced || random.one_in(2));
@@ -189,6 +211,21 @@ impl Disk {
                 side.insert(number, SideFile { bytes, written_back });
             }
         }
+        self.forget_the_end()
+    }
+
+    /// The last values of a lane are gone; of readings only where no side file could give them back in part.
+    fn forget_the_end(&mut self) -> Vec<(Lane, Seq)> {
+        let mut forgotten = Vec::new();
+        for (index, lane) in Lane::DURABLE.into_iter().enumerate() {
+            let is_covered = self.lanes[index].last_key_value().is_some_and(|(&last, _)| last <= self.covered);
+            if self.random.one_in(self.faults.forgets) && (lane == Lane::Alerts || is_covered) {
+                for _ in 0..self.random.between(1, 4) {
+                    forgotten.extend(self.lanes[index].pop_last().map(|(seq, _)| (lane, seq)));
+                }
+            }
+        }
+        forgotten
     }
 
     /// The system writes its cache back.
@@ -210,45 +247,55 @@ impl Disk {
 
     /// What is there when a process starts: FORWARD's view, with the side files. Opening syncs what stood in the cache.
     pub(crate) fn open(&mut self) -> Result<Found, JournalError> {
-        self.writable()?;
+        if let Err(error) = self.write(0) {
+            self.write_with_ballast(0).map_err(|_| error)?;
+        }
         if !self.breaks(Break::CommitWithoutSync) {
             self.lanes.iter_mut().flat_map(BTreeMap::values_mut).for_each(|value| value.synced = true);
         }
-        self.eras_before = None;
+        self.note_before = None;
+        let same_boot = !std::mem::take(&mut self.power_was_cut);
         let mut damage = Vec::new();
-        let [alerts, readings] = [0, 1].map(|index| {
-            let acked = self.mark.acked[index];
-            let (mut present, mut rotten) = (SeqSet::new(), 0);
-            for (&seq, value) in self.lanes[index].range(acked + 1..) {
-                if value.rotten {
-                    rotten += 1;
-                } else {
-                    present.insert(SeqRange { first: seq, last: seq });
-                }
+        let [alerts, readings] = [0, 1].map(|index| self.open_lane(index, same_boot, &mut damage));
+        let note = |note| self.notes.get(&note).cloned().unwrap_or_default();
+        let (eras, uplinks, commands) = (note(Note::Eras), note(Note::Uplinks), note(Note::Commands));
+        let side_files = self.side.values().map(|file| file.bytes.clone()).collect();
+        let mut found =
+            Found { epoch: self.epoch, alerts, readings, side_files, eras, uplinks, commands, damage, ..Found::default() };
+        if self.breaks(Break::NumbersRestart) && found.readings.present.is_empty() {
+            found.readings = LaneFound::default();
+        }
+        self.restore_ballast();
+        Ok(found)
+    }
+
+    fn open_lane(&mut self, index: usize, same_boot: bool, damage: &mut Vec<String>) -> LaneFound {
+        let acked = self.marks[index].acked;
+        let (mut present, mut rotten) = (SeqSet::new(), 0);
+        for (&seq, value) in self.lanes[index].range(acked + 1..) {
+            if value.rotten {
+                rotten += 1;
+            } else {
+                present.insert(SeqRange { first: seq, last: seq });
             }
-            let last = present.ranges().last().map_or(acked, |range| range.last);
-            if rotten == 0 {
-                return LaneFound { acked, present, high_water: last };
-            }
-            if self.breaks(Break::DamageForgotten) {
+        }
+        let last = present.ranges().last().map_or(acked, |range| range.last);
+        let mut found = LaneFound { acked, present, high_water: last, skipped: SeqSet::new() };
+        let (skips, remembers) = (!self.breaks(Break::NumbersReused), !self.breaks(Break::DamageForgotten));
+        self.marks[index].go_on(same_boot, rotten > 0, skips, remembers, &mut found);
+        if rotten > 0 {
+            if !remembers {
                 self.lanes[index].retain(|_, value| !value.rotten);
             }
             // Told at every start until what was lost is freed: a start may come to nothing.
             damage.push(format!("{rotten} values are damaged"));
-            LaneFound { acked, present, high_water: last.max(self.mark.reserved[index]) }
-        });
-        let mut found =
-            Found { epoch: self.epoch, alerts, readings, eras: self.eras.clone(), damage, ..Found::default() };
-        found.side_files = self.side.values().map(|file| file.bytes.clone()).collect();
-        if self.breaks(Break::NumbersRestart) && found.readings.present.is_empty() {
-            found.readings = LaneFound::default();
         }
-        Ok(found)
+        found
     }
 
     /// Appends to a side file, without a sync.
     pub(crate) fn append_side(&mut self, file: u64, bytes: &[u8]) -> Result<(), JournalError> {
-        self.writable()?;
+        self.write(bytes.len() as u64)?;
         self.side.entry(file).or_default().bytes.extend_from_slice(bytes);
         Ok(())
     }
@@ -256,11 +303,15 @@ impl Disk {
     /// Removes the side files up to and including this one.
     pub(crate) fn remove_side(&mut self, through: u64) -> Result<(), JournalError> {
         if self.trouble == Some(Trouble::ReadOnly) {
-            return self.writable();
+            return self.write(0);
         }
         let kept = self.side.split_off(&through.saturating_add(1));
         for (number, file) in std::mem::replace(&mut self.side, kept) {
+            self.spare += file.bytes.len() as u64;
             self.ghosts.insert(number, file.bytes[..file.written_back].to_vec());
+        }
+        if self.side.is_empty() {
+            self.covered = self.lanes[1].last_key_value().map_or(0, |(&last, _)| last);
         }
         Ok(())
     }
@@ -278,7 +329,7 @@ impl Disk {
 
     /// Everything up to here is durably acked.
     pub(crate) fn acked(&self, lane: Lane) -> Seq {
-        self.mark.acked[index(lane)]
+        self.marks[index(lane)].acked
     }
 
     /// For a break: the oldest alert makes room.
@@ -300,15 +351,17 @@ impl Disk {
 
     fn free_now(&mut self, lane: Lane, through: Seq) {
         let index = index(lane);
-        self.mark.acked[index] = self.mark.acked[index].max(through);
-        self.lanes[index] = self.lanes[index].split_off(&(through + 1));
+        self.marks[index].free(through);
+        let kept = self.lanes[index].split_off(&(through + 1));
+        let gone = std::mem::replace(&mut self.lanes[index], kept);
+        self.spare += gone.values().map(|value| value.bytes.len() as u64).sum::<u64>();
     }
 
-    fn eras_one_or_the_other(&mut self) {
-        if let Some(before) = self.eras_before.take()
+    fn old_note_or_new(&mut self) {
+        if let Some((note, before)) = self.note_before.take()
             && self.random.one_in(2)
         {
-            self.eras = before;
+            self.notes.insert(note, before);
         }
     }
 
@@ -316,28 +369,59 @@ impl Disk {
         self.broken == Some(which)
     }
 
-    fn writable(&mut self) -> Result<(), JournalError> {
+    fn forgets(&self, note: Note) -> bool {
+        note == Note::Eras && self.breaks(Break::ErasForgotten)
+    }
+
+    /// Room for so many bytes, if there is any.
+    fn write(&mut self, bytes: u64) -> Result<(), JournalError> {
         match self.trouble {
-            Some(Trouble::Full) => Err(JournalError("no space left on device".into())),
+            Some(Trouble::Full) if self.spare <= bytes => Err(JournalError("no space left on device".into())),
+            Some(Trouble::Full) => {
+                self.spare -= bytes;
+                Ok(())
+            }
             Some(Trouble::ReadOnly) => Err(JournalError("read-only file system".into())),
             None if self.random.one_in(self.faults.write_error) => Err(JournalError("input/output error".into())),
             None => Ok(()),
+        }
+    }
+
+    /// The ballast is given up for what does not fit any more.
+    fn write_with_ballast(&mut self, bytes: u64) -> Result<(), JournalError> {
+        let written = self.write(bytes);
+        if written.is_ok() || self.trouble != Some(Trouble::Full) {
+            return written;
+        }
+        self.is_full = true;
+        if std::mem::take(&mut self.has_ballast) {
+            self.spare += BALLAST;
+        }
+        self.write(bytes)
+    }
+
+    /// The disk is full as long as there is no room for the ballast.
+    fn restore_ballast(&mut self) {
+        if !self.has_ballast {
+            self.has_ballast = self.write(BALLAST).is_ok();
+            self.is_full = !self.has_ballast;
         }
     }
 }
 
 impl Journal for Disk {
     fn commit(&mut self, alerts: &[Numbered], readings: &[Numbered]) -> Result<(), JournalError> {
-        self.writable()?;
+        let bytes: usize = alerts.iter().chain(readings).map(|(_, bytes)| bytes.len()).sum();
+        let written = self.write_with_ballast(bytes as u64);
+        if alerts.is_empty() && readings.is_empty() {
+            self.restore_ballast();
+        }
+        written?;
         self.append(alerts, readings);
         let syncs = !self.breaks(Break::CommitWithoutSync);
-        for ((lane, values), reserved) in
-            self.lanes.iter_mut().zip([alerts, readings]).zip(self.mark.reserved.iter_mut())
-        {
+        for ((lane, values), mark) in self.lanes.iter_mut().zip([alerts, readings]).zip(&mut self.marks) {
             for (seq, _) in values {
-                if *seq > *reserved {
-                    *reserved = seq + RESERVE;
-                }
+                mark.reserve(*seq);
                 if let Some(value) = lane.get_mut(seq).filter(|_| syncs) {
                     value.synced = true;
                 }
@@ -362,36 +446,48 @@ impl Journal for Disk {
     }
 
     fn free(&mut self, lane: Lane, through: Seq) -> Result<(), JournalError> {
-        self.writable()?;
+        self.write(0)?;
         self.free_now(lane, through);
+        self.restore_ballast();
         Ok(())
     }
 
-    fn keep_eras(&mut self, eras: &[u8]) -> Result<(), JournalError> {
-        if let Err(error) = self.writable() {
-            self.eras_one_or_the_other();
+    fn keep(&mut self, note: Note, bytes: &[u8]) -> Result<(), JournalError> {
+        if let Err(error) = self.write(0) {
+            self.old_note_or_new();
             return Err(error);
         }
-        self.eras_before = None;
-        if !self.breaks(Break::ErasForgotten) {
-            self.eras = eras.to_vec();
+        self.note_before = None;
+        if !self.forgets(note) {
+            self.notes.insert(note, bytes.to_vec());
         }
         Ok(())
     }
 
-    fn readings_bytes(&self) -> u64 {
-        self.lanes[1].values().map(|value| value.bytes.len() as u64).sum()
-    }
-
-    /// Names the oldest stretch; it goes when FORWARD frees it, which it does when the record of the gap is durable.
-    fn drop_oldest_readings(&mut self) -> Result<Option<SeqRange>, JournalError> {
+    /// The oldest quarter goes together.
+    fn room(&self) -> Room {
         let lane = &self.lanes[1];
-        let stretch: Vec<Seq> = lane.keys().copied().take(lane.len() / 4).collect();
-        Ok(stretch.first().zip(stretch.last()).map(|(&first, &last)| SeqRange { first, last }))
+        let quarter = lane.len() / 4;
+        let next = lane.keys().nth(quarter).filter(|_| quarter > 0);
+        let oldest = lane.keys().next().zip(next).map(|(&first, &next)| {
+            let newest_ms = lane.range(..next).filter(|_| self.faults.max_age_ms.is_some());
+            let newest_ms = newest_ms.filter_map(|(_, value)| newest_ms_of(&value.bytes)).max();
+            Stretch { range: SeqRange { first, last: next - 1 }, newest_ms }
+        });
+        let readings_bytes = lane.values().map(|value| value.bytes.len() as u64).sum();
+        Room { readings_bytes, oldest, is_full: self.is_full }
     }
 }
 
 /// Place of a durable lane in the arrays.
 fn index(lane: Lane) -> usize {
     usize::from(lane == Lane::Readings)
+}
+
+/// Time of the newest reading in a value.
+fn newest_ms_of(bytes: &[u8]) -> Option<i64> {
+    match Envelope::decode(bytes).ok()?.record {
+        Record::Block(block) => block.times().into_iter().max(),
+        _ => None,
+    }
 }

@@ -3,12 +3,14 @@
 use crate::clock::ERROR_MS;
 use crate::oracle::Violation;
 use crate::plant;
+use crate::scenario::DiskFaults;
 use crate::stage::BEGIN_MS;
 use std::collections::{BTreeMap, BTreeSet};
-use windward_agent::forward::journal::Numbered;
+use windward_agent::forward::journal::{Numbered, Room};
 use windward_protocol::{
-    Alert, AlertKind, AlertPhase, Block, Envelope, Gap, Lane, Record, Row, Seq, SeqRange, SeqSet, Value,
+    Alert, AlertKind, AlertPhase, Block, Envelope, Gap, GapReason, Lane, Record, Row, Seq, SeqRange, SeqSet, Value,
 };
+use windward_sink::place::SKIPPED;
 
 /// Numbers above are those of rows whose device gave none.
 const WITHOUT_NUMBER: u64 = 1 << 40;
@@ -47,8 +49,6 @@ enum Fate {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) violation: Option<Violation>,
-    /// Nothing is excused.
-    strict: bool,
     rows: BTreeMap<u64, Taken>,
     /// Rows in memory, and in side files only.
     at_risk: BTreeSet<u64>,
@@ -60,19 +60,18 @@ pub(crate) struct Known {
     /// The gaps that were declared, by the numbers of their records.
     gaps: Vec<(Seq, Gap)>,
     pub(crate) damaged: BTreeSet<(Lane, Seq)>,
+    /// Those that a disk has forgotten after it had confirmed them.
+    forgotten: BTreeSet<(Lane, Seq)>,
+    /// Those that were to make room, or were too old.
     made_room: SeqSet,
-    /// Since the last commit of readings began, a row could not be written to its side file.
-    side_file_fails: bool,
+    /// Records of gaps that were put out and are not durable yet.
+    declarations: BTreeSet<Seq>,
     spool_alert_open: bool,
     /// Alerts that were raised and not told, with the time.
     raised: Vec<(u64, AlertPhase, u64)>,
 }
 
 impl Known {
-    pub(crate) fn new(strict: bool) -> Self {
-        Self { strict, ..Self::default() }
-    }
-
     fn violated(&mut self, invariant: &'static str, what: String) {
         self.violation.get_or_insert(Violation { invariant, what });
     }
@@ -118,26 +117,14 @@ impl Known {
 
     /// A killed process keeps this row.
     pub(crate) fn kept(&mut self, number: u64) {
-        // Known, see `pinned.txt`: when the head of a block could not be written to its side file, the rows behind it are
-        // not found again. The spool is failing then, and says so (A5).
-        if (self.strict || !self.side_file_fails) && self.fate(number) == Fate::Read {
+        if self.fate(number) == Fate::Read {
             self.set(number, Fate::Kept);
         }
-    }
-
-    /// A row could not be written to its side file.
-    pub(crate) fn unlogged(&mut self) {
-        self.side_file_fails = true;
     }
 
     /// A row was dropped, and that was counted.
     pub(crate) fn dropped(&mut self, number: u64) {
         self.set(number, Fate::Gone("dropped and counted"));
-    }
-
-    /// A commit begins that covers the side file; what comes next goes to another.
-    pub(crate) fn next_side_file(&mut self) {
-        self.side_file_fails = false;
     }
 
     /// These are on the platter.
@@ -150,7 +137,6 @@ impl Known {
     /// A process has opened its spool and found these.
     pub(crate) fn found<'a>(&mut self, lane: Lane, values: impl Iterator<Item = (Seq, &'a [u8])>) {
         values.for_each(|(seq, bytes)| self.is_durable(lane, seq, bytes));
-        self.side_file_fails = false;
         self.spool_alert_open = false;
     }
 
@@ -178,6 +164,9 @@ impl Known {
                 What::Other
             }
             Ok(Record::Gap(gap)) => {
+                if matches!(gap.reason, GapReason::SpaceEnded | GapReason::TooOld) {
+                    (gap.from..=gap.to).for_each(|seq| self.all_in(seq, Fate::Gone("made room")));
+                }
                 self.gaps.push((seq, gap));
                 What::Other
             }
@@ -191,7 +180,7 @@ impl Known {
     /// The process was killed, or has come to its end.
     pub(crate) fn killed(&mut self) {
         self.lose(|fate| fate == Fate::Read, "in memory when the process ended");
-        self.side_file_fails = false;
+        self.declarations.clear();
         self.spool_alert_open = false;
         self.nothing_untold();
     }
@@ -223,7 +212,8 @@ impl Known {
     /// Whether this is a true reason for which it is gone.
     pub(crate) fn may_be_declared(&self, lane: Lane, seq: Seq, reason: Option<&str>) -> bool {
         match reason {
-            Some("space ended") => self.has_made_room(lane, seq),
+            Some("space ended" | "kept for too long") => self.has_made_room(lane, seq),
+            Some("power cut" | SKIPPED) => self.forgotten.contains(&(lane, seq)),
             Some("damaged medium") => self.damaged.contains(&(lane, seq)),
             _ => false,
         }
@@ -244,10 +234,42 @@ impl Known {
         self.gaps.iter().any(|(record, gap)| names(gap) && self.damaged.contains(&(Lane::Alerts, *record)))
     }
 
-    /// These were named to make room (A4).
-    pub(crate) fn made_room(&mut self, range: SeqRange) {
-        self.made_room.insert(range);
-        (range.first..=range.last).for_each(|seq| self.all_in(seq, Fate::Gone("made room")));
+    /// A4: the record `record` of a gap is put out. What goes must have to go, and what is said to have been skipped must
+    /// never have been. Gives whether it makes room, for the first time.
+    pub(crate) fn declares(&mut self, record: Seq, gap: &Gap, room: &Room, limits: &DiskFaults, now: u64) -> bool {
+        if !self.declarations.insert(record) {
+            return false;
+        }
+        let is_oldest = room.oldest.is_some_and(|oldest| oldest.range.first <= gap.from && gap.to <= oldest.range.last);
+        let is_right = match gap.reason {
+            GapReason::SpaceEnded => is_oldest && (room.is_full || room.readings_bytes > limits.max_bytes),
+            GapReason::TooOld => is_oldest && limits.max_age_ms.is_some_and(|age_ms| self.all_older(gap, age_ms, now)),
+            GapReason::Skipped => !(gap.from..=gap.to).any(|seq| {
+                let name = (gap.lane, seq);
+                self.durable.contains_key(&name) && !self.forgotten.contains(&name)
+            }),
+            _ => true,
+        };
+        if !is_right {
+            self.violated("A4", format!("{gap:?} is declared, and {room:?}"));
+        }
+        let makes_room = matches!(gap.reason, GapReason::SpaceEnded | GapReason::TooOld);
+        if makes_room {
+            self.made_room.insert(SeqRange { first: gap.from, last: gap.to });
+        }
+        makes_room
+    }
+
+    fn all_older(&self, gap: &Gap, age_ms: u64, now: u64) -> bool {
+        let newest_ms = BEGIN_MS + now as i64 - age_ms as i64 + 2 * ERROR_MS;
+        let rows = (gap.from..=gap.to).filter_map(|seq| self.rows_in.get(&seq)).flatten();
+        rows.filter_map(|number| self.rows.get(number)).all(|taken| taken.true_ms <= newest_ms)
+    }
+
+    /// A disk has confirmed this and forgotten it.
+    pub(crate) fn forgotten(&mut self, lane: Lane, seq: Seq) {
+        self.forgotten.insert((lane, seq));
+        self.damaged(lane, seq);
     }
 
     /// The fate of all rows of a block.

@@ -1,11 +1,13 @@
 //! An agent's machine: its disk, its clock, its plant, and the process that runs on it and dies on it.
 
+use crate::breaks::Break;
 use crate::clock::Clock;
 use crate::disk::{Disk, Trouble};
 use crate::plant::{self, Plant};
 use crate::process::Process;
 use crate::scenario::about;
 use crate::stage::{Event, FARM, Fault, Mail, Stage};
+use crate::stream::STREAM;
 use windward_agent::forward::journal::JournalError;
 use windward_agent::forward::{Forward, Settings, recover};
 use windward_agent::watch::Watch;
@@ -26,11 +28,18 @@ pub(crate) struct Machine {
     pub(crate) process: Option<Process>,
     /// Number of the process.
     pub(crate) life: u64,
-    /// Number of the connection.
+    /// The connections of the uplinks.
+    pub(crate) links: [Link; 2],
+    pub(crate) link: Random,
+}
+
+/// The connection of an uplink.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Link {
+    /// Its number.
     pub(crate) session: u64,
     /// When the last packet sent on it arrives: they stay in order.
     pub(crate) last_arrival: u64,
-    pub(crate) link: Random,
 }
 
 /// The name of an agent.
@@ -58,8 +67,7 @@ impl Machine {
             plant: Plant::new(index, scenario.devices, stream("plant")),
             process: None,
             life: 0,
-            session: 0,
-            last_arrival: 0,
+            links: Default::default(),
             link: stream("link"),
         };
         stage.after(0, Event::Boot { agent: index, life: 0 });
@@ -68,7 +76,8 @@ impl Machine {
             Fault::Kill,
             Fault::PowerCut,
             Fault::Stop,
-            Fault::CutLink,
+            Fault::CutLink(0),
+            Fault::CutLink(STREAM),
             Fault::DiskTrouble,
             Fault::Rot,
             Fault::ClockStep,
@@ -86,7 +95,8 @@ impl Machine {
             Fault::Kill => scenario.agent.kill_every_ms,
             Fault::PowerCut => scenario.agent.power_every_ms,
             Fault::Stop => scenario.agent.stop_every_ms,
-            Fault::CutLink => scenario.link.cut_every_ms,
+            Fault::CutLink(STREAM) if scenario.sending.stream.is_none() => 0,
+            Fault::CutLink(_) => scenario.link.cut_every_ms,
             Fault::DiskTrouble => scenario.disk.trouble_every_ms,
             Fault::Rot => scenario.disk.rot_every_ms,
             Fault::ClockStep => scenario.clock.step_every_ms,
@@ -107,14 +117,11 @@ impl Machine {
             Fault::Kill => self.kill(stage),
             Fault::PowerCut => self.power_cut(stage),
             Fault::Stop => self.stop(stage),
-            Fault::CutLink => self.lose_link("cut", stage),
+            Fault::CutLink(uplink) => self.lose_link(uplink, "cut", stage),
             Fault::DiskTrouble => {
-                self.disk.trouble = match self.disk.trouble {
-                    Some(_) => None,
-                    None if self.random.one_in(3) => Some(Trouble::ReadOnly),
-                    None => Some(Trouble::Full),
-                };
-                stage.trace(&self.id, || format!("disk: {:?}", self.disk.trouble));
+                let kind = if self.random.one_in(3) { Trouble::ReadOnly } else { Trouble::Full };
+                let trouble = self.disk.trouble(kind);
+                stage.trace(&self.id, || format!("disk: {trouble:?}"));
             }
             Fault::Rot => {
                 if let Some((lane, seq)) = self.disk.rot() {
@@ -154,7 +161,10 @@ impl Machine {
         stage.count("power cuts");
         stage.trace(&self.id, || "power cut".into());
         let process = self.process.take();
-        self.disk.power_cut(process.as_ref().and_then(Process::job));
+        let forgotten = self.disk.power_cut(process.as_ref().and_then(Process::job));
+        stage.count_many("durable values forgotten by a disk", forgotten.len() as u64);
+        stage.trace(&self.id, || format!("the disk has forgotten {forgotten:?}"));
+        forgotten.into_iter().for_each(|(lane, seq)| stage.oracle.agents[self.index].forgotten(lane, seq));
         stage.oracle.agents[self.index].power_cut();
         let off_ms = about(&mut self.random, 5_000);
         self.clock.boot(stage.now + off_ms, stage.scenario.clock.unset);
@@ -178,13 +188,14 @@ impl Machine {
         stage.count("good ends of an agent");
         stage.trace(&self.id, || "stopped".into());
         self.disk.kill(process.job());
+        self.disk.close();
         stage.oracle.agents[self.index].killed();
         self.start_after(1, 3_000, stage);
     }
 
     fn start_after(&mut self, least_ms: u64, most_ms: u64, stage: &mut Stage) {
         self.life += 1;
-        self.session += 1;
+        self.links.iter_mut().for_each(|link| link.session += 1);
         let after = self.random.between(least_ms, most_ms);
         stage.after(after, Event::Boot { agent: self.index, life: self.life });
     }
@@ -224,13 +235,19 @@ impl Machine {
             format!("starts; {rows} rows saved, acked and waiting: {alerts}, {readings}; {:?}", found.damage)
         });
         let seed = self.random.bits();
+        let mut uplinks = stage.scenario.uplinks();
+        if stage.breaks(Break::FreeAtOneAck) {
+            uplinks.iter_mut().skip(STREAM).for_each(|uplink| uplink.frees = false);
+        }
         let settings = Settings {
             agent: self.id.clone(),
             farm: FARM.into(),
             version: "simulated".into(),
             commit_every_ms: stage.scenario.commit_every_ms,
             max_bytes: stage.scenario.disk.max_bytes,
-            broker_ack: false,
+            max_age_ms: stage.scenario.disk.max_age_ms,
+            uplinks,
+            accept: None,
             devices: plant::devices(stage.scenario.devices),
             seed,
         };
@@ -280,26 +297,27 @@ impl Machine {
     }
 
     /// The agent notices that the connection is gone; packets of it may still be under way.
-    pub(crate) fn lose_link(&mut self, reason: &'static str, stage: &mut Stage) {
-        let session = self.session;
+    pub(crate) fn lose_link(&mut self, uplink: usize, reason: &'static str, stage: &mut Stage) {
+        let session = self.links[uplink].session;
         stage.count("connections lost");
         // Now and then it notices nothing: no packet arrives any more, and only silence tells.
         if self.link.one_in(3) {
-            self.session += 1;
+            self.links[uplink].session += 1;
             stage.trace(&self.id, || format!("link: {reason}, unnoticed"));
         } else {
-            stage.after(0, Event::Mail { agent: self.index, session, mail: Mail::Gone(reason) });
+            stage.after(0, Event::Mail { agent: self.index, uplink, session, mail: Mail::Gone(reason) });
         }
     }
 
     /// When a packet sent now is at the other end, ms from now.
-    pub(crate) fn delay_ms(&mut self, stage: &Stage) -> u64 {
+    pub(crate) fn delay_ms(&mut self, uplink: usize, stage: &Stage) -> u64 {
         let faults = &stage.scenario.link;
         let mut delay = self.link.between(1, faults.delay_ms);
         if self.link.one_in(faults.late) {
             delay += self.link.between(1_000, 8_000);
         }
-        self.last_arrival = self.last_arrival.max(stage.now + delay);
-        self.last_arrival - stage.now
+        let last = &mut self.links[uplink].last_arrival;
+        *last = (*last).max(stage.now + delay);
+        *last - stage.now
     }
 }

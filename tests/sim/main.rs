@@ -14,6 +14,7 @@ mod scenario;
 mod sink;
 mod stage;
 mod store;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod world;

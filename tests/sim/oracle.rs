@@ -4,12 +4,15 @@
 use crate::disk::Disk;
 use crate::known::{Known, What, number_of};
 use crate::machine::{Machine, agent_id};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, StreamUse};
 use crate::stage::FARM;
 use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
-use windward_protocol::{AlertPhase, Envelope, Lane, Record, Seq, batch};
-use windward_sink::decode::{Delivery, Name, name_of};
+use windward_protocol::batch::{self, BatchBuilder};
+use windward_protocol::{
+    AgentId, AlertPhase, Envelope, Lane, Record, Schema, SchemaId, Seq, SeqRange, SeqSet, topic,
+};
+use windward_sink::decode::{Decoded, Delivery, Known as KnownSchemas, Name, decode, name_of};
 use windward_sink::notify::{Notice, Target};
 use windward_sink::place::{LEDGER_BUCKET, alert_sort, lane_partition, sortable_time};
 
@@ -30,12 +33,30 @@ pub(crate) struct Oracle {
     /// How often people got each message, and how often they may have got one more: it went out, and the sink died or
     /// its store failed before that was on record.
     people: BTreeMap<(Target, String), (u32, u32)>,
+    /// All that agents have told of what their packed batches leave out.
+    told: KnownSchemas,
+    /// What can be read from each agent's stream.
+    streams: Vec<Streamed>,
+}
+
+/// What was put into a stream, lane by lane.
+#[derive(Debug, Default)]
+struct Streamed {
+    seen: [SeqSet; 2],
+    last: [Seq; 2],
 }
 
 impl Oracle {
     pub(crate) fn new(scenario: &Scenario) -> Self {
-        let agents = (0..scenario.agents).map(|_| Known::new(scenario.strict)).collect();
-        Self { agents, violation: None, sent: BTreeMap::new(), people: BTreeMap::new() }
+        let of_each = 0..scenario.agents;
+        Self {
+            agents: of_each.clone().map(|_| Known::default()).collect(),
+            violation: None,
+            sent: BTreeMap::new(),
+            people: BTreeMap::new(),
+            told: KnownSchemas::new(),
+            streams: of_each.map(|_| Streamed::default()).collect(),
+        }
     }
 
     /// The first violation counts.
@@ -48,9 +69,83 @@ impl Oracle {
         self.violation.as_ref().or_else(|| self.agents.iter().find_map(|agent| agent.violation.as_ref()))
     }
 
+    /// An agent tells what its packed batches leave out.
+    pub(crate) fn learn(&mut self, agent: &AgentId, delivery: &Delivery) {
+        for schema in batch::split_with(&delivery.payload, &self.told_by(agent)).schemas {
+            self.told.insert((agent.clone(), schema.id()), schema);
+        }
+    }
+
+    fn told_by(&self, agent: &AgentId) -> BTreeMap<SchemaId, Schema> {
+        let of_agent = self.told.iter().filter(|((teller, _), _)| teller == agent);
+        of_agent.map(|((_, id), schema)| (*id, schema.clone())).collect()
+    }
+
+    /// The envelopes of a delivery, for one who has been told everything.
+    fn envelopes(&self, delivery: &Delivery) -> Vec<Vec<u8>> {
+        let agent = topic::parse(&delivery.topic).map(|(agent, _)| agent);
+        let told = agent.map(|agent| self.told_by(&agent)).unwrap_or_default();
+        batch::split_with(&delivery.payload, &told).envelopes
+    }
+
+    /// For a break: the same, with nothing but names of what it leaves out.
+    pub(crate) fn without_schemas(&self, agent: &AgentId, payload: &[u8]) -> Vec<u8> {
+        let told = self.told_by(agent);
+        let mut batch = BatchBuilder::new();
+        for envelope in batch::split_with(payload, &told).envelopes {
+            assert!(batch.push(&envelope), "what was in one batch fits one batch");
+        }
+        batch.finish_packed(&told.into_keys().collect()).bytes
+    }
+
+    /// What a delivery holds, in a few words.
+    pub(crate) fn contents(&self, delivery: &Delivery) -> String {
+        let topic = delivery.topic.rsplit('/').next().unwrap_or_default();
+        let envelopes = self.envelopes(delivery);
+        let seqs: Vec<Seq> = envelopes.iter().filter_map(|bytes| Some(Envelope::decode(bytes).ok()?.seq)).collect();
+        match (seqs.first(), seqs.last()) {
+            (Some(first), Some(last)) if first < last => format!("{topic} {first} to {last}"),
+            (Some(first), _) => format!("{topic} {first}"),
+            _ => format!("{} bytes of nothing", delivery.payload.len()),
+        }
+    }
+
+    /// Whether something of it cannot be decoded.
+    pub(crate) fn is_poison(&self, delivery: &Delivery) -> bool {
+        !decode(delivery, &self.told).poison.is_empty()
+    }
+
+    /// A stream has taken a publish: every reader can read it by itself, and finds a lane in order, repeats left out.
+    pub(crate) fn streamed(&mut self, agent: usize, delivery: &Delivery, scenario: &Scenario) {
+        let split = batch::split(&delivery.payload);
+        if let Some(error) = split.broken {
+            return self.violated("wire", || format!("a stream got what cannot be read by itself: {error}"));
+        }
+        for envelope in split.envelopes.iter().filter_map(|bytes| Envelope::decode(bytes).ok()) {
+            let (lane, seq) = (envelope.lane, envelope.seq);
+            let streamed = &mut self.streams[agent];
+            let index = usize::from(lane == Lane::Readings);
+            if streamed.seen[index].contains(seq) {
+                continue;
+            }
+            let last = std::mem::replace(&mut streamed.last[index], seq);
+            streamed.seen[index].insert(SeqRange { first: seq, last: seq });
+            if seq < last {
+                self.violated("order", || format!("{} {lane} {seq} came into the stream after {last}", agent_id(agent)));
+            }
+        }
+        debug_assert!(scenario.sending.stream.is_some(), "nothing is put into a stream that is not there");
+    }
+
+    /// Whether a stream still lacks what it must have.
+    fn is_owed(&self, agent: usize, scenario: &Scenario, lane: Lane, seq: Seq) -> bool {
+        let seen = &self.streams[agent].seen[usize::from(lane == Lane::Readings)];
+        scenario.sending.stream == Some(StreamUse::Frees) && !seen.contains(seq)
+    }
+
     /// A1, A2, A5 and the times: what an agent sends.
     pub(crate) fn check_publish(&mut self, machine: &Machine, lane: Lane, delivery: &Delivery) {
-        for bytes in batch::split(&delivery.payload).envelopes {
+        for bytes in self.envelopes(delivery) {
             let Ok(envelope) = Envelope::decode(&bytes) else {
                 return self.violated("wire", || format!("{} sends what nobody can read", machine.id));
             };
@@ -78,22 +173,30 @@ impl Oracle {
 
     /// Whether all of a delivery has been published before.
     pub(crate) fn was_sent(&self, delivery: &Delivery) -> bool {
-        let envelopes = batch::split(&delivery.payload).envelopes;
+        let envelopes = self.envelopes(delivery);
         let known = |bytes: &Vec<u8>| Envelope::decode(bytes).is_ok_and(|one| self.sent.contains_key(&name_of(&one)));
         envelopes.iter().all(known)
     }
 
     /// A3 and A4: what a disk forgets is in the store, or declared to be lost.
-    pub(crate) fn check_free(&mut self, agent: usize, disk: &Disk, store: &Store, lane: Lane, through: Seq) {
+    pub(crate) fn check_free(
+        &mut self,
+        agent: usize,
+        disk: &Disk,
+        store: &Store,
+        scenario: &Scenario,
+        lane: Lane,
+        through: Seq,
+    ) {
         let id = agent_id(agent);
         let known = &self.agents[agent];
         let from = disk.acked(lane).min(through);
         let early = known.durable.range((lane, from + 1)..(lane, through + 1)).map(|((_, seq), _)| *seq);
-        let early =
-            early.filter(|seq| !store.in_ledger(&id, disk.epoch, lane, *seq) && !known.is_declared(lane, *seq)).min();
+        let is_owed = |seq| !store.in_ledger(&id, disk.epoch, lane, seq) || self.is_owed(agent, scenario, lane, seq);
+        let early = early.filter(|seq| is_owed(*seq) && !known.is_declared(lane, *seq)).min();
         if let Some(seq) = early {
             let invariant = if known.is_gone(lane, seq) { "A4" } else { "A3" };
-            self.violated(invariant, || format!("{id} frees {lane} {seq}, which no sink has and no gap names"));
+            self.violated(invariant, || format!("{id} frees {lane} {seq}, which not all have and no gap names"));
         }
     }
 
@@ -107,10 +210,16 @@ impl Oracle {
 
     /// S1 and S3: what a sink frees at the broker, people told or not.
     pub(crate) fn check_puback(&mut self, store: &Store, scenario: &Scenario, delivery: &Delivery) {
-        let (received, poison) = windward_sink::decode::decode(delivery);
+        let Decoded { received, poison, schemas, .. } = decode(delivery, &self.told);
+        let forgets = scenario.sink.forgets_every_ms > 0;
+        if schemas.iter().any(|one| !forgets && !store.schemas.contains_key(&(one.agent.clone(), one.id()))) {
+            let what = self.contents(delivery);
+            return self.violated("S1", || format!("a sink frees {what}, and a schema is not kept"));
+        }
         for one in received.iter().filter(|one| one.envelope.lane != Lane::State) {
             if let Err(why) = self.is_stored(store, scenario, &name_of(&one.envelope), false) {
-                self.violated("S1", || format!("a sink frees {}, and {why}", contents(delivery)));
+                let what = self.contents(delivery);
+                self.violated("S1", || format!("a sink frees {what}, and {why}"));
             }
         }
         for refused in poison {
@@ -140,7 +249,7 @@ impl Oracle {
                 row.is_some_and(|row| row.n >= stats.n)
             }
             Record::Gap(gap) => store.gap(agent, *epoch, gap.lane, gap.from).is_some(),
-            Record::Hello(_) | Record::Health(_) => store.agents.contains(agent),
+            Record::Hello(_) | Record::Health(_) | Record::Answer(_) => store.agents.contains(agent),
         };
         if is_there { Ok(()) } else { Err("its row is not there") }
     }
@@ -208,8 +317,11 @@ impl Oracle {
         let names: Vec<(Lane, Seq)> = self.agents[index].durable.keys().copied().collect();
         for (lane, seq) in names {
             let name = (id.clone(), epoch, lane, seq);
-            let Err(why) = self.is_stored(store, scenario, &name, true) else { continue };
             let known = &self.agents[index];
+            if self.is_owed(index, scenario, lane, seq) && !known.is_gone(lane, seq) {
+                return self.violated("lost", || format!("{id} {lane} {seq} was durable, and is not in the stream"));
+            }
+            let Err(why) = self.is_stored(store, scenario, &name, true) else { continue };
             let gap = store.gap(&id, epoch, lane, seq).map(|gap| gap.reason.as_str());
             if !known.is_gone(lane, seq) {
                 return self.violated("lost", || format!("{id} {lane} {seq} was durable, and {why}; gap: {gap:?}"));
@@ -292,17 +404,4 @@ pub(crate) fn targets(scenario: &Scenario, phase: AlertPhase) -> impl Iterator<I
 
 fn dedup(name: &Name, alert: &windward_protocol::Alert) -> String {
     format!("{}-{:016x}-{}", name.0, alert.id, alert.phase.name())
-}
-
-/// What a delivery holds, in a few words.
-pub(crate) fn contents(delivery: &Delivery) -> String {
-    let topic = delivery.topic.rsplit('/').next().unwrap_or_default();
-    let split = batch::split(&delivery.payload);
-    let seqs = split.envelopes.iter().filter_map(|bytes| Some(Envelope::decode(bytes).ok()?.seq));
-    let seqs: Vec<Seq> = seqs.collect();
-    match (seqs.first(), seqs.last()) {
-        (Some(first), Some(last)) if first < last => format!("{topic} {first} to {last}"),
-        (Some(first), _) => format!("{topic} {first}"),
-        _ => format!("{} bytes of nothing", delivery.payload.len()),
-    }
 }

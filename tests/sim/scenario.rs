@@ -3,6 +3,7 @@
 //! A seed has some of the faults only, for a world in which everything fails always never gets far enough to fail in an
 //! interesting way.
 
+use windward_agent::forward::{AckBy, Order, Uplink};
 use windward_tests::random::Random;
 
 /// A world's size and its faults. Mean times of 0 mean never.
@@ -25,6 +26,8 @@ pub(crate) struct Scenario {
     pub(crate) link: LinkFaults,
     pub(crate) broker: BrokerFaults,
     pub(crate) sink: SinkFaults,
+    pub(crate) sending: Sending,
+    pub(crate) stream: StreamFaults,
     /// Nothing is excused, not even what is known and not mended yet.
     pub(crate) strict: bool,
 }
@@ -51,10 +54,14 @@ pub(crate) struct DiskFaults {
     pub(crate) trouble_every_ms: u64,
     /// A value is damaged.
     pub(crate) rot_every_ms: u64,
+    /// One power cut in so many costs what was durable, at the end of a lane.
+    pub(crate) forgets: u64,
     /// Whether a side file that was removed may come back after a power cut.
     pub(crate) ghosts: bool,
     /// Most bytes of readings (A4).
     pub(crate) max_bytes: u64,
+    /// How long they may stay at most.
+    pub(crate) max_age_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,9 +105,39 @@ pub(crate) struct SinkFaults {
     pub(crate) whole: bool,
     /// One message to people in so many fails.
     pub(crate) untold: u64,
+    /// The store forgets the schemas of packed batches.
+    pub(crate) forgets_every_ms: u64,
     /// The webhook beside SNS; the end of an alert is told too.
     pub(crate) webhook: bool,
     pub(crate) tells_clear: bool,
+}
+
+/// The ways out of an agent: the broker always, and a stream perhaps.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    pub(crate) stream: Option<StreamUse>,
+    /// The newest readings go to the broker first.
+    pub(crate) live: bool,
+    /// 0: no limit.
+    pub(crate) max_bytes_per_s: u64,
+    pub(crate) publish_every_ms: u64,
+}
+
+/// What a stream is to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamUse {
+    /// It must have everything as well.
+    Frees,
+    /// It gets what is there.
+    Mirrors,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct StreamFaults {
+    /// One publish in so many is refused.
+    pub(crate) refuses: u64,
+    /// One call in so many fails as a whole, done or not.
+    pub(crate) fails: u64,
 }
 
 impl Scenario {
@@ -138,8 +175,10 @@ impl Scenario {
                 read_error: maybe(6, 5, 50),
                 trouble_every_ms: maybe(4, 10_000, 60_000),
                 rot_every_ms: maybe(6, 5_000, 60_000),
+                forgets: maybe(6, 1, 4),
                 ghosts: true,
                 max_bytes: if maybe(4, 1, 1) == 1 { 2_000 + maybe(1, 0, 16_000) } else { u64::MAX },
+                max_age_ms: Some(maybe(6, 5_000, 60_000)).filter(|age_ms| *age_ms > 0),
             },
             clock: ClockFaults {
                 unset: !watch && maybe(4, 1, 1) == 1,
@@ -164,12 +203,39 @@ impl Scenario {
                 store_error: maybe(3, 5, 50),
                 whole: maybe(2, 1, 1) == 1,
                 untold: maybe(3, 2, 10),
+                forgets_every_ms: maybe(5, 5_000, 40_000),
                 webhook: maybe(2, 1, 1) == 1,
                 tells_clear: maybe(2, 1, 1) == 1,
             },
+            sending: Sending {
+                stream: match maybe(3, 1, 4) {
+                    0 => None,
+                    1 => Some(StreamUse::Mirrors),
+                    _ => Some(StreamUse::Frees),
+                },
+                live: maybe(4, 1, 1) == 1,
+                max_bytes_per_s: maybe(6, 100, 2_000),
+                publish_every_ms: maybe(5, 1_000, 20_000),
+            },
+            stream: StreamFaults { refuses: maybe(2, 2, 20), fails: maybe(3, 3, 40) },
             strict,
         }
         .without_contradictions()
+    }
+
+    /// The ways out of an agent, as it is told of them.
+    pub(crate) fn uplinks(&self) -> Vec<Uplink> {
+        let Sending { stream, live, max_bytes_per_s, publish_every_ms } = self.sending;
+        let order = if live { Order::Live } else { Order::Oldest };
+        let mqtt = Uplink { order, max_bytes_per_s, publish_every_ms, ..Uplink::new("mqtt") };
+        let to_stream = |stream_use| Uplink {
+            frees: stream_use == StreamUse::Frees,
+            ack: AckBy::Uplink,
+            one_by_one: true,
+            state: false,
+            ..Uplink::new("kinesis")
+        };
+        std::iter::once(mqtt).chain(stream.map(to_stream)).collect()
     }
 
     /// The same world from the moment in which the faults end.
@@ -182,6 +248,7 @@ impl Scenario {
                 read_error: 0,
                 trouble_every_ms: 0,
                 rot_every_ms: 0,
+                forgets: 0,
                 ..self.disk.clone()
             },
             clock: ClockFaults { unset: false, step_every_ms: 0 },
@@ -194,7 +261,8 @@ impl Scenario {
                 garbage_every_ms: 0,
                 ..self.broker.clone()
             },
-            sink: SinkFaults { dies: 0, store_error: 0, untold: 0, ..self.sink.clone() },
+            sink: SinkFaults { dies: 0, store_error: 0, untold: 0, forgets_every_ms: 0, ..self.sink.clone() },
+            stream: StreamFaults { refuses: 0, fails: 0 },
             ..self.clone()
         }
     }
@@ -204,9 +272,14 @@ impl Scenario {
     fn without_contradictions(mut self) -> Self {
         if self.clock.unset {
             self.clock.step_every_ms = 0;
+            self.disk.forgets = 0;
+        }
+        // Nor how old what was read with a wrong clock is.
+        if self.clock.unset || self.clock.step_every_ms > 0 {
+            self.disk.max_age_ms = None;
         }
         // Known, see `pinned.txt`: a damaged block is rebuilt from a side file that was removed and has come back in part.
-        self.disk.ghosts = self.strict || self.disk.rot_every_ms == 0;
+        self.disk.ghosts = self.strict || (self.disk.rot_every_ms == 0 && self.disk.forgets == 0);
         self
     }
 }

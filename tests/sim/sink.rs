@@ -5,10 +5,10 @@ use crate::breaks::Break;
 use crate::broker::Broker;
 use crate::scenario::about;
 use crate::stage::{Event, FARM, Stage};
-use crate::store::items;
+use crate::store::{Item, items};
 use std::collections::{BTreeMap, VecDeque};
 use windward_protocol::AgentId;
-use windward_sink::decode::{Delivery, Name};
+use windward_sink::decode::{Delivery, Known, Name, named};
 use windward_sink::notify::{Next, Notice, Policy, Step, StepResult, next};
 use windward_sink::sink::{self, Plan, Remaining};
 use windward_tests::random::Random;
@@ -40,6 +40,8 @@ pub(crate) struct Sink {
     is_up: bool,
     random: Random,
     incoming: VecDeque<(u64, Delivery)>,
+    /// Schemas that need not be looked up in the store.
+    at_hand: Known,
     is_working: bool,
     /// What is to be written again, because the store failed.
     again: Option<(Vec<u64>, Vec<Delivery>, Plan)>,
@@ -50,17 +52,37 @@ pub(crate) struct Sink {
 impl Sink {
     pub(crate) fn new(index: usize, seed: u64, stage: &mut Stage) -> Self {
         stage.after(0, Event::SinkStart { sink: index });
-        Self {
+        let mut sink = Self {
             index,
             life: 0,
             is_up: false,
             random: Random::stream(seed, "sink", index),
             incoming: VecDeque::new(),
+            at_hand: Known::new(),
             is_working: false,
             again: None,
             tasks: BTreeMap::new(),
             next_task: 0,
+        };
+        if index == 0 {
+            sink.plan_to_forget(stage);
         }
+        sink
+    }
+
+    fn plan_to_forget(&mut self, stage: &mut Stage) {
+        let every_ms = stage.scenario.sink.forgets_every_ms;
+        if every_ms > 0 && stage.now < stage.scenario.life_ms {
+            let after = about(&mut self.random, every_ms);
+            stage.after(after, Event::SchemasForgotten);
+        }
+    }
+
+    /// The store forgets what packed batches said once.
+    pub(crate) fn forget_schemas(&mut self, stage: &mut Stage) {
+        stage.count_many("schemas forgotten by the store", stage.store.schemas.len() as u64);
+        stage.store.schemas.clear();
+        self.plan_to_forget(stage);
     }
 
     /// Whether nothing is under way.
@@ -101,6 +123,7 @@ impl Sink {
             }
         }
         self.incoming.clear();
+        self.at_hand.clear();
         self.tasks.clear();
         self.again = None;
         self.is_working = false;
@@ -149,7 +172,9 @@ impl Sink {
                 let count = self.incoming.len().min(GROUP);
                 let (ids, deliveries): (Vec<u64>, Vec<Delivery>) = self.incoming.drain(..count).unzip();
                 let policy = policy(stage);
-                let plan = sink::plan(FARM, policy, &deliveries, stage.true_ms());
+                let mut known = stage.store.known(&deliveries);
+                known.extend(self.at_hand.clone());
+                let plan = sink::plan(FARM, policy, &deliveries, known, stage.true_ms());
                 (ids, deliveries, plan)
             }
         };
@@ -164,17 +189,21 @@ impl Sink {
             self.again = Some((ids, deliveries, plan));
             return Ok(());
         }
+        self.learn(&plan, stage);
         self.step(stage)?;
         stage.trace(format_args!("sink-{}", self.index), || {
-            let what: Vec<String> = deliveries.iter().map(crate::oracle::contents).collect();
+            let what: Vec<String> = deliveries.iter().map(|delivery| stage.oracle.contents(delivery)).collect();
             format!("stored {}", what.join(", "))
         });
-        for (id, delivery) in ids.iter().zip(&deliveries) {
-            if stage.breaks(Break::PoisonUnacked) && !windward_sink::decode::decode(delivery).1.is_empty() {
+        for ((id, delivery), remaining) in ids.iter().zip(&deliveries).zip(&plan.deliveries) {
+            if stage.breaks(Break::PoisonUnacked) && stage.oracle.is_poison(delivery) {
                 continue;
             }
             let Stage { oracle, store, scenario, .. } = &mut *stage;
-            oracle.check_puback(store, scenario, delivery);
+            // What could not be read for want of a schema is left to the agent.
+            if !remaining.placed.is_empty() || !remaining.to_tell.is_empty() || named(delivery).is_empty() {
+                oracle.check_puback(store, scenario, delivery);
+            }
             let delay = self.random.between(1, 20);
             stage.after(delay, Event::Puback { sink: self.index, life: self.life, id: *id });
         }
@@ -189,6 +218,14 @@ impl Sink {
             }
         }
         Ok(())
+    }
+
+    /// What the store has now is at hand.
+    fn learn(&mut self, plan: &Plan, stage: &mut Stage) {
+        stage.count_many("messages that name what a sink does not know", plan.unknown.len() as u64);
+        for schema in &plan.rows.schemas {
+            self.at_hand.insert((schema.agent.clone(), schema.id()), schema.clone());
+        }
     }
 
     /// Writes a plan, the ledger last. False: the store failed, somewhere in between if it takes row by row.
@@ -208,7 +245,12 @@ impl Sink {
                     return Ok(false);
                 }
             }
-            if !(stage.breaks(Break::PoisonForgotten) && matches!(item, crate::store::Item::Poison(_))) {
+            let is_left_out = match item {
+                Item::Poison(_) => stage.breaks(Break::PoisonForgotten),
+                Item::Schema(_) => stage.breaks(Break::SchemaForgotten),
+                _ => false,
+            };
+            if !is_left_out {
                 stage.store.write(&item, twice, forgets);
             }
         }

@@ -3,7 +3,8 @@
 //! is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
-use windward_protocol::{AgentId, AlertPhase, Epoch, Lane, Seq};
+use windward_protocol::{AgentId, AlertPhase, Epoch, Lane, Schema, Seq};
+use windward_sink::decode::{Delivery, Known, named};
 use windward_sink::notify::{CLAIM_MS, Notice, StepResult};
 use windward_sink::place::{
     AgentChange, AlertStep, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, ReadingsRow, Rows, StatsRow, lane_partition,
@@ -11,6 +12,7 @@ use windward_sink::place::{
 
 /// One thing to write, in the order in which they are written: the ledger last.
 pub(crate) enum Item<'a> {
+    Schema(&'a Schema),
     Readings(&'a ReadingsRow),
     Alert(&'a AlertStep),
     Stats(&'a StatsRow),
@@ -22,7 +24,8 @@ pub(crate) enum Item<'a> {
 
 /// All items of a plan.
 pub(crate) fn items(rows: &Rows) -> Vec<Item<'_>> {
-    let mut items: Vec<Item<'_>> = rows.readings.iter().map(Item::Readings).collect();
+    let mut items: Vec<Item<'_>> = rows.schemas.iter().map(Item::Schema).collect();
+    items.extend(rows.readings.iter().map(Item::Readings));
     items.extend(rows.alerts.iter().map(Item::Alert));
     items.extend(rows.stats.iter().map(Item::Stats));
     items.extend(rows.agents.iter().map(Item::Agent));
@@ -59,6 +62,8 @@ pub(crate) struct Store {
     pub(crate) stats: BTreeMap<(String, String), StatsRow>,
     pub(crate) agents: BTreeSet<AgentId>,
     pub(crate) gaps: BTreeSet<GapRow>,
+    /// What packed batches have said once.
+    pub(crate) schemas: Known,
     pub(crate) poison: BTreeMap<(String, String), PoisonRow>,
     pub(crate) ledger: BTreeMap<(String, u64), BTreeSet<u16>>,
     notices: BTreeMap<(String, String, String), NoticeRow>,
@@ -68,6 +73,9 @@ impl Store {
     /// Writes one item. `rows_forget`: a repeated block makes a row of its own; `ledger_forgets`: a bucket is replaced.
     pub(crate) fn write(&mut self, item: &Item<'_>, rows_forget: bool, ledger_forgets: bool) {
         match *item {
+            Item::Schema(schema) => {
+                self.schemas.insert((schema.agent.clone(), schema.id()), schema.clone());
+            }
             Item::Readings(row) => {
                 let mut sort = row.sort.clone();
                 if rows_forget && self.readings.contains_key(&(row.partition.clone(), sort.clone())) {
@@ -115,6 +123,12 @@ impl Store {
         if step.alert.phase == AlertPhase::Clear {
             row.cleared_ms = row.cleared_ms.max(Some(step.alert.at_ms));
         }
+    }
+
+    /// What is known of the schemas that these deliveries name.
+    pub(crate) fn known(&self, deliveries: &[Delivery]) -> Known {
+        let named = deliveries.iter().flat_map(named);
+        named.filter_map(|key| Some((key.clone(), self.schemas.get(&key)?.clone()))).collect()
     }
 
     /// Reserves a notice.

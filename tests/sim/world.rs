@@ -7,6 +7,7 @@ use crate::oracle::Violation;
 use crate::scenario::Scenario;
 use crate::sink::Sink;
 use crate::stage::{Event, Stage};
+use crate::stream::{STREAM, Stream};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -47,6 +48,7 @@ struct World {
     stage: Stage,
     machines: Vec<Machine>,
     broker: Broker,
+    stream: Stream,
     sinks: Vec<Sink>,
 }
 
@@ -59,6 +61,7 @@ impl World {
         Self {
             machines: (0..agents).map(|index| Machine::new(index, seed, &mut stage)).collect(),
             broker: Broker::new(seed, &mut stage),
+            stream: Stream::new(seed),
             sinks: (0..sinks).map(|index| Sink::new(index, seed, &mut stage)).collect(),
             stage,
         }
@@ -108,7 +111,7 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
-        let Self { stage, machines, broker, sinks } = self;
+        let Self { stage, machines, broker, stream, sinks } = self;
         match event {
             Event::Plant { agent } => machines[agent].measure(stage),
             Event::Boot { agent, life } => machines[agent].boot(life, stage),
@@ -122,19 +125,25 @@ impl World {
                 machines[agent]
                     .with_process(life, stage, |process, machine, stage| process.answered(input, machine, stage));
             }
-            Event::Mail { agent, session, mail } if session == machines[agent].session => {
+            Event::Mail { agent, uplink, session, mail } if session == machines[agent].links[uplink].session => {
                 let life = machines[agent].life;
-                machines[agent].with_process(life, stage, |process, machine, stage| process.mail(mail, machine, stage));
+                machines[agent]
+                    .with_process(life, stage, |process, machine, stage| process.mail(uplink, mail, machine, stage));
             }
             // Of a connection that is no more.
             Event::Mail { .. } => {}
             Event::Fault { agent, fault } => machines[agent].suffer(fault, stage),
-            Event::Connect { agent, session } => broker.connect(&mut machines[agent], session, stage),
-            Event::Publish { agent, session, token, delivery } => {
+            Event::Connect { agent, uplink: STREAM, session } => stream.connect(&mut machines[agent], session, stage),
+            Event::Connect { agent, session, .. } => broker.connect(&mut machines[agent], session, stage),
+            Event::Publish { agent, uplink: STREAM, session, token, delivery } => {
+                stream.publish(&mut machines[agent], session, token, &delivery, stage);
+            }
+            Event::Publish { agent, session, token, delivery, .. } => {
                 broker.publish(&mut machines[agent], session, token, delivery, stage);
             }
             Event::Ack { agent, bytes } => broker.ack(&mut machines[agent], bytes, stage),
             Event::Garbage => broker.garbage(&agent_id(0), stage),
+            Event::SchemasForgotten => sinks[0].forget_schemas(stage),
             Event::BrokerDown => broker.go_down(machines, stage),
             Event::BrokerUp => {
                 broker.come_up(stage);

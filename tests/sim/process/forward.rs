@@ -4,9 +4,9 @@
 use super::Process;
 use crate::breaks::Break;
 use crate::disk::Job;
-use crate::machine::Machine;
+use crate::machine::{Link, Machine};
 use crate::stage::{Event, Mail, Stage};
-use windward_agent::forward::journal::Numbered;
+use windward_agent::forward::journal::{Numbered, Room};
 use windward_agent::forward::{Input, Kept, Output};
 use windward_protocol::{Ack, Envelope, Lane, Record, SeqRange, topic};
 use windward_sink::decode::Delivery;
@@ -21,19 +21,12 @@ impl Process {
         if stage.breaks(Break::FailedCommitTaken)
             && let Some(Input::CommitFailed { alerts, readings, .. }) = answer
         {
-            answer = Some(Input::Committed { alerts, readings, readings_bytes: 0 });
+            answer = Some(Input::Committed { alerts, readings, room: Room::default() });
         }
         if let Some(Input::Committed { alerts, readings, .. }) = &answer {
             let known = &mut stage.oracle.agents[machine.index];
             known.committed(Lane::Alerts, alerts);
             known.committed(Lane::Readings, readings);
-        }
-        if let Some(Input::Dropped(range)) = answer {
-            stage.count("stretches that made room");
-            stage.oracle.agents[machine.index].made_room(range);
-            if stage.breaks(Break::AlertsMakeRoom) {
-                machine.disk.drop_oldest_alert();
-            }
         }
         self.inputs.extend(answer);
         for alert in std::mem::take(&mut self.held) {
@@ -43,14 +36,16 @@ impl Process {
     }
 
     /// Something came on the connection.
-    pub(crate) fn mail(&mut self, mail: Mail, machine: &mut Machine, stage: &mut Stage) {
+    pub(crate) fn mail(&mut self, uplink: usize, mail: Mail, machine: &mut Machine, stage: &mut Stage) {
         let input = match mail {
-            Mail::Connected => Input::Connected,
-            Mail::PubAck(token) => Input::PubAck(token),
-            Mail::Ack(bytes) => Input::Ack(bytes),
+            Mail::Connected => Input::Connected { uplink },
+            Mail::PubAck(token) => Input::PubAck { uplink, token },
+            Mail::Refused(token) if stage.breaks(Break::RefusedTaken) => Input::PubAck { uplink, token },
+            Mail::Refused(token) => Input::Refused { uplink, token },
+            Mail::Ack(bytes) => Input::Ack { uplink, bytes },
             Mail::Gone(reason) => {
-                machine.session += 1;
-                Input::Disconnected(reason.into())
+                machine.links[uplink].session += 1;
+                Input::Disconnected { uplink, reason: reason.into() }
             }
         };
         self.inputs.push_back(input);
@@ -60,16 +55,19 @@ impl Process {
     pub(super) fn input(&mut self, input: Input, number: Option<u64>, machine: &mut Machine, stage: &mut Stage) {
         let failure = match &input {
             Input::CommitFailed { error, .. } | Input::ReadFailed { error, .. } => Some(error.clone()),
-            Input::SpoolFailed(error) | Input::ErasFailed(error) => Some(error.clone()),
+            Input::SpoolFailed(error) | Input::LogFailed(error) | Input::KeepFailed(_, error) => Some(error.clone()),
             _ => None,
         };
-        if stage.breaks(Break::FreeAtPuback) && matches!(input, Input::PubAck(_)) {
+        if let Input::Committed { room, .. } | Input::CommitFailed { room, .. } = &input {
+            self.room = *room;
+        }
+        if stage.breaks(Break::FreeAtPuback) && matches!(input, Input::PubAck { uplink: 0, .. }) {
             let all = Ack {
                 epoch: machine.disk.epoch,
                 lane: Lane::Readings,
                 ranges: vec![SeqRange { first: 1, last: 1 << 40 }],
             };
-            self.forward.handle(Input::Ack(all.encode()), machine.clock.now(stage.now));
+            self.forward.handle(Input::Ack { uplink: 0, bytes: all.encode() }, machine.clock.now(stage.now));
         }
         if failure.is_some() && stage.breaks(Break::FailureUntold) {
             if let Input::CommitFailed { alerts, readings, .. } = input {
@@ -79,6 +77,10 @@ impl Process {
             self.forward.handle(input, machine.clock.now(stage.now));
         }
         self.carry_out(number, machine, stage);
+        self.check_told(failure, machine, stage);
+    }
+
+    fn check_told(&self, failure: Option<String>, machine: &Machine, stage: &mut Stage) {
         if failure.is_some() {
             stage.count("refusals of a disk");
         }
@@ -99,44 +101,80 @@ impl Process {
                 }
                 Output::Alarm(alert) => stage.oracle.agents[machine.index].alarmed(&alert),
                 Output::Commit { alerts, readings } => {
+                    self.declare(&alerts, machine, stage);
                     let alerts = untold(alerts, stage);
-                    if !readings.is_empty() {
-                        stage.oracle.agents[machine.index].next_side_file();
-                    }
                     self.jobs.push_back(Job::Commit { alerts, readings });
                 }
-                Output::Read { lane, from, max_bytes } => self.jobs.push_back(Job::Read { lane, from, max_bytes }),
+                Output::Read { uplink, lane, from, max_bytes } => {
+                    self.jobs.push_back(Job::Read { uplink, lane, from, max_bytes });
+                }
                 Output::Free { lane, through } => {
-                    let Stage { oracle, store, .. } = &mut *stage;
-                    oracle.check_free(machine.index, &machine.disk, store, lane, through);
+                    let Stage { oracle, store, scenario, .. } = &mut *stage;
+                    oracle.check_free(machine.index, &machine.disk, store, scenario, lane, through);
                     self.jobs.push_back(Job::Free { lane, through });
                 }
-                Output::DropOldest => self.jobs.push_back(Job::DropOldest),
-                Output::KeepEras(eras) => self.jobs.push_back(Job::KeepEras(eras)),
-                Output::Connect { .. } => {
-                    machine.session += 1;
-                    machine.last_arrival = 0;
-                    let (session, delay) = (machine.session, machine.delay_ms(stage));
-                    stage.after(delay, Event::Connect { agent: machine.index, session });
+                Output::Keep(note, bytes) => self.jobs.push_back(Job::Keep(note, bytes)),
+                Output::Connect { uplink, .. } => {
+                    let session = machine.links[uplink].session + 1;
+                    machine.links[uplink] = Link { session, last_arrival: 0 };
+                    let delay = machine.delay_ms(uplink, stage);
+                    stage.after(delay, Event::Connect { agent: machine.index, uplink, session });
                 }
-                Output::Disconnect { reason } => {
-                    stage.trace(&machine.id, || format!("drops its connection: {reason}"));
-                    machine.session += 1;
+                Output::Disconnect { uplink, reason } => {
+                    stage.trace(&machine.id, || format!("drops connection {uplink}: {reason}"));
+                    machine.links[uplink].session += 1;
                 }
-                Output::Publish { token, lane, payload } => {
+                Output::Publish { uplink, token, lane, payload, .. } => {
                     let delivery = Delivery { topic: topic::of_lane(&machine.id, lane), payload };
-                    if stage.breaks(Break::NeverAgain) && lane != Lane::State && stage.oracle.was_sent(&delivery) {
-                        continue;
-                    }
-                    stage.oracle.check_publish(machine, lane, &delivery);
-                    stage.trace(&machine.id, || format!("publishes {}", crate::oracle::contents(&delivery)));
-                    let (agent, session, delay) = (machine.index, machine.session, machine.delay_ms(stage));
-                    stage.after(delay, Event::Publish { agent, session, token, delivery });
+                    self.publish(uplink, token, lane, delivery, machine, stage);
+                }
+                Output::Hurry { .. } | Output::Configure { .. } => {
+                    stage.oracle.violated("commands", || format!("{} obeys nobody", machine.id));
                 }
                 Output::Finished => self.finished = true,
             }
         }
         self.next_job(machine, stage);
+        for failure in std::mem::take(&mut self.log_failures) {
+            self.check_told(Some(failure), machine, stage);
+        }
+    }
+
+    fn publish(
+        &self,
+        uplink: usize,
+        token: u64,
+        lane: Lane,
+        mut delivery: Delivery,
+        machine: &mut Machine,
+        stage: &mut Stage,
+    ) {
+        stage.oracle.learn(&machine.id, &delivery);
+        if stage.breaks(Break::NeverAgain) && lane != Lane::State && stage.oracle.was_sent(&delivery) {
+            return;
+        }
+        stage.oracle.check_publish(machine, lane, &delivery);
+        stage.trace(&machine.id, || format!("publishes {}", stage.oracle.contents(&delivery)));
+        if stage.breaks(Break::SchemaUntold) && uplink == 0 {
+            delivery.payload = stage.oracle.without_schemas(&machine.id, &delivery.payload);
+        }
+        let (agent, session, delay) =
+            (machine.index, machine.links[uplink].session, machine.delay_ms(uplink, stage));
+        stage.after(delay, Event::Publish { agent, uplink, session, token, delivery });
+    }
+
+    /// What FORWARD is about to say of numbers that will never come.
+    fn declare(&self, alerts: &[Numbered], machine: &mut Machine, stage: &mut Stage) {
+        for (seq, bytes) in alerts {
+            let Ok(Envelope { record: Record::Gap(gap), .. }) = Envelope::decode(bytes) else { continue };
+            let known = &mut stage.oracle.agents[machine.index];
+            if known.declares(*seq, &gap, &self.room, &stage.scenario.disk, stage.now) {
+                stage.count("stretches that made room");
+                if stage.breaks(Break::AlertsMakeRoom) {
+                    machine.disk.drop_oldest_alert();
+                }
+            }
+        }
     }
 
     fn next_job(&mut self, machine: &mut Machine, stage: &mut Stage) {
@@ -156,8 +194,9 @@ impl Process {
         if stage.breaks(Break::NoSideFile) {
             // Written by nobody, and said to be.
         } else if let Err(error) = machine.disk.append_side(file, bytes) {
-            stage.oracle.agents[machine.index].unlogged();
-            return self.inputs.push_back(Input::SpoolFailed(error.0));
+            // The shell hands that in before it does anything else.
+            self.forward.handle(Input::LogFailed(error.0.clone()), machine.clock.now(stage.now));
+            return self.log_failures.push(error.0);
         }
         if let Some((_, number)) = kept {
             stage.oracle.agents[machine.index].kept(number);
@@ -185,13 +224,13 @@ fn untold(alerts: Vec<Numbered>, stage: &Stage) -> Vec<Numbered> {
 fn words_of(answer: Option<&Input>) -> String {
     let seqs = |values: &[Numbered]| values.iter().map(|(seq, _)| *seq).collect::<Vec<_>>();
     match answer {
-        Some(Input::Committed { alerts, readings, .. }) => {
-            format!("committed alerts {:?}, readings {:?}", seqs(alerts), seqs(readings))
+        Some(Input::Committed { alerts, readings, room }) => {
+            format!("committed alerts {:?}, readings {:?}; {room:?}", seqs(alerts), seqs(readings))
         }
-        Some(Input::CommitFailed { alerts, readings, error }) => {
+        Some(Input::CommitFailed { alerts, readings, error, .. }) => {
             format!("refused alerts {:?}, readings {:?}: {error}", seqs(alerts), seqs(readings))
         }
-        Some(Input::Read { lane, values }) => format!("read {lane} {:?}", seqs(values)),
+        Some(Input::Read { lane, values, uplink }) => format!("read {lane} {:?} for {uplink}", seqs(values)),
         None => "done".into(),
         Some(other) => format!("{other:?}"),
     }
