@@ -76,8 +76,8 @@ struct Tally {
     damaged: u64,
     undamaged: u64,
     undamaged_lost: u64,
-    /// Images and values that were set aside as a whole, and a new spool begun.
-    begun_anew: (u64, u64),
+    /// Images of which all was set aside, and a new spool begun.
+    begun_anew: u64,
     /// Images, by the name of the damaged file.
     files: BTreeMap<String, u64>,
     bad: Vec<String>,
@@ -162,8 +162,7 @@ impl Spool {
                 _ => values.damaged += 1,
             }
             let is_named = verdict.holes.get(&lane).is_some_and(|holes| holes.contains(seq));
-            // Of a spool that was set aside as a whole, the words about the damage name what is missing.
-            if is_lost && !is_named && (!verdict.begun_anew || verdict.damage.is_empty()) {
+            if is_lost && !is_named {
                 values.silent.push((lane, seq));
             }
         }
@@ -185,10 +184,7 @@ impl Tally {
         self.images += 1;
         self.told += u64::from(!verdict.damage.is_empty());
         *self.files.entry(file.into()).or_default() += 1;
-        if verdict.begun_anew {
-            self.begun_anew = (self.begun_anew.0 + 1, self.begun_anew.1 + values.undamaged_lost);
-            return;
-        }
+        self.begun_anew += u64::from(verdict.begun_anew);
         self.damaged += values.damaged;
         self.undamaged += values.undamaged;
         self.undamaged_lost += values.undamaged_lost;
@@ -207,10 +203,7 @@ impl Tally {
             bad.len(),
             self.share() * 100.0
         );
-        let (images, values) = begun_anew;
-        println!(
-            "FIGURE damage: {images} spools set aside as a whole, with {values} undamaged values; damaged: {files:?}"
-        );
+        println!("FIGURE damage: {begun_anew} spools set aside as a whole; damaged: {files:?}");
     }
 }
 

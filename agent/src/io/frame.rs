@@ -3,8 +3,8 @@
 
 use crc::{CRC_32_ISCSI, Crc};
 use serde::{Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -66,9 +66,22 @@ impl Salvaged {
 pub(super) fn salvage(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> Salvaged {
     let mut found = Salvaged::default();
     if let Ok(mut file) = File::open(file) {
-        scan(&mut file, (epoch, lane), acked, |seq, _, envelope| found.add(seq, envelope));
+        scan(&mut file, |name, _, envelope| {
+            if let Some(seq) = wanted(name, (epoch, lane), acked) {
+                found.add(seq, envelope);
+            }
+        });
     }
     found
+}
+
+/// The epochs that intact envelopes of a lane name in the raw bytes of a file.
+pub(super) fn epochs(file: &Path, lane: Lane) -> BTreeSet<Epoch> {
+    let mut epochs = BTreeSet::new();
+    if let Ok(mut file) = File::open(file) {
+        scan(&mut file, |(epoch, its_lane, _), _, _| epochs.extend((its_lane == lane).then_some(epoch)));
+    }
+    epochs
 }
 
 /// Where the envelopes of a file stand, so that they can be read without sled: it would write to the disk, and takes a
@@ -84,9 +97,11 @@ impl Index {
     /// Looks through the whole file. One that cannot be read to its end gives what stands before.
     pub(super) fn of(file: &Path, epoch: Epoch, lane: Lane, acked: Seq) -> io::Result<Self> {
         let (mut file, mut places) = (File::open(file)?, Vec::new());
-        scan(&mut file, (epoch, lane), acked, |seq, at, envelope| {
+        scan(&mut file, |name, at, envelope| {
             // A generation is far below 4 GiB.
-            places.extend(u32::try_from(at).ok().map(|at| (seq, at, envelope.len() as u16)));
+            if let (Some(seq), Ok(at)) = (wanted(name, (epoch, lane), acked), u32::try_from(at)) {
+                places.push((seq, at, envelope.len() as u16));
+            }
         });
         places.sort_unstable();
         places.dedup_by_key(|(seq, ..)| *seq);
@@ -113,9 +128,17 @@ impl Index {
     }
 }
 
-/// Hands over every intact envelope of a lane above `acked`, with its place in the file. One that stands there several
-/// times comes several times: sled writes its pages anew as they fill.
-fn scan(file: &mut File, lane: (Epoch, Lane), acked: Seq, mut take: impl FnMut(Seq, u64, &[u8])) {
+/// What an envelope is called.
+type Name = (Epoch, Lane, Seq);
+
+/// Its number, if it is of this lane and above `acked`.
+fn wanted((epoch, lane, seq): Name, of: (Epoch, Lane), acked: Seq) -> Option<Seq> {
+    ((epoch, lane) == of && seq > acked).then_some(seq)
+}
+
+/// Hands over every intact envelope with its place in the file. One that stands there several times comes several times:
+/// sled writes its pages anew as they fill.
+fn scan(file: &mut File, mut take: impl FnMut(Name, u64, &[u8])) {
     let (mut window, mut window_at) = (Vec::new(), 0);
     loop {
         // A frame that the end of the window cuts is met whole when more has been read behind it.
@@ -127,11 +150,9 @@ fn scan(file: &mut File, lane: (Epoch, Lane), acked: Seq, mut take: impl FnMut(S
                 break;
             }
             if let Some(envelope) = frame_at(&window[at..])
-                && let Some((epoch, its_lane, seq)) = name(envelope)
-                && (epoch, its_lane) == lane
-                && seq > acked
+                && let Some(name) = name(envelope)
             {
-                take(seq, window_at + (at + HEAD) as u64, envelope);
+                take(name, window_at + (at + HEAD) as u64, envelope);
                 at += HEAD + envelope.len() - 1;
             }
             at += 1;
@@ -146,7 +167,7 @@ fn scan(file: &mut File, lane: (Epoch, Lane), acked: Seq, mut take: impl FnMut(S
 }
 
 /// Epoch, lane and number of an intact envelope.
-fn name(envelope: &[u8]) -> Option<(Epoch, Lane, Seq)> {
+fn name(envelope: &[u8]) -> Option<Name> {
     let (&version, body) = without_crc(envelope)?.split_first()?;
     let known = (version::MIN..=version::CURRENT).contains(&version);
     let ((_, epoch, lane, seq), _) = postcard::take_from_bytes::<(AgentId, Epoch, Lane, Seq)>(body).ok()?;

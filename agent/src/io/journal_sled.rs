@@ -24,6 +24,7 @@ mod ballast;
 mod generation;
 mod lane;
 mod mark;
+mod names;
 mod quarantine;
 mod trouble;
 
@@ -31,13 +32,12 @@ use super::small_file;
 use crate::forward::journal::{Found, Journal, JournalError, LaneFound, Note, Numbered, Room};
 use ballast::Ballast;
 use lane::{LaneLog, Place};
-use mark::{LaneMark, Mark};
+use mark::{LaneMark, LaneState, Mark, MarkFile, Saved};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use windward_protocol::{Epoch, Lane, Seq};
 
-const MARK: &str = "mark";
 /// How far ahead numbers are reserved in the mark (A2).
 const RESERVE: Seq = 1 << 16;
 
@@ -71,6 +71,7 @@ impl Default for Options {
 pub struct SledJournal {
     dir: PathBuf,
     mark: Mark,
+    mark_file: MarkFile,
     /// The file says less than `mark`.
     mark_is_behind: bool,
     lanes: [LaneLog; 2],
@@ -95,31 +96,28 @@ impl SledJournal {
             let lane_dir = dir.join(lane.name());
             fs::create_dir_all(&lane_dir).map_err(|error| io_error("create", &lane_dir, &error))?;
         }
-        let read = |name| small_file::read(dir, name).map_err(|error| io_error("read", &dir.join(name), &error));
         let note = |note| {
             let kept = small_file::read::<Vec<u8>>(dir, name_of(note));
             kept.map(Option::unwrap_or_default).map_err(|error| io_error("read", &dir.join(name_of(note)), &error))
         };
         let [eras, uplinks, commands] = [note(Note::Eras)?, note(Note::Uplinks)?, note(Note::Commands)?];
-        // What a mark that is damaged should name is set aside under a new epoch.
-        let saved: Option<Mark> = read(MARK)?;
-        let is_known = saved.is_some();
-        let new = Mark { epoch: options.epoch, boot: options.boot, lanes: <[LaneMark; 2]>::default() };
-        let mut mark = saved.unwrap_or(new);
-        let same_boot = mark.boot == options.boot;
-        mark.boot = options.boot;
+        let mut damage = Vec::new();
+        let (mark_file, saved) = MarkFile::read(dir).map_err(|error| io_error("read the mark in", dir, &error))?;
+        let Start { mut mark, is_known, state: least, same_boot } = start(dir, options, saved, &mut damage)?;
         let place = Place {
             spool: dir.to_path_buf(),
             epoch: mark.epoch,
             generation_bytes: options.generation_bytes,
             label: options.label.clone(),
         };
-        let mut damage = Vec::new();
         let mut open_lane = |lane| -> Result<(LaneLog, LaneFound), JournalError> {
             let lane_mark = &mut mark.lanes[index(lane)];
             let (log, state) = LaneLog::open(&place, lane, is_known, lane_mark.acked, &mut damage)?;
             let mut found = log.found(lane_mark.acked);
-            let told = lane_mark.go_on(lane, same_boot, state, &mut found);
+            if least == LaneState::LeftOut {
+                lane_mark.reserved = lane_mark.reserved.max(found.high_water + RESERVE);
+            }
+            let told = lane_mark.go_on(lane, same_boot, state.max(least), &mut found);
             damage.extend(told);
             Ok((log, found))
         };
@@ -128,7 +126,8 @@ impl SledJournal {
         let found = Found { epoch: mark.epoch, alerts, readings, eras, uplinks, commands, damage, ..Found::default() };
         let ballast = Ballast::find(dir, options.ballast_bytes);
         let lanes = [alert_log, reading_log];
-        let mut journal = Self { dir: dir.to_path_buf(), mark, mark_is_behind: true, lanes, ballast, is_full: false };
+        let dir = dir.to_path_buf();
+        let mut journal = Self { dir, mark, mark_file, mark_is_behind: true, lanes, ballast, is_full: false };
         if let Err(error) = journal.write_mark() {
             if !trouble::is_of_the_disk(&error.0) || (trouble::is_full(&error.0) && journal.ballast.is_there()) {
                 return Err(error);
@@ -170,7 +169,8 @@ impl SledJournal {
     /// Makes the mark durable, if it says anything new.
     fn write_mark(&mut self) -> Result<(), JournalError> {
         if self.mark_is_behind {
-            replace(&self.dir, MARK, &self.mark)?;
+            let written = self.mark_file.write(&self.dir, &self.mark);
+            written.map_err(|error| io_error("write the mark in", &self.dir, &error))?;
             self.mark_is_behind = false;
         }
         Ok(())
@@ -186,6 +186,47 @@ impl SledJournal {
             }
         }
     }
+}
+
+/// What a spool begins with.
+struct Start {
+    mark: Mark,
+    /// Whether the mark says what the generations belong to.
+    is_known: bool,
+    /// How far the mark is to be believed.
+    state: LaneState,
+    same_boot: bool,
+}
+
+/// What is lost of the mark is found out from what the generations say of themselves: nothing is given up for it, and
+/// numbers go on above all that may have been given out (A2).
+fn start(dir: &Path, options: &Options, saved: Saved, damage: &mut Vec<String>) -> Result<Start, JournalError> {
+    let new = |epoch| Mark { epoch, boot: options.boot, lanes: <[LaneMark; 2]>::default() };
+    let (mut mark, state) = match saved {
+        Saved::Mark(mark) => (mark, LaneState::Whole),
+        Saved::OneSlot(mark) => (mark, LaneState::LeftOut),
+        Saved::Nothing => match names::common_epoch(dir)? {
+            Some(epoch) => {
+                damage.push("the mark is missing or damaged; what it said was found out from the generations".into());
+                (new(epoch), LaneState::LeftOut)
+            }
+            None => {
+                let (mark, state) = (new(options.epoch), LaneState::Whole);
+                return Ok(Start { mark, is_known: false, state, same_boot: true });
+            }
+        },
+    };
+    if state != LaneState::Whole {
+        for lane in Lane::DURABLE {
+            // What has gone was acked, or a gap record says what became of it.
+            let gone = names::gone_through(&dir.join(lane.name()))?;
+            let acked = &mut mark.lanes[index(lane)].acked;
+            *acked = gone.max(*acked);
+        }
+    }
+    let same_boot = mark.boot == options.boot && state == LaneState::Whole;
+    mark.boot = options.boot;
+    Ok(Start { mark, is_known: true, state, same_boot })
 }
 
 impl Journal for SledJournal {

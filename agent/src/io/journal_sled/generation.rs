@@ -51,6 +51,11 @@ struct Sealed {
     span_ms: Option<(i64, i64)>,
 }
 
+/// The epoch of a sealed generation; `None` when it is not sealed or its file is damaged.
+pub(super) fn sealed_epoch(path: &Path) -> Option<Epoch> {
+    small_file::read::<Sealed>(path, SEALED).ok().flatten().map(|sealed| sealed.epoch)
+}
+
 impl Known {
     /// The greatest number; 0 when there is none.
     pub(super) fn last(&self) -> Seq {

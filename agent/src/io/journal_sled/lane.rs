@@ -3,14 +3,14 @@
 
 use super::generation::{Generation, Known};
 use super::mark::LaneState;
-use super::{io_error, quarantine, trouble};
+use super::{io_error, names, quarantine, trouble};
 use crate::forward::journal::{JournalError, LaneFound, Numbered, Stretch};
 use crate::io::frame::{self, Salvaged};
 use crate::io::sled_dir::LOCKED;
 use crate::io::small_file::sync_dir;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use windward_protocol::{Epoch, Lane, Seq, SeqRange, SeqSet};
 
 /// Most closed generations of a lane that are ready to be read: two uplinks may read in different places.
@@ -52,7 +52,7 @@ impl LaneLog {
         let mut state = LaneState::Whole;
         let dir = place.spool.join(lane.name());
         let mut log = LaneLog { lane, place: place.clone(), dir, generations: BTreeMap::new(), read: Vec::new() };
-        let firsts = log.list()?;
+        let firsts = names::list(&log.dir)?;
         for &first in &firsts {
             let path = log.path(first);
             if !is_known {
@@ -267,11 +267,14 @@ impl LaneLog {
             let first = *oldest.key();
             drop(oldest.remove());
             self.read.retain(|read| *read != first);
-            let (path, gone) = (self.path(first), self.dir.join(format!("drained-{first:020}")));
+            let (path, gone) = (self.path(first), names::drained(&self.dir, first));
             // Renamed first: half a sled directory would look like damage at the next start.
             fs::rename(&path, &gone)
                 .and_then(|()| fs::remove_dir_all(&gone))
                 .map_err(|error| io_error("remove", &path, &error))?;
+            if self.generations.is_empty() {
+                names::say_emptied(&self.dir, acked)?;
+            }
         }
         Ok(())
     }
@@ -324,15 +327,17 @@ impl LaneLog {
         is_sealed: bool,
         acked: Seq,
     ) -> Result<String, JournalError> {
-        let (lane, path, new) = (self.lane, self.path(first), self.dir.join(format!("mending-{first:020}")));
+        let (lane, path, new) = (self.lane, self.path(first), names::mending(&self.dir, first));
         let damaged = self.generations.entry(first).or_default();
         (damaged.open, damaged.index) = (None, None);
         let missing_before = damaged.known.missing_of(&SeqSet::new(), acked);
-        remove_if_there(&new)?;
+        names::remove_if_there(&new)?;
         let saved = raw.seqs().count();
         let mut generation = Generation::open(&new).map_err(JournalError)?;
         generation.append(raw.values()).map_err(JournalError)?;
         generation.open = None;
+        // Its name too: from here on it may be all that there is, and `names::list` puts it in place.
+        sync_dir(&self.dir).map_err(|error| io_error("sync", &self.dir, &error))?;
         let aside = self.set_aside(first)?;
         fs::rename(&new, &path)
             .and_then(|()| sync_dir(&self.dir))
@@ -360,31 +365,7 @@ impl LaneLog {
         quarantine::set_aside(&self.place.spool, &path, &name).map_err(|error| io_error("set aside", &path, &error))
     }
 
-    /// First numbers of the generations on disk. Removes what an interrupted removal or mending has left.
-    fn list(&self) -> Result<Vec<Seq>, JournalError> {
-        let error = |error: std::io::Error| io_error("read", &self.dir, &error);
-        let mut firsts = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(error)? {
-            let entry = entry.map_err(error)?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            match name.parse() {
-                Ok(first) => firsts.push(first),
-                Err(_) if name.starts_with("drained-") || name.starts_with("mending-") => {
-                    remove_if_there(&entry.path())?
-                }
-                Err(_) => {}
-            }
-        }
-        firsts.sort_unstable();
-        Ok(firsts)
-    }
-
     fn path(&self, first: Seq) -> PathBuf {
-        self.dir.join(format!("{first:020}"))
+        names::generation(&self.dir, first)
     }
-}
-
-fn remove_if_there(path: &Path) -> Result<(), JournalError> {
-    quarantine::remove_if_there(path).map_err(|error| io_error("remove", path, &error))
 }

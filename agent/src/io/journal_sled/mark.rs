@@ -1,8 +1,26 @@
 //! The file `mark`: what a spool must not forget even when it is empty.
+//!
+//! ```text
+//! 0     slot: u16 length, postcard (count, mark), u32 CRC-32C, all little endian
+//! 4096  slot
+//! ```
+//! The slots are written in turn, in place, and made durable; the intact one with the greater count is valid. A file that
+//! is written in place costs the disk a tenth of one that is replaced, and a full disk takes it still. What no damage may
+//! turn back, the reserved numbers (A2), is written to both before a number is used.
 
 use crate::forward::journal::LaneFound;
+use crate::io::frame;
+use crate::io::small_file::sync_dir;
 use serde::{Deserialize, Serialize};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use windward_protocol::{Epoch, Lane, Seq, SeqRange};
+
+const NAME: &str = "mark";
+/// Bytes of a slot, a page: what is torn or lost of one does not touch the other.
+const SLOT: usize = 4096;
 
 /// Most stretches of skipped numbers that are remembered for a lane, one a power cut. Of those forgotten a gap record
 /// says that they are lost.
@@ -15,6 +33,83 @@ pub(super) struct Mark {
     /// The boot in which the spool was last open.
     pub(super) boot: u128,
     pub(super) lanes: [LaneMark; 2],
+}
+
+/// The file.
+#[derive(Debug, Default)]
+pub(super) struct MarkFile {
+    /// That of the slot that was written last.
+    count: u64,
+    /// The reserved numbers that stand in both slots.
+    reserved: Option<[Seq; 2]>,
+}
+
+/// What the file of an earlier run says.
+#[derive(Debug)]
+pub(super) enum Saved {
+    /// There is no mark, or nothing of it is intact.
+    Nothing,
+    /// What was written last, as far as can be told from one slot: it may be older.
+    OneSlot(Mark),
+    /// What was written last.
+    Mark(Mark),
+}
+
+impl MarkFile {
+    /// Reads it; it need not be there.
+    pub(super) fn read(spool: &Path) -> io::Result<(Self, Saved)> {
+        let bytes = match fs::read(spool.join(NAME)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            read => read?,
+        };
+        let mut slots: Vec<(u64, Mark)> = bytes.chunks(SLOT).take(2).filter_map(in_slot).collect();
+        slots.sort_by_key(|(count, _)| *count);
+        let is_whole = slots.len() == 2;
+        let Some((count, mark)) = slots.pop() else { return Ok((Self::default(), Saved::Nothing)) };
+        let saved = if is_whole { Saved::Mark(mark) } else { Saved::OneSlot(mark) };
+        Ok((Self { count, reserved: None }, saved))
+    }
+
+    /// Makes `mark` durable in place of the older slot, or of both.
+    pub(super) fn write(&mut self, spool: &Path, mark: &Mark) -> io::Result<()> {
+        let reserved = mark.lanes.each_ref().map(|lane| lane.reserved);
+        if self.reserved != Some(reserved) {
+            self.write_slot(spool, mark)?;
+        }
+        self.write_slot(spool, mark)?;
+        self.reserved = Some(reserved);
+        Ok(())
+    }
+
+    fn write_slot(&mut self, spool: &Path, mark: &Mark) -> io::Result<()> {
+        let (path, count) = (spool.join(NAME), self.count + 1);
+        let is_new = !path.exists();
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        file.write_all_at(&slot(count, mark), count % 2 * SLOT as u64)?;
+        if is_new {
+            file.sync_all()?;
+            sync_dir(spool)?;
+        } else {
+            file.sync_data()?;
+        }
+        self.count = count;
+        Ok(())
+    }
+}
+
+fn slot(count: u64, mark: &Mark) -> Vec<u8> {
+    let sealed = frame::seal(&(count, mark));
+    // 128 stretches of skipped numbers of at most 20 bytes, and a few numbers.
+    assert!(sealed.len() + 2 <= SLOT, "a mark of {} bytes", sealed.len());
+    let mut slot = (sealed.len() as u16).to_le_bytes().to_vec();
+    slot.extend(sealed);
+    slot.resize(SLOT, 0);
+    slot
+}
+
+fn in_slot(slot: &[u8]) -> Option<(u64, Mark)> {
+    let (len, rest) = slot.split_first_chunk::<2>()?;
+    frame::unseal(rest.get(..usize::from(u16::from_le_bytes(*len)))?)
 }
 
 /// How the generation in use was found.

@@ -130,15 +130,101 @@ fn a_generation_that_does_not_open_is_set_aside_and_salvaged() {
 }
 
 #[test]
-fn a_lost_mark_begins_a_new_epoch_and_keeps_the_old_spool_aside() {
+fn of_a_lost_mark_everything_is_found_out_from_the_generations() {
+    let no_mark: fn(&Path) = |mark| fs::remove_file(mark).unwrap();
+    let nonsense: fn(&Path) = |mark| fs::write(mark, b"nonsense").unwrap();
+    for spoil in [no_mark, nonsense] {
+        for is_closed in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut journal, _) = in_hundreds(dir.path(), 1_000);
+            journal.free(Lane::Readings, 150).unwrap();
+            journal.commit(&values(Lane::Alerts, 1..=3), &[]).unwrap();
+            let image = left_by_a_kill(dir.path());
+            drop(journal);
+            let dir = if is_closed { dir } else { image };
+            spoil(&dir.path().join("mark"));
+            let (mut journal, found) = SledJournal::open(dir.path(), &Options { epoch: 8, ..options() }).unwrap();
+            assert_eq!(found.epoch, EPOCH);
+            assert!(found.damage.len() == 1 && found.damage[0].contains("mark"), "{:?}", found.damage);
+            let acked = found.readings.acked;
+            assert!((90..=150).contains(&acked), "generations gone before {acked} were acked");
+            assert_eq!(all_readings(&mut journal, acked + 1), values(Lane::Readings, acked + 1..=1_000));
+            assert_eq!(journal.read(Lane::Alerts, 1, 4_000).unwrap(), values(Lane::Alerts, 1..=3));
+            assert_eq!(found.readings.high_water, 1_000 + RESERVE, "A2");
+            assert_eq!((found.readings.skips(), found.readings.holes()), (vec![range(1_001, 1_000 + RESERVE)], vec![]));
+            still_works(journal, &found);
+        }
+    }
+}
+
+#[test]
+fn either_half_of_the_mark_is_enough() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path());
-    journal.commit(&[], &values(Lane::Readings, 1..=10)).unwrap();
+    for round in 0..4 {
+        let first = round * 10 + 1;
+        journal.commit(&[], &values(Lane::Readings, first..=first + 9)).unwrap();
+        journal.free(Lane::Readings, first + 4).unwrap();
+        for half in [0, 4096] {
+            let image = left_by_a_kill(dir.path());
+            let mark = image.path().join("mark");
+            let mut bytes = fs::read(&mark).unwrap();
+            bytes[half + 9] ^= 1;
+            fs::write(&mark, bytes).unwrap();
+            let (_, found) = SledJournal::open(image.path(), &Options { epoch: 8, ..options() }).unwrap();
+            assert_eq!((found.epoch, &found.damage[..], found.readings.holes()), (EPOCH, &[][..], vec![]));
+            assert!(found.readings.acked <= first + 4 && found.readings.present.contains(first + 9), "A3: {found:?}");
+            assert!(found.readings.high_water > 1_000, "A2: the half that is lost may have known of more");
+        }
+    }
+}
+
+#[test]
+fn a_lane_that_was_emptied_does_not_start_again_when_the_mark_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.commit(&values(Lane::Alerts, 1..=3), &values(Lane::Readings, 1..=100)).unwrap();
     drop(journal);
-    fs::write(dir.path().join("mark"), b"nonsense").unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.free(Lane::Readings, 100).unwrap();
+    assert!(!names::generation(&dir.path().join("readings"), 1).exists());
+    drop(journal);
+    fs::remove_file(dir.path().join("mark")).unwrap();
+    let (_, found) = open(dir.path());
+    assert_eq!((found.epoch, found.readings.acked), (EPOCH, 100));
+    assert!(found.readings.high_water > 100, "A2");
+}
+
+#[test]
+fn where_not_even_the_generations_say_what_they_are_a_new_epoch_begins_and_they_are_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let generation = names::generation(&dir.path().join("readings"), 1);
+    fs::create_dir_all(&generation).unwrap();
+    fs::write(generation.join("db"), b"nonsense").unwrap();
     let (_, found) = SledJournal::open(dir.path(), &Options { epoch: 8, ..options() }).unwrap();
     assert_eq!((found.epoch, found.readings.high_water), (8, 0));
-    assert!(found.damage[0].contains("mark"), "{:?}", found.damage);
+    assert!(found.damage[0].contains("set aside"), "{:?}", found.damage);
+}
+
+#[test]
+fn a_mending_that_was_killed_at_any_place_is_brought_to_its_end() {
+    let (dir, generation) = five_thousand_readings();
+    let readings = dir.path().join("readings");
+    let mending = names::mending(&readings, 1);
+    let opens_whole = |dir: &Path| {
+        let (journal, found) = open(dir);
+        assert_eq!((found.damage.clone(), saved(&found)), (vec![], 5000));
+        assert!(!names::mending(&dir.join("readings"), 1).exists());
+        still_works(journal, &found);
+    };
+    // Before the damaged one has gone: what was made to take its place may be half.
+    fs::create_dir(&mending).unwrap();
+    fs::write(mending.join("db"), b"half").unwrap();
+    opens_whole(left_by_a_kill(dir.path()).path());
+    // After it has gone.
+    fs::remove_dir_all(&mending).unwrap();
+    fs::rename(&generation, &mending).unwrap();
+    opens_whole(left_by_a_kill(dir.path()).path());
 }
 
 #[test]
