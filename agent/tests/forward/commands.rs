@@ -186,7 +186,7 @@ fn a_range_goes_again_and_nothing_else_does() {
     assert_eq!(agent.said(), [(2, Outcome::Refused, "nothing of that is on disk: the readings end at 8".into())]);
 
     // What has left the disk was acked before: it is no loss, and no gap.
-    agent.now.mono = agent.now.mono + 10_000;
+    agent.now.mono = agent.now.mono + 60_000;
     agent.forward.handle_timeout(agent.now);
     agent.read(1);
     agent.published.clear();
