@@ -403,7 +403,8 @@ impl Forward {
         self.retry_ms = (self.retry_ms * 2).min(RETRY_MAX_MS);
         self.pending.alerts.splice(0..0, alerts);
         self.pending.readings_bytes += readings.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
-        if !readings.is_empty() {
+        // One of nothing, which was to see whether the disk is still full, is to be tried again as well.
+        if !readings.is_empty() || self.pending.alerts.is_empty() {
             self.commit_at = Some(now.mono);
         }
         self.pending.readings.splice(0..0, readings);

@@ -197,6 +197,41 @@ fn behind_a_row_that_the_side_file_refused_nothing_is_logged_until_it_can_be_und
     assert_eq!(recover(&settings().agent, &mut found, &mut bench.journal).unwrap(), 2);
 }
 
+#[test]
+fn a_look_at_a_full_disk_that_is_refused_is_repeated() {
+    let full = room(1_000, None, true);
+    let mut bench = Bench::new(settings());
+    bench.committed(Room::default());
+    bench.second(full);
+    bench.committed(full);
+    bench.pass(10_000);
+    assert_eq!(bench.commit.take(), Some((vec![], vec![])));
+    let error = "read-only file system".into();
+    bench.handle(Input::CommitFailed { alerts: vec![], readings: vec![], error, room: full });
+    for _ in 0..20 {
+        if let Some((at, _)) = bench.forward.poll_timeout().filter(|_| bench.commit.is_none()) {
+            bench.ms = bench.ms.max(at.0);
+            bench.forward.handle_timeout(bench.now());
+            bench.poll();
+        }
+    }
+    assert_eq!(bench.commit, Some((vec![], vec![])), "and no deadline stays due for ever");
+}
+
+#[test]
+fn what_an_uplink_does_not_find_on_disk_is_declared_even_where_it_is_the_oldest() {
+    use windward_agent::forward::journal::Journal as _;
+    let mut bench = Bench::new(settings());
+    bench.committed(Room::default());
+    (0..3).for_each(|_| drop(bench.second(Room::default())));
+    bench.handle(Input::Connected { uplink: 0 });
+    bench.handle(Input::Disconnected { uplink: 0, reason: "cut".into() });
+    bench.handle(Input::Connected { uplink: 0 });
+    let values = bench.journal.read(Lane::Readings, 3, usize::MAX).unwrap();
+    bench.handle(Input::Read { uplink: 0, lane: Lane::Readings, values });
+    assert_eq!(gaps(&bench.committed(Room::default())), [(1, 2, GapReason::Damage)], "A4");
+}
+
 /// A commit that takes half a minute: nothing waits but the spool, and what is dropped is counted.
 #[test]
 fn a_slow_disk_is_asked_for_one_thing_at_a_time() {
