@@ -156,6 +156,9 @@ impl SledJournal {
                 lane.reserved = last + RESERVE;
                 self.mark_is_behind = true;
             }
+            for (seq, _) in values {
+                self.mark_is_behind |= lane.give_out(*seq);
+            }
         }
         self.write_mark()?;
         for (index, values) in [alerts, readings].into_iter().enumerate() {

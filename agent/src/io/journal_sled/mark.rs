@@ -138,6 +138,18 @@ pub(super) struct LaneMark {
 }
 
 impl LaneMark {
+    /// This number is given out: what a side file has saved may stand where numbers were skipped. Gives whether it does.
+    pub(super) fn give_out(&mut self, seq: Seq) -> bool {
+        let is_in = self.skipped.iter().any(|skipped| (skipped.first..=skipped.last).contains(&seq));
+        if is_in {
+            let below = |skipped: SeqRange| SeqRange { last: skipped.last.min(seq - 1), ..skipped };
+            let above = |skipped: SeqRange| SeqRange { first: skipped.first.max(seq + 1), ..skipped };
+            let parts = self.skipped.iter().flat_map(|skipped| [below(*skipped), above(*skipped)]);
+            self.skipped = parts.filter(|part| part.first <= part.last).collect();
+        }
+        is_in
+    }
+
     /// Decides from where the lane goes on (A2), and says so in `found`. `same_boot`: no power was cut since the spool
     /// was last open. Gives what was noticed.
     ///

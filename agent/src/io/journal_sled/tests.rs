@@ -375,6 +375,22 @@ fn after_a_power_cut_no_number_is_used_that_may_have_been_given_out() {
 }
 
 #[test]
+fn what_a_side_file_saves_where_numbers_were_skipped_was_given_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.commit(&[], &values(Lane::Readings, 1..=10)).unwrap();
+    let cut = left_by_a_kill(dir.path());
+    drop(journal);
+    let next_boot = Options { boot: 2, ..options() };
+    let (mut journal, _) = SledJournal::open(cut.path(), &next_boot).unwrap();
+    journal.commit(&[], &values(Lane::Readings, 12..=13)).unwrap();
+    drop(journal);
+    let (_, found) = SledJournal::open(cut.path(), &next_boot).unwrap();
+    let skipped: Vec<SeqRange> = found.readings.skipped.ranges().collect();
+    assert_eq!(skipped, [range(11, 11), range(14, 10 + RESERVE)], "were they damaged now, it would be a loss");
+}
+
+#[test]
 fn values_that_are_missing_at_the_end_of_a_spool_that_was_closed_in_order_are_damage() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path());
