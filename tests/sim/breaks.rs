@@ -67,7 +67,7 @@ impl Break {
             Break::NumbersRestart => &["A2", "A4"],
             Break::DamageForgotten => &["A2", "A4"],
             Break::NumbersReused => &["A2"],
-            Break::FreeAtPuback | Break::FreeAtOneAck => &["A3"],
+            Break::FreeAtPuback | Break::FreeAtOneAck => &["A3", "lost"],
             Break::RefusedTaken => &["A3", "order", "lost"],
             Break::GapUntold => &["A4", "S4"],
             Break::AlertsMakeRoom => &["lost", "A2", "A1"],
@@ -80,7 +80,7 @@ impl Break {
             Break::ToldTwice | Break::StoredTwice => &["S2"],
             Break::PoisonForgotten => &["S3"],
             Break::PoisonUnacked => &["liveness"],
-            Break::LedgerForgets => &["S4", "A3", "S1"],
+            Break::LedgerForgets => &["S4", "A3", "S1", "lost"],
             Break::NeverAgain | Break::SchemaUntold => &["liveness"],
         }
     }

@@ -1,17 +1,18 @@
 //! What must be so, whatever happens: A1 to A7 and S1 to S4 of `agent` and `cloud-sink`, stated as outcomes. It knows
 //! what was measured, what disks and store hold, and what went over the wire; it knows nothing of how the cores decide.
 
+mod streamed;
+
 use crate::disk::Disk;
 use crate::known::{Known, What, number_of};
 use crate::machine::{Machine, agent_id};
-use crate::scenario::{Scenario, StreamUse};
+use crate::scenario::Scenario;
 use crate::stage::FARM;
 use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
+use streamed::Streamed;
 use windward_protocol::batch::{self, BatchBuilder};
-use windward_protocol::{
-    AgentId, AlertPhase, Envelope, Lane, Record, Schema, SchemaId, Seq, SeqRange, SeqSet, topic,
-};
+use windward_protocol::{AgentId, AlertPhase, Envelope, Lane, Record, Schema, SchemaId, Seq, SeqRange, SeqSet, topic};
 use windward_sink::decode::{Decoded, Delivery, Known as KnownSchemas, Name, decode, name_of};
 use windward_sink::notify::{Notice, Target};
 use windward_sink::place::{LEDGER_BUCKET, alert_sort, lane_partition, sortable_time};
@@ -37,13 +38,6 @@ pub(crate) struct Oracle {
     told: KnownSchemas,
     /// What can be read from each agent's stream.
     streams: Vec<Streamed>,
-}
-
-/// What was put into a stream, lane by lane.
-#[derive(Debug, Default)]
-struct Streamed {
-    seen: [SeqSet; 2],
-    last: [Seq; 2],
 }
 
 impl Oracle {
@@ -113,34 +107,6 @@ impl Oracle {
     /// Whether something of it cannot be decoded.
     pub(crate) fn is_poison(&self, delivery: &Delivery) -> bool {
         !decode(delivery, &self.told).poison.is_empty()
-    }
-
-    /// A stream has taken a publish: every reader can read it by itself, and finds a lane in order, repeats left out.
-    pub(crate) fn streamed(&mut self, agent: usize, delivery: &Delivery, scenario: &Scenario) {
-        let split = batch::split(&delivery.payload);
-        if let Some(error) = split.broken {
-            return self.violated("wire", || format!("a stream got what cannot be read by itself: {error}"));
-        }
-        for envelope in split.envelopes.iter().filter_map(|bytes| Envelope::decode(bytes).ok()) {
-            let (lane, seq) = (envelope.lane, envelope.seq);
-            let streamed = &mut self.streams[agent];
-            let index = usize::from(lane == Lane::Readings);
-            if streamed.seen[index].contains(seq) {
-                continue;
-            }
-            let last = std::mem::replace(&mut streamed.last[index], seq);
-            streamed.seen[index].insert(SeqRange { first: seq, last: seq });
-            if seq < last {
-                self.violated("order", || format!("{} {lane} {seq} came into the stream after {last}", agent_id(agent)));
-            }
-        }
-        debug_assert!(scenario.sending.stream.is_some(), "nothing is put into a stream that is not there");
-    }
-
-    /// Whether a stream still lacks what it must have.
-    fn is_owed(&self, agent: usize, scenario: &Scenario, lane: Lane, seq: Seq) -> bool {
-        let seen = &self.streams[agent].seen[usize::from(lane == Lane::Readings)];
-        scenario.sending.stream == Some(StreamUse::Frees) && !seen.contains(seq)
     }
 
     /// A1, A2, A5 and the times: what an agent sends.

@@ -16,27 +16,84 @@ pub(crate) const FARM: &str = "north-ridge";
 /// for an earlier one comes to nothing.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Plant { agent: usize },
-    Boot { agent: usize, life: u64 },
-    Wake { agent: usize, life: u64 },
-    JobDone { agent: usize, life: u64 },
-    Answer { agent: usize, life: u64, input: watch::Input },
-    Mail { agent: usize, uplink: usize, session: u64, mail: Mail },
-    Fault { agent: usize, fault: Fault },
-    Connect { agent: usize, uplink: usize, session: u64 },
-    Publish { agent: usize, uplink: usize, session: u64, token: u64, delivery: Delivery },
-    Ack { agent: usize, bytes: Vec<u8> },
+    Plant {
+        agent: usize,
+    },
+    Boot {
+        agent: usize,
+        life: u64,
+    },
+    Wake {
+        agent: usize,
+        life: u64,
+    },
+    JobDone {
+        agent: usize,
+        life: u64,
+    },
+    Answer {
+        agent: usize,
+        life: u64,
+        input: watch::Input,
+    },
+    Mail {
+        agent: usize,
+        uplink: usize,
+        session: u64,
+        mail: Mail,
+    },
+    Fault {
+        agent: usize,
+        fault: Fault,
+    },
+    Connect {
+        agent: usize,
+        uplink: usize,
+        session: u64,
+    },
+    Publish {
+        agent: usize,
+        uplink: usize,
+        session: u64,
+        token: u64,
+        delivery: Delivery,
+    },
+    Ack {
+        agent: usize,
+        bytes: Vec<u8>,
+    },
     Garbage,
     BrokerDown,
     /// The store forgets what packed batches said once.
     SchemasForgotten,
     BrokerUp,
-    Subscribe { sink: usize, life: u64 },
-    Deliver { sink: usize, life: u64, id: u64, delivery: Delivery },
-    Puback { sink: usize, life: u64, id: u64 },
-    SinkStart { sink: usize },
-    SinkWork { sink: usize, life: u64 },
-    Tell { sink: usize, life: u64, task: u64 },
+    Subscribe {
+        sink: usize,
+        life: u64,
+    },
+    Deliver {
+        sink: usize,
+        life: u64,
+        id: u64,
+        delivery: Delivery,
+    },
+    Puback {
+        sink: usize,
+        life: u64,
+        id: u64,
+    },
+    SinkStart {
+        sink: usize,
+    },
+    SinkWork {
+        sink: usize,
+        life: u64,
+    },
+    Tell {
+        sink: usize,
+        life: u64,
+        task: u64,
+    },
     Peace,
 }
 

@@ -48,7 +48,7 @@ impl Stream {
         } else if !fails || self.random.one_in(2) {
             // A call that fails may have done what it was to do.
             stage.count("publishes taken by a stream");
-            stage.oracle.streamed(machine.index, delivery, &stage.scenario);
+            stage.oracle.streamed(machine.index, delivery);
         }
         let mail = match (is_refused, fails) {
             (true, _) => Mail::Refused(token),

@@ -21,8 +21,14 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// A number is given out.
+    /// A number is given out; one that a side file has saved may have been skipped before.
     pub(super) fn reserve(&mut self, seq: Seq) {
+        if self.skipped.iter().any(|skipped| (skipped.first..=skipped.last).contains(&seq)) {
+            let below = |skipped: SeqRange| SeqRange { last: skipped.last.min(seq - 1), ..skipped };
+            let above = |skipped: SeqRange| SeqRange { first: skipped.first.max(seq + 1), ..skipped };
+            let parts = self.skipped.iter().flat_map(|skipped| [below(*skipped), above(*skipped)]);
+            self.skipped = parts.filter(|part| part.first <= part.last).collect();
+        }
         if seq > self.reserved {
             self.reserved = seq + RESERVE;
         }

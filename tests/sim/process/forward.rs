@@ -158,8 +158,7 @@ impl Process {
         if stage.breaks(Break::SchemaUntold) && uplink == 0 {
             delivery.payload = stage.oracle.without_schemas(&machine.id, &delivery.payload);
         }
-        let (agent, session, delay) =
-            (machine.index, machine.links[uplink].session, machine.delay_ms(uplink, stage));
+        let (agent, session, delay) = (machine.index, machine.links[uplink].session, machine.delay_ms(uplink, stage));
         stage.after(delay, Event::Publish { agent, uplink, session, token, delivery });
     }
 
