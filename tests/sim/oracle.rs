@@ -12,7 +12,7 @@ use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use streamed::Streamed;
 use windward_protocol::batch::{self, BatchBuilder};
-use windward_protocol::{AgentId, AlertPhase, Envelope, Lane, Record, Schema, SchemaId, Seq, SeqRange, SeqSet, topic};
+use windward_protocol::{AgentId, AlertPhase, Envelope, Lane, Record, Schema, SchemaId, Seq, topic};
 use windward_sink::decode::{Decoded, Delivery, Known as KnownSchemas, Name, decode, name_of};
 use windward_sink::notify::{Notice, Target};
 use windward_sink::place::{LEDGER_BUCKET, alert_sort, lane_partition, sortable_time};
