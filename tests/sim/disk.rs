@@ -7,6 +7,7 @@
 
 mod faults;
 mod mark;
+mod space;
 
 use crate::breaks::Break;
 use crate::scenario::DiskFaults;
@@ -16,9 +17,6 @@ use windward_agent::forward::Input;
 use windward_agent::forward::journal::{Found, Journal, JournalError, LaneFound, Note, Numbered, Room, Stretch};
 use windward_protocol::{Envelope, Epoch, Lane, Record, Seq, SeqRange, SeqSet};
 use windward_tests::random::Random;
-
-/// Bytes kept free for when the disk is full.
-const BALLAST: u64 = 8_000;
 
 /// Something that the disk thread does.
 #[derive(Clone, Debug)]
@@ -291,41 +289,6 @@ impl Disk {
 
     fn forgets(&self, note: Note) -> bool {
         note == Note::Eras && self.breaks(Break::ErasForgotten)
-    }
-
-    /// Room for so many bytes, if there is any.
-    fn write(&mut self, bytes: u64) -> Result<(), JournalError> {
-        match self.trouble {
-            Some(Trouble::Full) if self.spare <= bytes => Err(JournalError("no space left on device".into())),
-            Some(Trouble::Full) => {
-                self.spare -= bytes;
-                Ok(())
-            }
-            Some(Trouble::ReadOnly) => Err(JournalError("read-only file system".into())),
-            None if self.random.one_in(self.faults.write_error) => Err(JournalError("input/output error".into())),
-            None => Ok(()),
-        }
-    }
-
-    /// The ballast is given up for what does not fit any more.
-    fn write_with_ballast(&mut self, bytes: u64) -> Result<(), JournalError> {
-        let written = self.write(bytes);
-        if written.is_ok() || self.trouble != Some(Trouble::Full) {
-            return written;
-        }
-        self.is_full = true;
-        if std::mem::take(&mut self.has_ballast) {
-            self.spare += BALLAST;
-        }
-        self.write(bytes)
-    }
-
-    /// The disk is full as long as there is no room for the ballast.
-    fn restore_ballast(&mut self) {
-        if !self.has_ballast {
-            self.has_ballast = self.write(BALLAST).is_ok();
-            self.is_full = !self.has_ballast;
-        }
     }
 }
 
