@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use windward_agent::forward::journal::conformance::{EPOCH, value};
 use windward_agent::forward::journal::{Found, Journal as _, Numbered};
-use windward_agent::io::spool::{self, Options, SledJournal};
+use windward_agent::io::spool::{self, Options, SideFiles, SledJournal};
 use windward_protocol::{Lane, Seq};
 
 /// A mounted tmpfs of 24 MiB.
@@ -174,4 +174,34 @@ fn a_disk_that_takes_nothing_is_no_damage_and_works_again_by_itself() {
     journal.commit(&[], &next).unwrap();
     assert_kept(&mut journal, Lane::Readings, 1, 2_010);
     assert!(!disk.spool().join("quarantine").exists());
+}
+
+#[test]
+fn side_files_stay_until_a_disk_that_took_nothing_has_taken_a_commit() {
+    for how in ["full", "ro"] {
+        let Some(disk) = Disk::mount() else { return };
+        let (journal, _) = open(&disk.spool());
+        let mut side = SideFiles::start(&disk.spool()).unwrap();
+        side.append(1, b"of an earlier run").unwrap();
+        drop((journal, side));
+        if how == "full" {
+            disk.fill(0)
+        } else {
+            disk.remount("ro")
+        }
+        let (journal, found) = open(&disk.spool());
+        let mut side = SideFiles::start(&disk.spool()).unwrap();
+        assert_eq!(found.side_files, [b"of an earlier run".to_vec()], "{how}");
+        if how == "ro" {
+            assert!(side.append(1, b"refused").is_err());
+            disk.remount("rw");
+        } else {
+            disk.empty();
+        }
+        side.append(1, b"of this run").unwrap();
+        drop(journal);
+        assert_eq!(open(&disk.spool()).1.side_files, [b"of an earlier run".to_vec(), b"of this run".to_vec()]);
+        side.remove(1).unwrap();
+        assert_eq!(open(&disk.spool()).1.side_files, [] as [Vec<u8>; 0]);
+    }
 }

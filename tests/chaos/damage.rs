@@ -24,8 +24,8 @@ const BACKLOG: u64 = 250;
 const SALVAGED: f64 = 0.999;
 /// Pages of zeros are of this size, bytes.
 const PAGE: usize = 4096;
-/// Before each value in sled's file.
-const MAGIC: &[u8] = b"WWv1";
+/// Before each value in sled's file, and before the last one of a commit.
+const MAGIC: [&[u8]; 2] = [b"WWv1", b"WWe1"];
 
 #[test]
 fn what_the_damage_has_not_met_is_salvaged_and_nothing_is_missing_in_silence() -> Result<()> {
@@ -239,12 +239,12 @@ fn meet(one: &Range<usize>, other: &Range<usize>) -> bool {
 
 /// The values in the raw bytes of a file, and where they lie with their heads.
 fn values_in(bytes: &[u8]) -> Vec<((Lane, Seq), Range<usize>)> {
-    let places = bytes.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC).map(|(at, _)| at);
+    let places = bytes.windows(4).enumerate().filter(|(_, window)| MAGIC.contains(window)).map(|(at, _)| at);
     let value = |at: usize| {
-        let (len, rest) = bytes[at + MAGIC.len()..].split_first_chunk::<2>()?;
+        let (len, rest) = bytes[at + 4..].split_first_chunk::<2>()?;
         let envelope = rest.get(..usize::from(u16::from_le_bytes(*len)))?;
         let Envelope { lane, seq, .. } = Envelope::decode(envelope).ok()?;
-        Some(((lane, seq), at..at + MAGIC.len() + 2 + envelope.len()))
+        Some(((lane, seq), at..at + 6 + envelope.len()))
     };
     places.filter_map(value).collect()
 }

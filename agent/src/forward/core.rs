@@ -126,6 +126,8 @@ impl Forward {
             let last = found.high_water.max(found.acked);
             LaneEnd { next: last + 1, durable: last }
         };
+        let mut readings = lane(&found.readings);
+        readings.next = found.unsaved.iter().map(|(seq, _)| seq + 1).fold(readings.next, Seq::max);
         let uplink = |(index, uplink): (usize, &Uplink)| {
             UplinkState::new(uplink.clone(), found, now.mono, settings.seed.wrapping_add(index as u64))
         };
@@ -137,15 +139,19 @@ impl Forward {
             epoch: found.epoch,
             started: now,
             open: OpenBlocks::new(settings.agent.clone(), &settings.devices),
-            pending: Pending::default(),
+            pending: Pending {
+                readings_bytes: found.unsaved.iter().map(|(_, bytes)| bytes.len()).sum(),
+                readings: found.unsaved.clone(),
+                alerts: Vec::new(),
+            },
             disk: Disk::Idle,
             retry_ms: RETRY_FIRST_MS,
-            commit_at: None,
+            commit_at: (!found.unsaved.is_empty()).then_some(now.mono),
             room: Room::default(),
             log: Log { file: 1, state: LogState::NotBegun },
             beside_failed: false,
             alerts: lane(&found.alerts),
-            readings: lane(&found.readings),
+            readings,
             eras: Eras::new(found, now.mono),
             uplinks,
             orders: Orders::new(&settings.agent, settings.accept, found),

@@ -122,7 +122,8 @@ impl Eras {
     /// The eras in `found`, which are [`settled`].
     pub(super) fn new(found: &Found, now: Mono) -> Self {
         let table = Table::decode(found);
-        Self { timeline: found.timeline, table, disk: Disk::Same, connected_at: None, end_at: now }
+        let disk = if found.eras_are_behind { Disk::Behind { write_at: now } } else { Disk::Same };
+        Self { timeline: found.timeline, table, disk, connected_at: None, end_at: now }
     }
 
     /// A block was opened under this number for a row whose time is an estimate.

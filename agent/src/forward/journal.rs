@@ -81,6 +81,11 @@ pub struct Found {
     pub readings: LaneFound,
     /// Contents of the side files, oldest first.
     pub side_files: Vec<Vec<u8>>,
+    /// What [`super::recover`] has found in them and the disk did not take: the first commit has it, under numbers of its
+    /// own. The side files are needed until then.
+    pub unsaved: Vec<Numbered>,
+    /// `eras` says what is so, and the disk has not taken it.
+    pub eras_are_behind: bool,
     /// What is kept under [`Note::Eras`]; empty when there is nothing.
     pub eras: Vec<u8>,
     /// What is kept under [`Note::Uplinks`].
@@ -114,6 +119,9 @@ pub struct LaneFound {
     pub present: SeqSet,
     /// No sequence above this one was ever given out (A2); at least the greatest one present.
     pub high_water: Seq,
+    /// Every number up to here has been through a commit, for a commit of readings holds all that were given out: what is
+    /// not on disk of them is lost, and no side file, which may have come back after a power cut, says what it was (A2).
+    pub complete: Seq,
     /// Numbers that were never given out, as far as is known. After a power cut the disk's word is not enough: what it
     /// may have lost must not be given out again.
     pub skipped: SeqSet,
@@ -133,6 +141,12 @@ impl LaneFound {
     /// This number is on disk.
     pub(super) fn add(&mut self, seq: Seq) {
         self.present.insert(SeqRange { first: seq, last: seq });
+        self.high_water = self.high_water.max(seq);
+    }
+
+    /// This number was given out, and what stood under it will stand under another.
+    pub(super) fn skip(&mut self, seq: Seq) {
+        self.skipped.insert(SeqRange { first: seq, last: seq });
         self.high_water = self.high_water.max(seq);
     }
 
@@ -190,6 +204,7 @@ impl MemoryJournal {
                 acked: self.acked[index],
                 present,
                 high_water: last.max(self.acked[index]),
+                complete: 0,
                 skipped: SeqSet::new(),
             }
         };

@@ -13,16 +13,18 @@ use std::path::Path;
 use windward_protocol::{AgentId, Epoch, Lane, MAX_ENVELOPE, Seq, version};
 
 const MAGIC: [u8; 4] = *b"WWv1";
+/// Magic of the value that is written last in a commit: where it stands, and sled says so, the commit is complete.
+const LAST_MAGIC: [u8; 4] = *b"WWe1";
 /// How much of a file is looked at in one go, bytes.
 const WINDOW: u64 = 256 * 1024;
 const HEAD: usize = MAGIC.len() + 2;
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// Frames an encoded envelope.
-pub(super) fn frame(envelope: &[u8]) -> Vec<u8> {
+/// Frames an encoded envelope. `ends`: it is the last one of a commit.
+pub(super) fn frame(envelope: &[u8], ends: bool) -> Vec<u8> {
     assert!(envelope.len() <= MAX_ENVELOPE, "an envelope is at most {MAX_ENVELOPE} bytes");
     let mut framed = Vec::with_capacity(HEAD + envelope.len());
-    framed.extend_from_slice(&MAGIC);
+    framed.extend_from_slice(if ends { &LAST_MAGIC } else { &MAGIC });
     framed.extend_from_slice(&(envelope.len() as u16).to_le_bytes());
     framed.extend_from_slice(envelope);
     framed
@@ -30,10 +32,18 @@ pub(super) fn frame(envelope: &[u8]) -> Vec<u8> {
 
 /// The envelope in a frame; `None` when the frame or the envelope's checksum is broken.
 pub(super) fn unframe(framed: &[u8]) -> Option<&[u8]> {
-    let rest = framed.strip_prefix(&MAGIC)?;
-    let (len, envelope) = rest.split_first_chunk::<2>()?;
+    let (len, envelope) = after_magic(framed)?.split_first_chunk::<2>()?;
     let intact = usize::from(u16::from_le_bytes(*len)) == envelope.len() && without_crc(envelope).is_some();
     intact.then_some(envelope)
+}
+
+/// Whether the value in a frame is the last one of a commit.
+pub(super) fn ends(framed: &[u8]) -> bool {
+    framed.starts_with(&LAST_MAGIC)
+}
+
+fn after_magic(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.strip_prefix(&MAGIC).or_else(|| bytes.strip_prefix(&LAST_MAGIC))
 }
 
 /// Envelopes from the raw bytes of a file. They stand one behind the other in one piece of memory, which goes back to
@@ -175,7 +185,7 @@ fn name(envelope: &[u8]) -> Option<Name> {
 }
 
 fn frame_at(bytes: &[u8]) -> Option<&[u8]> {
-    let (len, rest) = bytes.strip_prefix(&MAGIC)?.split_first_chunk::<2>()?;
+    let (len, rest) = after_magic(bytes)?.split_first_chunk::<2>()?;
     rest.get(..usize::from(u16::from_le_bytes(*len)))
 }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct SideFiles {
     dir: PathBuf,
+    /// Number of the last file that earlier runs have left; those of this run go on behind it.
+    before: u64,
     open: Option<(u64, File)>,
 }
 
@@ -18,12 +20,11 @@ impl SideFiles {
         list(dir)?.into_values().map(fs::read).collect()
     }
 
-    /// Removes all of them, and starts anew.
+    /// Goes on behind what earlier runs have left, which is removed with the first file of this one: until then it may
+    /// be needed once more. Writes nothing, for the disk may not take it.
     pub fn start(dir: &Path) -> io::Result<Self> {
-        for path in list(dir)?.into_values() {
-            fs::remove_file(path)?;
-        }
-        Ok(Self { dir: dir.to_path_buf(), open: None })
+        let before = list(dir)?.last_key_value().map_or(0, |(&last, _)| last);
+        Ok(Self { dir: dir.to_path_buf(), before, open: None })
     }
 
     /// Appends to file `number`; the bytes are with the system when this returns, so a killed process keeps them.
@@ -31,7 +32,7 @@ impl SideFiles {
         let file = match &mut self.open {
             Some((open, file)) if *open == number => file,
             slot => {
-                let path = self.dir.join(format!("open-{number}.log"));
+                let path = self.dir.join(format!("open-{}.log", self.before + number));
                 let file = OpenOptions::new().create(true).append(true).open(path)?;
                 &mut slot.insert((number, file)).1
             }
@@ -43,7 +44,7 @@ impl SideFiles {
 
     /// Removes the files up to and including `through`.
     pub fn remove(&mut self, through: u64) -> io::Result<()> {
-        for (_, path) in list(&self.dir)?.range(..=through) {
+        for (_, path) in list(&self.dir)?.range(..=self.before + through) {
             fs::remove_file(path)?;
         }
         Ok(())

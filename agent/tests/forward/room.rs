@@ -2,7 +2,7 @@
 
 use crate::clock::SimClock;
 use crate::world::{EPOCH, settings};
-use windward_agent::forward::journal::{Found, MemoryJournal, Numbered, Room, Stretch};
+use windward_agent::forward::journal::{Found, Journal, JournalError, MemoryJournal, Note, Numbered, Room, Stretch};
 use windward_agent::forward::{Forward, Input, Output, Settings, recover};
 use windward_agent::handover::Handover;
 use windward_agent::time::Stamp;
@@ -81,7 +81,6 @@ impl Bench {
 
     /// The disk has done what was asked. Gives the records of the alert lane.
     fn committed(&mut self, room: Room) -> Vec<Record> {
-        use windward_agent::forward::journal::Journal as _;
         let (alerts, readings) = self.commit.take().expect("a commit is under way");
         self.journal.commit(&alerts, &readings).unwrap();
         let records = alerts.iter().map(|(_, bytes)| Envelope::decode(bytes).unwrap().record).collect();
@@ -220,7 +219,6 @@ fn a_look_at_a_full_disk_that_is_refused_is_repeated() {
 
 #[test]
 fn what_an_uplink_does_not_find_on_disk_is_declared_even_where_it_is_the_oldest() {
-    use windward_agent::forward::journal::Journal as _;
     let mut bench = Bench::new(settings());
     bench.committed(Room::default());
     (0..3).for_each(|_| drop(bench.second(Room::default())));
@@ -230,6 +228,138 @@ fn what_an_uplink_does_not_find_on_disk_is_declared_even_where_it_is_the_oldest(
     let values = bench.journal.read(Lane::Readings, 3, usize::MAX).unwrap();
     bench.handle(Input::Read { uplink: 0, lane: Lane::Readings, values });
     assert_eq!(gaps(&bench.committed(Room::default())), [(1, 2, GapReason::Damage)], "A4");
+}
+
+/// Rows that the disk has taken beside the commits, one for each `Log` that names one, whatever append it refuses.
+#[test]
+fn whatever_append_is_refused_the_rows_that_were_kept_are_rebuilt_after_a_kill() {
+    for refused in 0..24 {
+        let mut bench = Bench::new(settings());
+        bench.committed(Room::default());
+        let (mut appends, mut kept) = (0, Vec::new());
+        for step in 0..20 {
+            // Two devices, and a clock that is set in between: blocks open and close within a file.
+            let device = step % 2;
+            let time_ms = bench.now().wall.0;
+            let row = Row { time_ms, readings: vec![Err(NoData::Timeout); 2], scores: vec![None; 2] };
+            bench
+                .forward
+                .handle(Input::Handover(Handover::Row { device, synced: step / 5 % 2 == 0, row }), bench.now());
+            let before = bench.side.len();
+            bench.poll();
+            if bench.side.len() > before && appends == refused {
+                bench.side.pop();
+                bench.handle(Input::LogFailed("no space left".into()));
+            } else if bench.side.len() > before {
+                kept.push((device, time_ms));
+            }
+            appends += bench.side.len().saturating_sub(before);
+            bench.ms += 1;
+            if step == 12 {
+                bench.pass(1_000);
+                bench.committed(Room::default());
+            }
+        }
+        let mut files = std::collections::BTreeMap::<u64, Vec<u8>>::new();
+        bench.side.iter().for_each(|(file, bytes)| files.entry(*file).or_default().extend(bytes));
+        let mut found = Found { side_files: files.into_values().collect(), ..bench.journal.found(EPOCH) };
+        recover(&settings().agent, &mut found, &mut bench.journal).unwrap();
+        let saved = rows(&bench.journal);
+        let missing: Vec<_> = kept.iter().filter(|row| !saved.contains(row)).collect();
+        assert!(missing.is_empty(), "append {refused} refused: {missing:?}");
+    }
+}
+
+/// Device and time of each row on disk.
+fn rows(journal: &MemoryJournal) -> Vec<(usize, i64)> {
+    let names: Vec<String> = settings().devices.iter().map(|device| device.device.clone()).collect();
+    let mut rows = Vec::new();
+    for seq in 1..100 {
+        let Some(bytes) = journal.value(Lane::Readings, seq) else { continue };
+        if let Record::Block(block) = Envelope::decode(bytes).unwrap().record {
+            let device = names.iter().position(|name| *name == block.device).unwrap();
+            rows.extend(block.times().iter().map(|time| (device, *time)));
+        }
+    }
+    rows
+}
+
+/// A killed process has left rows in a side file; its journal is given too.
+fn killed_with_rows(rows: usize) -> (Bench, Found) {
+    let mut bench = Bench::new(settings());
+    bench.committed(Room::default());
+    (0..rows).for_each(|_| bench.row());
+    let side_files = vec![bench.side.iter().flat_map(|(_, bytes)| bytes.clone()).collect()];
+    let found = Found { side_files, ..bench.journal.found(EPOCH) };
+    (bench, found)
+}
+
+/// The disk takes nothing.
+struct Dead(MemoryJournal);
+
+impl Journal for Dead {
+    fn commit(&mut self, _: &[Numbered], _: &[Numbered]) -> Result<(), JournalError> {
+        Err(JournalError("no space left".into()))
+    }
+
+    fn read(&mut self, lane: Lane, from: Seq, max_bytes: usize) -> Result<Vec<Numbered>, JournalError> {
+        self.0.read(lane, from, max_bytes)
+    }
+
+    fn free(&mut self, _: Lane, _: Seq) -> Result<(), JournalError> {
+        Err(JournalError("no space left".into()))
+    }
+
+    fn keep(&mut self, _: Note, _: &[u8]) -> Result<(), JournalError> {
+        Err(JournalError("no space left".into()))
+    }
+
+    fn room(&self) -> Room {
+        Room::default()
+    }
+}
+
+#[test]
+fn a_start_waits_for_no_disk_and_what_stood_in_side_files_is_in_the_first_commit() {
+    // After a power cut the lane goes on above numbers that may have been given out, those of the side files among them.
+    for high_water in [0, 70_000] {
+        let (bench, mut found) = killed_with_rows(3);
+        found.readings.high_water = high_water;
+        (1..=high_water).for_each(|seq| found.readings.skipped.insert(SeqRange { first: seq, last: seq }));
+        let mut dead = Dead(bench.journal);
+        assert_eq!(recover(&settings().agent, &mut found, &mut dead).unwrap(), 3);
+        let forward = Forward::new(settings(), &found, bench.clock.now(0));
+        let mut bench = Bench { forward, journal: dead.0, commit: None, side: Vec::new(), alarms: Vec::new(), ..bench };
+        bench.poll();
+        bench.pass(0);
+        let (alerts, readings) = bench.commit.take().expect("it is tried at once");
+        let no_room = Input::CommitFailed { alerts, readings, error: "no space left".into(), room: Room::default() };
+        bench.handle(no_room);
+        assert_eq!(bench.alarms, [AlertPhase::Open], "A5");
+        bench.row();
+        assert_eq!(bench.side.len(), 1, "rows go on to be kept");
+        bench.pass(2_000);
+        let gaps = bench.committed(Room::default());
+        let is_loss = |record: &Record| matches!(record, Record::Gap(gap) if gap.reason != GapReason::Skipped);
+        assert!(!gaps.iter().any(is_loss), "{gaps:?}");
+        bench.pass(2_000);
+        if bench.commit.is_some() {
+            bench.committed(Room::default());
+        }
+        assert_eq!(rows(&bench.journal).len(), 4, "high water {high_water}");
+        assert_eq!(bench.alarms.last(), Some(&AlertPhase::Clear));
+    }
+}
+
+#[test]
+fn a_side_file_that_has_come_back_says_nothing_of_what_has_been_through_a_commit() {
+    let (mut bench, mut found) = killed_with_rows(3);
+    // The commit was complete, and the medium has lost its block since.
+    found.readings.complete = 1;
+    found.readings.high_water = 1;
+    assert_eq!(recover(&settings().agent, &mut found, &mut bench.journal).unwrap(), 0);
+    assert_eq!(found.readings.holes(), [SeqRange { first: 1, last: 1 }], "the loss is told");
+    assert_eq!(bench.journal.value(Lane::Readings, 1), None, "A2: no other block takes the number");
 }
 
 /// A commit that takes half a minute: nothing waits but the spool, and what is dropped is counted.

@@ -27,8 +27,10 @@ pub fn check<J: Journal>(seed: u64, steps: u32, mut open: impl FnMut(Option<J>) 
             8 | 9 => pair.free(&mut random, &context),
             10 => pair.keep(&mut random, &context),
             _ => {
-                let found;
+                let mut found;
                 (pair.journal, found) = open(Some(pair.journal));
+                // What is known to be complete is for side files, which this journal has none of.
+                (found.alerts.complete, found.readings.complete) = (0, 0);
                 assert_eq!(found, pair.reference.found(EPOCH), "{context}: opened again");
             }
         }

@@ -33,6 +33,8 @@ pub(super) struct Generation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) present: SeqSet,
+    /// Every commit up to the one that this number ended is whole.
+    pub(super) complete: Seq,
     /// Bytes of all values.
     pub(super) bytes: u64,
     /// Bytes on disk.
@@ -107,6 +109,7 @@ impl Generation {
         let mut known =
             Known { bytes: sealed.bytes, disk_bytes: sealed.disk_bytes, span_ms: sealed.span_ms, ..Known::default() };
         sealed.ranges.into_iter().for_each(|(first, last)| known.present.insert(SeqRange { first, last }));
+        known.complete = known.last();
         Some(Self { known, is_sealed: true, ..Self::default() })
     }
 
@@ -157,15 +160,23 @@ impl Generation {
         }
     }
 
-    /// Appends and makes durable. After an error sled takes nothing more until it is opened again.
-    pub(super) fn append<'a>(&mut self, values: impl Iterator<Item = (Seq, &'a [u8])>) -> Result<(), String> {
+    /// Appends and makes durable. `ends`: these are the last ones of a commit. After an error sled takes nothing more
+    /// until it is opened again.
+    pub(super) fn append<'a>(
+        &mut self,
+        values: impl Iterator<Item = (Seq, &'a [u8])>,
+        ends: bool,
+    ) -> Result<(), String> {
         let Some(dir) = &self.open else { return Err("the generation is closed".into()) };
         self.index = None;
         let mut known = self.known.clone();
         let mut newest = None;
         let written = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            for (seq, envelope) in values {
-                dir.db.insert(seq.to_be_bytes(), frame::frame(envelope)).map_err(|error| error.to_string())?;
+            let mut values = values.peekable();
+            while let Some((seq, envelope)) = values.next() {
+                let ends = ends && values.peek().is_none();
+                dir.db.insert(seq.to_be_bytes(), frame::frame(envelope, ends)).map_err(|error| error.to_string())?;
+                known.complete = known.complete.max(if ends { seq } else { 0 });
                 known.add(seq, envelope.len());
                 newest = Some(envelope);
             }
@@ -249,6 +260,7 @@ fn scan(db: &sled::Db) -> Result<Known, String> {
             known.note_time(envelope);
         }
         known.add(seq, envelope.len());
+        known.complete = known.complete.max(if frame::ends(&value) { seq } else { 0 });
         newest = Some(value);
     }
     newest.iter().filter_map(|value| frame::unframe(value)).for_each(|envelope| known.note_time(envelope));

@@ -83,34 +83,48 @@ impl LaneLog {
     /// Opens an unsealed generation. Gives what was wrong with it.
     fn take_in(&mut self, first: Seq, raw: &Salvaged, acked: Seq) -> Result<Option<(LaneState, String)>, JournalError> {
         let lane = self.lane;
-        match Generation::open(&self.path(first)) {
+        let reason = match Generation::open(&self.path(first)) {
             Ok(mut generation) => {
                 let present = generation.known.present.clone();
                 let left_out = || raw.values().filter(|(seq, _)| !present.contains(*seq));
                 let missing = left_out().count();
-                if missing > 0 {
-                    generation.append(left_out()).map_err(JournalError)?;
-                }
-                self.generations.insert(first, generation);
                 let told = || format!("{lane} from {first}: {missing} values left out by sled, salvaged");
-                Ok((missing > 0).then(|| (LaneState::LeftOut, told())))
+                let told = (missing > 0).then(|| (LaneState::LeftOut, told()));
+                match if missing > 0 { generation.append(left_out(), false) } else { Ok(()) } {
+                    Ok(()) => drop(self.generations.insert(first, generation)),
+                    Err(reason) if trouble::is_of_the_disk(&reason) => {
+                        self.begin_with(first, raw, generation.known.complete, &reason);
+                    }
+                    Err(reason) => return Err(JournalError(reason)),
+                }
+                return Ok(told);
             }
-            Err(reason) if reason.contains(LOCKED) => {
-                Err(JournalError(format!("{} is in use by another process", self.path(first).display())))
-            }
-            Err(reason) if trouble::is_of_the_disk(&reason) => {
-                // No damage: the disk is full, or takes nothing. What the raw bytes say is enough to begin with.
-                tracing::error!(%lane, first, reason, "cannot open a generation; trying again later");
-                let mut known = Known::default();
-                raw.values().for_each(|(seq, envelope)| known.add(seq, envelope.len()));
-                self.generations.insert(first, Generation { known, ..Generation::default() });
-                Ok(None)
-            }
-            Err(reason) => {
-                let told = self.replace(first, &reason, raw, false, acked)?;
-                Ok(Some((LaneState::Salvaged, told)))
-            }
+            Err(reason) => reason,
+        };
+        if reason.contains(LOCKED) {
+            return Err(JournalError(format!("{} is in use by another process", self.path(first).display())));
         }
+        if trouble::is_of_the_disk(&reason) {
+            self.begin_with(first, raw, 0, &reason);
+            return Ok(None);
+        }
+        let told = match self.replace(first, &reason, raw, false, acked) {
+            Err(JournalError(error)) if trouble::is_of_the_disk(&error) => {
+                self.begin_with(first, raw, 0, &error);
+                format!("{lane} from {first}: {reason}; {} values can be read", raw.seqs().count())
+            }
+            told => told?,
+        };
+        Ok(Some((LaneState::Salvaged, told)))
+    }
+
+    /// The disk is full, or takes nothing. What the raw bytes say is enough to begin with: values are read by it, and the
+    /// next commit opens the generation, or mends it.
+    fn begin_with(&mut self, first: Seq, raw: &Salvaged, complete: Seq, reason: &str) {
+        tracing::error!(lane = %self.lane, first, reason, "cannot open a generation; trying again later");
+        let mut known = Known { complete, ..Known::default() };
+        raw.values().for_each(|(seq, envelope)| known.add(seq, envelope.len()));
+        self.generations.insert(first, Generation { known, ..Generation::default() });
     }
 
     /// What was found, without its high water.
@@ -122,13 +136,19 @@ impl LaneLog {
             .for_each(|range| present.insert(range));
         present.remove_through(acked);
         let high_water = present.ranges().last().map_or(acked, |range| range.last);
-        LaneFound { acked, present, high_water, skipped: SeqSet::new() }
+        let complete = self.generations.values().map(|generation| generation.known.complete).max().unwrap_or(0);
+        LaneFound { acked, present, high_water, complete, skipped: SeqSet::new() }
     }
 
     #[cfg(test)]
     pub(super) fn open_count(&self) -> usize {
         let is_open = |generation: &&Generation| generation.open.is_some() || generation.index.is_some();
         self.generations.values().filter(is_open).count()
+    }
+
+    #[cfg(test)]
+    pub(super) fn generation_in_use(&mut self) -> &mut Generation {
+        self.generations.values_mut().next_back().unwrap()
     }
 
     /// Seals the generation in use as well. Gives the greatest number on disk; 0 when there is none.
@@ -171,13 +191,14 @@ impl LaneLog {
             };
             homes.entry(home).or_default().push(value);
         }
+        let last = homes.keys().next_back().copied();
         for (first, values) in homes {
-            self.append_to(first, &values, acked)?;
+            self.append_to(first, &values, Some(first) == last, acked)?;
         }
         Ok(())
     }
 
-    fn append_to(&mut self, first: Seq, values: &[&Numbered], acked: Seq) -> Result<(), JournalError> {
+    fn append_to(&mut self, first: Seq, values: &[&Numbered], ends: bool, acked: Seq) -> Result<(), JournalError> {
         let (path, full_bytes) = (self.path(first), self.place.generation_bytes);
         if !self.generations.contains_key(&first) {
             let generation = Generation::open(&path).map_err(JournalError)?;
@@ -190,7 +211,7 @@ impl LaneLog {
         if generation.is_sealed {
             generation.unseal(&path).map_err(JournalError)?;
         }
-        generation.append(values.iter().map(|(seq, envelope)| (*seq, &envelope[..]))).map_err(JournalError)?;
+        generation.append(values.iter().map(|(seq, envelope)| (*seq, &envelope[..])), ends).map_err(JournalError)?;
         if generation.known.is_full(full_bytes) || !is_last {
             self.seal(first);
         }
@@ -334,7 +355,7 @@ impl LaneLog {
         names::remove_if_there(&new)?;
         let saved = raw.seqs().count();
         let mut generation = Generation::open(&new).map_err(JournalError)?;
-        generation.append(raw.values()).map_err(JournalError)?;
+        generation.append(raw.values(), true).map_err(JournalError)?;
         generation.open = None;
         // Its name too: from here on it may be all that there is, and `names::list` puts it in place.
         sync_dir(&self.dir).map_err(|error| io_error("sync", &self.dir, &error))?;

@@ -146,6 +146,7 @@ impl LaneMark {
             let above = |skipped: SeqRange| SeqRange { first: skipped.first.max(seq + 1), ..skipped };
             let parts = self.skipped.iter().flat_map(|skipped| [below(*skipped), above(*skipped)]);
             self.skipped = parts.filter(|part| part.first <= part.last).collect();
+            self.forget_the_oldest();
         }
         is_in
     }
@@ -180,10 +181,15 @@ impl LaneMark {
             (LaneState::Whole | LaneState::LeftOut, None) => {}
         }
         self.skipped.retain(|skipped| skipped.last > found.acked);
-        self.skipped.drain(..self.skipped.len().saturating_sub(MAX_SKIPPED));
+        self.forget_the_oldest();
         self.skipped.iter().for_each(|skipped| found.skipped.insert(*skipped));
         found.high_water = found.high_water.max(self.started);
         self.started = found.high_water;
         told
+    }
+
+    /// A slot takes so many and no more.
+    fn forget_the_oldest(&mut self) {
+        self.skipped.drain(..self.skipped.len().saturating_sub(MAX_SKIPPED));
     }
 }

@@ -207,6 +207,31 @@ fn where_not_even_the_generations_say_what_they_are_a_new_epoch_begins_and_they_
 }
 
 #[test]
+fn what_a_commit_has_only_begun_with_does_not_count_as_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.commit(&[], &values(Lane::Readings, 1..=10)).unwrap();
+    let begun = values(Lane::Readings, 12..=14);
+    let generation = journal.lanes[1].generation_in_use();
+    generation.append(begun.iter().map(|(seq, envelope)| (*seq, &envelope[..])), false).unwrap();
+    let (_, found) = open(left_by_a_kill(dir.path()).path());
+    assert_eq!((found.readings.complete, found.readings.high_water), (10, 14));
+    journal.commit(&[], &values(Lane::Readings, 11..=15)).unwrap();
+    assert_eq!(open(left_by_a_kill(dir.path()).path()).1.readings.complete, 15);
+    drop(journal);
+    assert_eq!(open(dir.path()).1.readings.complete, 15, "sealed");
+}
+
+#[test]
+fn what_is_damaged_after_a_power_cut_is_complete_as_far_as_numbers_may_have_been_given_out() {
+    let (dir, generation) = five_thousand_readings();
+    fs::remove_file(generation.join("conf")).unwrap();
+    fs::create_dir(generation.join("conf")).unwrap();
+    let (_, found) = SledJournal::open(dir.path(), &Options { boot: 2, ..options() }).unwrap();
+    assert_eq!(found.readings.complete, found.readings.high_water, "no side file says what was lost (A2)");
+}
+
+#[test]
 fn a_mending_that_was_killed_at_any_place_is_brought_to_its_end() {
     let (dir, generation) = five_thousand_readings();
     let readings = dir.path().join("readings");
@@ -388,6 +413,21 @@ fn what_a_side_file_saves_where_numbers_were_skipped_was_given_out() {
     let (_, found) = SledJournal::open(cut.path(), &next_boot).unwrap();
     let skipped: Vec<SeqRange> = found.readings.skipped.ranges().collect();
     assert_eq!(skipped, [range(11, 11), range(14, 10 + RESERVE)], "were they damaged now, it would be a loss");
+}
+
+#[test]
+fn the_mark_takes_any_numbers_that_side_files_save_from_among_the_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.commit(&values(Lane::Alerts, 1..=1), &values(Lane::Readings, 1..=10)).unwrap();
+    let cut = left_by_a_kill(dir.path());
+    drop(journal);
+    let (mut journal, _) = SledJournal::open(cut.path(), &Options { boot: 2, ..options() }).unwrap();
+    let every_other = |lane| (0..400).map(|index| value(lane, 12 + 2 * index)).collect::<Vec<_>>();
+    journal.commit(&every_other(Lane::Alerts), &every_other(Lane::Readings)).unwrap();
+    drop(journal);
+    let (_, found) = SledJournal::open(cut.path(), &Options { boot: 2, ..options() }).unwrap();
+    assert_eq!((found.epoch, found.readings.skipped.range_count()), (EPOCH, 64));
 }
 
 #[test]
