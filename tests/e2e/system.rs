@@ -1,13 +1,13 @@
 //! Windward's two programs with their configurations, and what came out of them.
 
 use anyhow::Result;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use windward_tests::peers::{CREDENTIALS, REGION};
 use windward_tests::process::{Process, program};
+pub(crate) use windward_tests::stored::kept;
 
 /// How long a program may take to stop well.
 pub(crate) const STOP: Duration = Duration::from_secs(30);
@@ -103,28 +103,6 @@ impl Program {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
-}
-
-/// What an agent has told of each row it had kept: time and first value, by device, in their order.
-pub(crate) fn kept(output: &str) -> BTreeMap<String, Vec<(i64, Option<f64>)>> {
-    let mut kept: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    // A killed process may have left half a line.
-    let whole = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-    for line in whole.filter(|line| line.contains("windward_agent::kept")) {
-        let (Some(device), Some(time_ms)) = (field(line, "device"), field(line, "time_ms")) else { continue };
-        let Ok(time_ms) = time_ms.parse() else { continue };
-        // A row whose first channel has no value names none.
-        let first = field(line, "first").and_then(|first| first.parse().ok());
-        kept.entry(device.into()).or_default().push((time_ms, first));
-    }
-    kept
-}
-
-/// The value of `name=value` in a log line, without quotes.
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = line.split_once(&format!(" {name}="))?;
-    let value = rest.split_whitespace().next()?;
-    Some(value.trim_matches('"'))
 }
 
 /// An agent's configuration with everything but its devices.

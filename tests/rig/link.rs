@@ -2,6 +2,8 @@
 
 use crate::clock;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -17,6 +19,7 @@ const UNDER_WAY: usize = 256;
 pub struct Link {
     addr: SocketAddr,
     up: watch::Sender<bool>,
+    carried: Arc<AtomicU64>,
 }
 
 impl Link {
@@ -30,12 +33,14 @@ impl Link {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
         let (up, is_up) = watch::channel(true);
+        let carried = Arc::new(AtomicU64::new(0));
+        let counter = carried.clone();
         tokio::spawn(async move {
             loop {
                 match listener.accept().await {
                     // While the link is cut, a connection ends as soon as it began.
                     Ok((near, _)) if *is_up.borrow() => {
-                        drop(tokio::spawn(carry(near, to, round_trip / 2, is_up.clone())))
+                        drop(tokio::spawn(carry(near, to, round_trip / 2, is_up.clone(), counter.clone())))
                     }
                     Ok(_) => {}
                     Err(error) => {
@@ -45,12 +50,17 @@ impl Link {
                 }
             }
         });
-        Ok(Self { addr, up })
+        Ok(Self { addr, up, carried })
     }
 
     /// Where to connect to.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Bytes that have come to an end of it so far, in both directions: what TCP carries, without its headers.
+    pub fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
     }
 
     /// Whether it stands.
@@ -64,11 +74,19 @@ impl Link {
     }
 }
 
-async fn carry(near: TcpStream, to: SocketAddr, one_way: Duration, mut is_up: watch::Receiver<bool>) {
+async fn carry(
+    near: TcpStream,
+    to: SocketAddr,
+    one_way: Duration,
+    mut is_up: watch::Receiver<bool>,
+    carried: Arc<AtomicU64>,
+) {
     let Ok(far) = TcpStream::connect(to).await else { return };
     let (near_in, near_out) = near.into_split();
     let (far_in, far_out) = far.into_split();
-    let both = async { tokio::join!(pass_on(near_in, far_out, one_way), pass_on(far_in, near_out, one_way)) };
+    let both = async {
+        tokio::join!(pass_on(near_in, far_out, one_way, &carried), pass_on(far_in, near_out, one_way, &carried))
+    };
     tokio::select! {
         // Either end's going is the end, and no error of the link.
         _ended = both => {}
@@ -77,7 +95,7 @@ async fn carry(near: TcpStream, to: SocketAddr, one_way: Duration, mut is_up: wa
 }
 
 /// Passes on what comes, in its order, each piece `one_way` later.
-async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, one_way: Duration) {
+async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, one_way: Duration, carried: &AtomicU64) {
     let (under_way, mut arriving) = mpsc::channel(UNDER_WAY);
     let take = async move {
         loop {
@@ -95,9 +113,30 @@ async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, one_way: Durat
             if to.write_all(&piece).await.is_err() {
                 return;
             }
+            carried.fetch_add(piece.len() as u64, Ordering::Relaxed);
         }
         // The end arrives as well; where nobody is left to hear of it, it is one anyway.
         to.shutdown().await.ok();
     };
     tokio::join!(take, give);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_it_carries_is_counted_in_both_directions() {
+        let server = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let link = Link::start(server.local_addr().unwrap()).await.unwrap();
+        let mut near = TcpStream::connect(link.addr()).await.unwrap();
+        let (mut far, _) = server.accept().await.unwrap();
+        near.write_all(&[1; 1_000]).await.unwrap();
+        far.read_exact(&mut [0; 1_000]).await.unwrap();
+        far.write_all(&[2; 30]).await.unwrap();
+        drop(far);
+        // The end comes behind everything, and after it was counted.
+        assert_eq!(near.read_to_end(&mut Vec::new()).await.unwrap(), 30);
+        assert_eq!(link.carried(), 1_030);
+    }
 }

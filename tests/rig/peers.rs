@@ -50,7 +50,8 @@ impl Mosquitto {
         Self::start_with(dir, &tls).await
     }
 
-    async fn start_with(dir: &Path, more: &str) -> anyhow::Result<Self> {
+    /// Starts it with more lines in its configuration.
+    pub async fn start_with(dir: &Path, more: &str) -> anyhow::Result<Self> {
         let addr = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let config = dir.join("mosquitto.conf");
         let text = format!("listener {} 127.0.0.1\nallow_anonymous true\npersistence false\n{more}", addr.port());
@@ -284,7 +285,7 @@ fn venv() -> PathBuf {
 }
 
 /// A program in the path, or where Debian puts servers.
-fn find(name: &str) -> Option<PathBuf> {
+pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     dirs.map(|dir| dir.join(name)).find(|path| path.exists())

@@ -1,4 +1,4 @@
-//! What the sink has stored, read from its SQLite file behind its back.
+//! What the sink has stored, read from its SQLite file behind its back, and what the agent had said that it kept.
 
 use anyhow::Context as _;
 use rusqlite::{Connection, OpenFlags};
@@ -50,4 +50,27 @@ pub fn rows(file: &Path) -> anyhow::Result<BTreeMap<String, Stored>> {
         unpack(&block, into).with_context(|| format!("a block of {partition}"))?;
     }
     Ok(stored)
+}
+
+/// What an agent has told of each row it had kept: time and first value, by device, in their order. It
+/// tells with `RUST_LOG=windward_agent::kept=trace`.
+pub fn kept(output: &str) -> BTreeMap<String, Vec<(i64, Option<f64>)>> {
+    let mut kept: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    // A killed process may have left half a line.
+    let whole = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    for line in whole.filter(|line| line.contains("windward_agent::kept")) {
+        let (Some(device), Some(time_ms)) = (field(line, "device"), field(line, "time_ms")) else { continue };
+        let Ok(time_ms) = time_ms.parse() else { continue };
+        // A row whose first channel has no value names none.
+        let first = field(line, "first").and_then(|first| first.parse().ok());
+        kept.entry(device.into()).or_default().push((time_ms, first));
+    }
+    kept
+}
+
+/// The value of `name=value` in a log line, without quotes.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(&format!(" {name}="))?;
+    let value = rest.split_whitespace().next()?;
+    Some(value.trim_matches('"'))
 }
