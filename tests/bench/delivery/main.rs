@@ -8,6 +8,7 @@
 //!
 //! *Lost* is what the edge had said that it had taken (the agent's line that a reading is kept; the gateway's PUBACK) and
 //! what never arrived. *Repeated* is what arrived again: with the bridge at the subscriber, with Windward in the table.
+//! The benchmark fails where Windward has lost or repeated anything.
 //!
 //! *Cost* is a run without faults, and one with the broker away for a part of it: processor time and bytes to disk from
 //! proc(5), syncs by strace in ten seconds of their own behind it, and bytes on the link in both directions, without TCP's
@@ -38,6 +39,8 @@ const LONG: Duration = Duration::from_millis(300);
 /// Bytes on the link from which on an edge is catching up.
 const CATCHING_UP: u64 = 32 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at what has arrived.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rows of the blocks that drain: a device that is read fifty times a second, and one that is read once.
 const ROWS: [u64; 2] = [50, 1];
 
@@ -78,7 +81,11 @@ async fn run(arguments: &Arguments) -> Result<()> {
             }
         }
     }
+    let mut broken = 0;
     for ((case, system), tallies) in tallies {
+        if system == System::Windward {
+            broken += tallies.iter().filter(|tally| tally.lost + tally.repeated > 0).count();
+        }
         let of = |figure: fn(&Tally) -> u64| -> String {
             let figures = tallies.iter().map(figure);
             let (least, most) = (figures.clone().min().unwrap_or(0), figures.max().unwrap_or(0));
@@ -95,6 +102,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
             tallies.len(),
         );
     }
+    anyhow::ensure!(broken == 0, "Windward has broken its promise in {broken} runs");
     Ok(())
 }
 
@@ -183,8 +191,14 @@ async fn costs(case: Case, system: System, arguments: &Arguments, dir: &Path) ->
     if case == Case::CostAway {
         site.broker_away(arguments.away, false).await?;
     }
-    eventually(PATIENCE * 10, "the readings", async || Ok((site.made() - before >= arguments.readings).then_some(())))
-        .await?;
+    let are_made = async || Ok((site.made() - before >= arguments.readings).then_some(()));
+    eventually(PATIENCE * 10, "the readings", are_made).await?;
+    let wanted = site.made();
+    eventually(PATIENCE, "the readings to arrive", async || {
+        tokio::time::sleep(LOOK_EVERY).await;
+        Ok((site.tally()?.arrived >= wanted).then_some(()))
+    })
+    .await?;
     let (readings, wire) = ((site.made() - before) as f64, (site.link.carried() - carried) as f64);
     let (edge, pss_kib) = (site.edge.cost()?.since(edge), site.edge.pss_kib()?);
     print!(
