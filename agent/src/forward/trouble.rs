@@ -61,7 +61,8 @@ impl Forward {
     pub(super) fn missing(&mut self, lane: Lane, range: SeqRange, now: Stamp) {
         let freed = self.freed[usize::from(lane == Lane::Readings)];
         if range.last > freed {
-            self.lost(lane, SeqRange { first: range.first.max(freed + 1), ..range }, GapReason::Damage, now);
+            // Whoever looked for them counts them as done already: where it is the oldest, they lie below its watermark.
+            self.declare(lane, SeqRange { first: range.first.max(freed + 1), ..range }, GapReason::Damage, now);
         }
     }
 
@@ -69,9 +70,12 @@ impl Forward {
     pub(super) fn lost(&mut self, lane: Lane, range: SeqRange, reason: GapReason, now: Stamp) {
         let acked = self.uplinks.iter().map(|uplink| uplink.lane(lane).acked()).min().unwrap_or(0);
         let range = SeqRange { first: range.first.max(acked + 1), last: range.last };
-        if range.first > range.last {
-            return;
+        if range.first <= range.last {
+            self.declare(lane, range, reason, now);
         }
+    }
+
+    fn declare(&mut self, lane: Lane, range: SeqRange, reason: GapReason, now: Stamp) {
         match reason {
             GapReason::Skipped => {
                 tracing::warn!(%lane, from = range.first, to = range.last, "numbers skipped after a power cut");
