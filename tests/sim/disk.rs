@@ -206,7 +206,7 @@ impl Disk {
             }
         }
         let last = present.ranges().last().map_or(acked, |range| range.last);
-        let mut found = LaneFound { acked, present, high_water: last, skipped: SeqSet::new() };
+        let mut found = LaneFound { acked, present, high_water: last, ..LaneFound::default() };
         let (skips, remembers) = (!self.breaks(Break::NumbersReused), !self.breaks(Break::DamageForgotten));
         self.marks[index].go_on(same_boot, rotten > 0, skips, remembers, &mut found);
         if rotten > 0 {
