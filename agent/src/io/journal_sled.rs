@@ -1,7 +1,7 @@
 //! The journal on disk: `sled` 0.34, in the one way that is durable (see `sled_dir`).
 //!
 //! ```text
-//! <data>/spool/mark                          what must not be forgotten when all else is (see `mark`)
+//! <data>/spool/mark                          what must not be forgotten when all else is, in two slots (see `mark`)
 //!              eras                          which readings wait for the clock, or have been shifted
 //!              uplinks                       how far each of several uplinks has got
 //!              commands                      time of the last command taken
@@ -11,6 +11,7 @@
 //!              alerts/<first number>/        generations: one sled directory each, append only,
 //!              readings/<first number>/      big-endian number -> frame (see `frame`)
 //!                                sealed      what is known of a full one, so that it can stay closed
+//!              alerts/emptied                how far the numbers were when no generation was left; readings likewise
 //!              quarantine/<time>-<name>/     what was damaged, for people to look at
 //! ```
 //! A generation is removed whole when it is acked; nothing is ever deleted inside one.
