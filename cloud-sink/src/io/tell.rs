@@ -26,6 +26,7 @@ pub struct Teller {
 
 impl Teller {
     /// Clients for the targets.
+    #[cfg_attr(not(feature = "aws"), allow(clippy::unused_async, reason = "SNS alone is waited for"))]
     pub async fn open(store: Store, config: &config::Notify) -> Self {
         Self {
             store,
