@@ -262,7 +262,9 @@ impl Known {
 
     fn all_older(&self, gap: &Gap, age_ms: u64, now: u64) -> bool {
         let newest_ms = BEGIN_MS + now as i64 - age_ms as i64 + 2 * ERROR_MS;
-        let rows = (gap.from..=gap.to).filter_map(|seq| self.rows_in.get(&seq)).flatten();
+        // What the disk has forgotten was lost before.
+        let there = (gap.from..=gap.to).filter(|seq| !self.forgotten.contains(&(gap.lane, *seq)));
+        let rows = there.filter_map(|seq| self.rows_in.get(&seq)).flatten();
         rows.filter_map(|number| self.rows.get(number)).all(|taken| taken.true_ms <= newest_ms)
     }
 

@@ -15,7 +15,9 @@ pub(super) struct Streamed {
 
 impl Oracle {
     /// A stream has taken a publish: every reader can read it by itself, and finds a lane in order, repeats left out.
-    pub(crate) fn streamed(&mut self, agent: usize, delivery: &Delivery) {
+    /// `may_be_passed`: it comes late, on a connection that was given up, and the disk may not have it any more: a mirror
+    /// misses what has left the disk meanwhile. Then it was not sent again before what follows.
+    pub(crate) fn streamed(&mut self, agent: usize, delivery: &Delivery, may_be_passed: bool) {
         let split = batch::split(&delivery.payload);
         if let Some(error) = split.broken {
             return self.violated("wire", || format!("a stream got what cannot be read by itself: {error}"));
@@ -27,9 +29,10 @@ impl Oracle {
             if streamed.seen[index].contains(seq) {
                 continue;
             }
-            let last = std::mem::replace(&mut streamed.last[index], seq);
+            let last = streamed.last[index];
+            streamed.last[index] = last.max(seq);
             streamed.seen[index].insert(SeqRange { first: seq, last: seq });
-            if seq < last {
+            if seq < last && !may_be_passed {
                 self.violated("order", || {
                     format!("{} {lane} {seq} came into the stream after {last}", agent_id(agent))
                 });
