@@ -2,7 +2,6 @@
 //! or fails as a whole. What it has taken can be read from it at once, in that order, and is not forgotten.
 
 use crate::machine::Machine;
-use crate::scenario::StreamUse;
 use crate::stage::{Event, Mail, Stage};
 use windward_sink::decode::Delivery;
 use windward_tests::random::Random;
@@ -49,9 +48,7 @@ impl Stream {
         } else if !fails || self.random.one_in(2) {
             // A call that fails may have done what it was to do.
             stage.count("publishes taken by a stream");
-            let is_mirror = stage.scenario.sending.stream == Some(StreamUse::Mirrors);
-            let may_be_passed = !is_current && (is_mirror || stage.scenario.disk.forgets > 0);
-            stage.oracle.streamed(machine.index, delivery, may_be_passed);
+            stage.oracle.streamed(machine.index, delivery, is_current);
         }
         let mail = match (is_refused, fails) {
             (true, _) => Mail::Refused(token),

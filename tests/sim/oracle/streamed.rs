@@ -14,10 +14,10 @@ pub(super) struct Streamed {
 }
 
 impl Oracle {
-    /// A stream has taken a publish: every reader can read it by itself, and finds a lane in order, repeats left out.
-    /// `may_be_passed`: it comes late, on a connection that was given up, and the disk may not have it any more: a mirror
-    /// misses what has left the disk meanwhile. Then it was not sent again before what follows.
-    pub(crate) fn streamed(&mut self, agent: usize, delivery: &Delivery, may_be_passed: bool) {
+    /// A stream has taken a publish: every reader can read it by itself, and finds a lane in order, repeats left out. What
+    /// comes late, on a connection that was given up (`is_current` is false), may have been passed by what follows where
+    /// the disk has lost it meanwhile, or freed it under a mirror: it is no part of the order.
+    pub(crate) fn streamed(&mut self, agent: usize, delivery: &Delivery, is_current: bool) {
         let split = batch::split(&delivery.payload);
         if let Some(error) = split.broken {
             return self.violated("wire", || format!("a stream got what cannot be read by itself: {error}"));
@@ -29,10 +29,12 @@ impl Oracle {
             if streamed.seen[index].contains(seq) {
                 continue;
             }
-            let last = streamed.last[index];
-            streamed.last[index] = last.max(seq);
             streamed.seen[index].insert(SeqRange { first: seq, last: seq });
-            if seq < last && !may_be_passed {
+            if !is_current {
+                continue;
+            }
+            let last = std::mem::replace(&mut streamed.last[index], seq);
+            if seq < last {
                 self.violated("order", || {
                     format!("{} {lane} {seq} came into the stream after {last}", agent_id(agent))
                 });
