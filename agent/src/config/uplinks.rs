@@ -63,18 +63,14 @@ pub(super) fn mqtt(raw: RawMqtt, faults: &mut Faults) -> Mqtt {
         tls,
         login,
         ack,
-        sending: Sending {
-            encoding: encoding(raw.encoding.get_ref()),
-            order: order(&raw.order),
-            max_bytes_per_s: faults.or(
-                &raw.max_bytes_per_s,
-                "max_bytes_per_s",
-                LEAST_BYTES_PER_S..=MOST_BYTES_PER_S,
-                0,
-            ),
-            publish_every_ms: faults.or(&raw.publish_every_ms, "publish_every_ms", 0..=MOST_GATHER_MS, 0),
-            mirror: raw.mirror,
-        },
+        sending: sending(
+            raw.encoding.get_ref(),
+            &raw.order,
+            &raw.max_bytes_per_s,
+            &raw.publish_every_ms,
+            raw.mirror,
+            faults,
+        ),
     }
 }
 
@@ -101,18 +97,7 @@ pub(super) fn kinesis(raw: Spanned<RawKinesis>, agent: &AgentId, faults: &mut Fa
         region: raw.region.into_inner(),
         endpoint: raw.endpoint.map(Spanned::into_inner),
         iot: raw.iot.map(|iot| credentials(iot, agent, faults)),
-        sending: Sending {
-            encoding: encoding(&raw.encoding),
-            order: order(&raw.order),
-            max_bytes_per_s: faults.or(
-                &raw.max_bytes_per_s,
-                "max_bytes_per_s",
-                LEAST_BYTES_PER_S..=MOST_BYTES_PER_S,
-                0,
-            ),
-            publish_every_ms: faults.or(&raw.publish_every_ms, "publish_every_ms", 0..=MOST_GATHER_MS, 0),
-            mirror: raw.mirror,
-        },
+        sending: sending(&raw.encoding, &raw.order, &raw.max_bytes_per_s, &raw.publish_every_ms, raw.mirror, faults),
     }
 }
 
@@ -164,16 +149,26 @@ fn tls(
     }
 }
 
-fn encoding(raw: &RawEncoding) -> Encoding {
-    match raw {
-        RawEncoding::Postcard => Encoding::Postcard,
-        RawEncoding::Json => Encoding::Json,
-    }
-}
-
-fn order(raw: &RawOrder) -> Order {
-    match raw {
-        RawOrder::Oldest => Order::Oldest,
-        RawOrder::Live => Order::Live,
+/// The keys that all uplinks share.
+fn sending(
+    encoding: &RawEncoding,
+    order: &RawOrder,
+    max_bytes_per_s: &Option<Spanned<u64>>,
+    publish_every_ms: &Option<Spanned<u64>>,
+    mirror: bool,
+    faults: &mut Faults,
+) -> Sending {
+    Sending {
+        encoding: match encoding {
+            RawEncoding::Postcard => Encoding::Postcard,
+            RawEncoding::Json => Encoding::Json,
+        },
+        order: match order {
+            RawOrder::Oldest => Order::Oldest,
+            RawOrder::Live => Order::Live,
+        },
+        max_bytes_per_s: faults.or(max_bytes_per_s, "max_bytes_per_s", LEAST_BYTES_PER_S..=MOST_BYTES_PER_S, 0),
+        publish_every_ms: faults.or(publish_every_ms, "publish_every_ms", 0..=MOST_GATHER_MS, 0),
+        mirror,
     }
 }

@@ -1,7 +1,7 @@
 //! One uplink: its connection, its place in either lane, and what holds it back.
 
 use super::connection::Connection;
-use super::journal::Found;
+use super::journal::{Found, LaneFound};
 use super::known::Known;
 use super::lanes::LaneQueue;
 use super::payload::Payload;
@@ -37,7 +37,7 @@ impl UplinkState {
     /// Down, and where `found` says it was. `seed` shapes the jitter.
     pub(super) fn new(settings: Uplink, found: &Found, now: Mono, seed: u64) -> Self {
         let [alerts, readings] = marks::of(found, &settings.name);
-        let durable = |lane: &super::journal::LaneFound| lane.high_water.max(lane.acked);
+        let durable = |lane: &LaneFound| lane.high_water.max(lane.acked);
         Self {
             connection: Connection::new(now, settings.one_by_one, seed),
             alerts: LaneQueue::new(Lane::Alerts, Order::Oldest, alerts.acked, &alerts.done, durable(&found.alerts)),

@@ -1,14 +1,12 @@
 //! FORWARD on a quick disk with lines of a given speed: what goes out when.
 
 use crate::clock::SimClock;
-use crate::world::{EPOCH, settings};
+use crate::world::{EPOCH, alert, settings};
 use std::collections::BTreeMap;
 use windward_agent::forward::journal::{Journal, MemoryJournal, Room};
 use windward_agent::forward::{AckBy, Encoding, Forward, Input, Output, Settings, Uplink};
 use windward_agent::handover::Handover;
-use windward_protocol::{
-    Ack, Alert, AlertKind, AlertPhase, Envelope, Lane, Row, Schema, SchemaId, Seq, SeqRange, Severity, Value, batch,
-};
+use windward_protocol::{Ack, Envelope, Lane, Row, Schema, SchemaId, Seq, SeqRange, Value, batch};
 
 /// Something that went out.
 #[derive(Clone, Debug)]
@@ -84,25 +82,7 @@ impl Bench {
     }
 
     pub(crate) fn alert(&mut self) {
-        let at_ms = SimClock::set().now(self.now).wall.0;
-        let alert = Alert {
-            id: self.now,
-            phase: AlertPhase::Open,
-            kind: AlertKind::Anomaly,
-            severity: Severity::Warning,
-            location: "Turbine 7".into(),
-            device: "device-0".into(),
-            channel: "wind_speed".into(),
-            opened_ms: at_ms,
-            at_ms,
-            synced: true,
-            value: Some(31.4),
-            unit: "m/s".into(),
-            wind_speed: Some(31.4),
-            score: Some(4.2),
-            threshold: None,
-            evidence: "a jump".into(),
-        };
+        let alert = alert(self.now, SimClock::set().now(self.now), "a jump".into());
         self.input(Input::Handover(Handover::Alert(alert)));
     }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use windward_agent::forward::journal::{Found, Journal, MemoryJournal, Note, Room};
 use windward_agent::forward::{Forward, Input, Output, Settings, Uplink, recover};
 use windward_agent::handover::Handover;
+use windward_agent::time::Stamp;
 use windward_protocol::{
     AgentId, Alert, AlertKind, AlertPhase, Channel, DeviceManifest, Envelope, Lane, NoData, Quantity, Row, Severity,
     Stats, Value,
@@ -117,6 +118,27 @@ pub(crate) fn settings() -> Settings {
         devices: (0..DEVICES).map(device).collect(),
         accept: None,
         seed: 1,
+    }
+}
+
+pub(crate) fn alert(id: u64, stamp: Stamp, evidence: String) -> Alert {
+    Alert {
+        id,
+        phase: AlertPhase::Open,
+        kind: AlertKind::Anomaly,
+        severity: Severity::Warning,
+        location: "Turbine 7".into(),
+        device: "device-0".into(),
+        channel: "wind_speed".into(),
+        opened_ms: stamp.wall.0,
+        at_ms: stamp.wall.0,
+        synced: stamp.synced,
+        value: Some(31.4),
+        unit: "m/s".into(),
+        wind_speed: Some(31.4),
+        score: Some(4.2),
+        threshold: Some(3.0),
+        evidence,
     }
 }
 
@@ -234,24 +256,8 @@ impl World {
     fn alert(&mut self) {
         self.next_alert += 1;
         let stamp = self.clock.now(self.now);
-        let alert = Alert {
-            id: self.next_alert,
-            phase: AlertPhase::Open,
-            kind: AlertKind::Anomaly,
-            severity: Severity::Warning,
-            location: "Turbine 7".into(),
-            device: "device-0".into(),
-            channel: "wind_speed".into(),
-            opened_ms: stamp.wall.0,
-            at_ms: stamp.wall.0,
-            synced: stamp.synced,
-            value: Some(31.4),
-            unit: "m/s".into(),
-            wind_speed: Some(31.4),
-            score: Some(4.2),
-            threshold: Some(3.0),
-            evidence: "x".repeat(self.random.below(3000) as usize),
-        };
+        let evidence = "x".repeat(self.random.below(3000) as usize);
+        let alert = alert(self.next_alert, stamp, evidence);
         self.input(Input::Handover(Handover::Alert(alert)));
     }
 
