@@ -22,7 +22,7 @@ pub fn required() -> bool {
 
 /// What is missing to run against real servers.
 pub fn missing() -> Vec<String> {
-    let programs = ["mosquitto", "socat", "mbpoll"].into_iter().filter(|name| find(name).is_none());
+    let programs = ["mosquitto", "socat", "mbpoll", "openssl"].into_iter().filter(|name| find(name).is_none());
     let peers = ["python", "ministack"].into_iter().filter(|name| !venv().join("bin").join(name).exists());
     programs.map(String::from).chain(peers.map(|name| format!("{name} in {}", venv().display()))).collect()
 }
