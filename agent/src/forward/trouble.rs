@@ -102,6 +102,9 @@ impl Forward {
         } else {
             return;
         };
+        // What is neither acked nor on disk any more would stand before it for ever, and nothing could be freed.
+        let before = SeqRange { first: 1, last: oldest.range.first.saturating_sub(1) };
+        self.lost(Lane::Readings, before, GapReason::Damage, now);
         self.lost(Lane::Readings, oldest.range, reason, now);
         self.free_soon = true;
     }

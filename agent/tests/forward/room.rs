@@ -135,6 +135,23 @@ fn the_oldest_readings_are_freed_when_the_record_of_their_gap_is_durable_and_not
 }
 
 #[test]
+fn what_the_disk_has_lost_before_its_oldest_readings_does_not_keep_them_from_being_freed() {
+    let now_ms = SimClock::set().now(0).wall.0;
+    let room = room(MAX_BYTES + 1, Some((3, 4, now_ms)), false);
+    let mut bench = Bench::new(Settings { max_bytes: MAX_BYTES, ..settings() });
+    bench.committed(Room::default());
+    for _ in 0..5 {
+        bench.second(Room::default());
+    }
+    // Nobody has looked for 1 and 2 yet, for there is no link.
+    bench.second(room);
+    let records = bench.committed(room);
+    assert_eq!(gaps(&records), [(1, 2, GapReason::Damage), (3, 4, GapReason::SpaceEnded)]);
+    assert_eq!(bench.freed, [(Lane::Readings, 4)]);
+    assert_eq!(gaps(&bench.second(room)), []);
+}
+
+#[test]
 fn readings_that_are_neither_old_nor_too_many_stay() {
     let now_ms = SimClock::set().now(0).wall.0;
     let old_ms = now_ms - 8 * DAY_MS as i64;
