@@ -257,8 +257,10 @@ impl BlockBuilder {
     /// An empty block for a device. At most [`MAX_CHANNELS`] channels.
     pub fn new(agent: &AgentId, device: &str, location: &str, channels: &[Channel], synced: bool) -> Self {
         assert!(channels.len() <= MAX_CHANNELS, "a device has at most {MAX_CHANNELS} channels");
-        let names: usize = channels.iter().map(|channel| channel.name.len() + channel.unit.len() + 5).sum();
-        // Version, checksum, epoch, lane, sequence, record kind, lengths, times; two bytes a length are enough.
+        // The quantity is one byte.
+        let text = |text: &str| varint_len(text.len() as u64) + text.len();
+        let names: usize = channels.iter().map(|channel| text(&channel.name) + text(&channel.unit) + 1).sum();
+        // Version, checksum, epoch, lane, sequence, record kind, lengths, first time; two bytes a length are enough.
         let fixed = OVERHEAD + agent.as_str().len() + device.len() + location.len() + 64;
         let column = Column { quality: Vec::new(), values: Values::F64(Vec::new()), scores: Vec::new() };
         Self {
@@ -319,24 +321,26 @@ impl BlockBuilder {
 
     /// Greatest number of bytes the row can add.
     fn cost(&self, row: &Row) -> Result<usize, Full> {
-        let mut cost = 10;
+        let mut cost = if self.rows == 0 { 0 } else { varint_len(zigzag(self.step(row.time_ms))) };
         for (index, reading) in row.readings.iter().enumerate() {
             let column = &self.block.columns[index];
+            // The first value decides the column's form.
+            let is_first = column.values.len() == 0;
             cost += match (reading, &column.values) {
                 (Err(_), _) => 0,
-                (Ok(Value::Int { mantissa, exponent }), Values::Int { exponent: of_column, .. })
-                    if exponent == of_column =>
+                (Ok(Value::Int { mantissa, exponent }), values)
+                    if is_first || matches!(values, Values::Int { exponent: of, .. } if of == exponent) =>
                 {
                     varint_len(zigzag(mantissa.wrapping_sub(self.last[index])))
                 }
-                (Ok(Value::F32(_)), Values::F32(_)) => 4,
-                (Ok(Value::F64(_)), Values::F64(_)) => 8,
-                // The first value decides the column's form.
-                (Ok(_), values) if values.len() == 0 => 10,
+                (Ok(Value::F32(_)), values) if is_first || matches!(values, Values::F32(_)) => 4,
+                (Ok(Value::F64(_)), values) if is_first || matches!(values, Values::F64(_)) => 8,
                 (Ok(_), _) => return Err(Full),
             };
-            cost += if column.quality.last().map(|run| run.quality) == Some(quality(reading)) { 1 } else { 6 };
+            // A run counts up to 1024 rows, and a reason takes three bytes at most.
+            cost += if column.quality.last().map(|run| run.quality) == Some(quality(reading)) { 0 } else { 5 };
             cost += match row.scores[index] {
+                None if column.scores.is_empty() => 0,
                 // The column's scores begin here: zeros for all rows before.
                 Some(score) if column.scores.is_empty() => self.rows + varint_len(u64::from(hundredths(Some(score)))),
                 score => varint_len(u64::from(hundredths(score))),
@@ -349,11 +353,15 @@ impl BlockBuilder {
         if self.rows == 0 {
             self.block.first_ms = time_ms;
         } else {
-            let distance = time_ms.wrapping_sub(self.last_ms);
-            self.block.steps.push(distance.wrapping_sub(self.last_distance));
-            self.last_distance = distance;
+            self.block.steps.push(self.step(time_ms));
+            self.last_distance = time_ms.wrapping_sub(self.last_ms);
         }
         self.last_ms = time_ms;
+    }
+
+    /// By how much the distance to the row before differs from the one before that.
+    fn step(&self, time_ms: i64) -> i64 {
+        time_ms.wrapping_sub(self.last_ms).wrapping_sub(self.last_distance)
     }
 
     fn push_reading(&mut self, index: usize, reading: Reading, score: Option<f32>) {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use windward_protocol::{Envelope, Lane, Seq};
+use windward_protocol::{Envelope, Lane, MAX_ENVELOPE, Seq};
 use windward_tests::life::{Blocks, Life, Plan};
 use windward_tests::random::Random;
 use windward_tests::said::Promises;
@@ -26,6 +26,8 @@ const SALVAGED: f64 = 0.999;
 const PAGE: usize = 4096;
 /// Before each value in sled's file, and before the last one of a commit.
 const MAGIC: [&[u8]; 2] = [b"WWv1", b"WWe1"];
+/// In the length behind that: the value is an LZ4 block.
+const PACKED: u16 = 0x8000;
 
 #[test]
 fn what_the_damage_has_not_met_is_salvaged_and_nothing_is_missing_in_silence() -> Result<()> {
@@ -242,9 +244,12 @@ fn values_in(bytes: &[u8]) -> Vec<((Lane, Seq), Range<usize>)> {
     let places = bytes.windows(4).enumerate().filter(|(_, window)| MAGIC.contains(window)).map(|(at, _)| at);
     let value = |at: usize| {
         let (len, rest) = bytes[at + 4..].split_first_chunk::<2>()?;
-        let envelope = rest.get(..usize::from(u16::from_le_bytes(*len)))?;
-        let Envelope { lane, seq, .. } = Envelope::decode(envelope).ok()?;
-        Some(((lane, seq), at..at + 6 + envelope.len()))
+        let len = u16::from_le_bytes(*len);
+        let body = rest.get(..usize::from(len & !PACKED))?;
+        let unpacked = (len & PACKED != 0).then(|| lz4_flex::block::decompress(body, MAX_ENVELOPE));
+        let envelope = unpacked.unwrap_or_else(|| Ok(body.to_vec())).ok()?;
+        let Envelope { lane, seq, .. } = Envelope::decode(&envelope).ok()?;
+        Some(((lane, seq), at..at + 6 + body.len()))
     };
     places.filter_map(value).collect()
 }

@@ -242,7 +242,7 @@ fn unframed(entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Numbered, S
     let (key, framed) = entry.map_err(|error| error.to_string())?;
     let seq = sequence(&key)?;
     let envelope = frame::unframe(&framed).ok_or_else(|| format!("value {seq} is damaged"))?;
-    Ok((seq, envelope.to_vec()))
+    Ok((seq, envelope.into_owned()))
 }
 
 fn count(set: &SeqSet) -> u64 {
@@ -257,13 +257,13 @@ fn scan(db: &sled::Db) -> Result<Known, String> {
         let seq = sequence(&key)?;
         let envelope = frame::unframe(&value).ok_or_else(|| format!("value {seq} is damaged"))?;
         if known.bytes == 0 {
-            known.note_time(envelope);
+            known.note_time(&envelope);
         }
         known.add(seq, envelope.len());
         known.complete = known.complete.max(if frame::ends(&value) { seq } else { 0 });
         newest = Some(value);
     }
-    newest.iter().filter_map(|value| frame::unframe(value)).for_each(|envelope| known.note_time(envelope));
+    newest.iter().filter_map(|value| frame::unframe(value)).for_each(|envelope| known.note_time(&envelope));
     Ok(known)
 }
 
