@@ -15,5 +15,6 @@ mod detection;
 mod kills;
 mod outage;
 mod real_input;
+mod stalled_disk;
 mod system;
 mod uplinks;

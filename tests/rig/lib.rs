@@ -12,6 +12,7 @@ pub mod known;
 pub mod life;
 pub mod lines;
 pub mod link;
+pub mod mqtt;
 pub mod peers;
 pub mod plant;
 pub mod preload;

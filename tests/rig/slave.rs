@@ -12,6 +12,8 @@
 //! | 4, 5 | active power, W | u32 |
 //! | 6, 7 | sequence number of the answer, from 1 | u32 |
 //! | 8 | wind speed of the second anemometer, 0.01 m/s | u16 |
+//!
+//! Coil 0 is a lamp's: when it was switched is remembered.
 
 use crate::clock;
 use crate::lines::serial::Pty;
@@ -46,14 +48,15 @@ struct State {
     offset_ms: u64,
     served: u32,
     recent: VecDeque<Instant>,
+    switched: Vec<(Instant, bool)>,
     closed: bool,
 }
 
 impl Slave {
     /// Puts a turbine on line whose time is `offset_ms`.
     pub fn new(turbine: Turbine, offset_ms: u64) -> Arc<Self> {
-        let state =
-            State { turbine, started: clock::now(), offset_ms, served: 0, recent: VecDeque::new(), closed: false };
+        let (started, recent, switched) = (clock::now(), VecDeque::new(), Vec::new());
+        let state = State { turbine, started, offset_ms, served: 0, recent, switched, closed: false };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -74,6 +77,18 @@ impl Slave {
         self.state().recent.iter().rev().copied().find(|answered| *answered <= moment)
     }
 
+    /// The last answers: their sequence numbers, and when each was given.
+    pub fn answers(&self) -> Vec<(u32, Instant)> {
+        let state = self.state();
+        let first = state.served + 1 - state.recent.len() as u32;
+        (first..).zip(state.recent.iter().copied()).collect()
+    }
+
+    /// When the lamp was switched, and whether on.
+    pub fn switched(&self) -> Vec<(Instant, bool)> {
+        self.state().switched.clone()
+    }
+
     /// Answers every further request with the exception "server device busy", so that the last sequence number stands.
     pub fn close(&self) {
         self.state().closed = true;
@@ -83,6 +98,10 @@ impl Slave {
     fn answer(&self, request: &[u8]) -> Option<Vec<u8>> {
         let now = clock::now();
         let mut state = self.state();
+        if let &[5, 0, 0, on @ (0 | 0xff), 0] = request {
+            state.switched.push((now, on != 0));
+            return Some(request.to_vec());
+        }
         let (function, range) = match parse(request) {
             Ok(parsed) => parsed,
             Err(exception) => return Some(exception.to_vec()),
@@ -300,6 +319,22 @@ mod tests {
         slave.close();
         assert_eq!(slave.answer(&read_sequence), Some(vec![0x84, 6]));
         assert_eq!(slave.served(), 2);
+    }
+
+    #[test]
+    fn answers_and_what_switches_the_lamp_have_their_times() {
+        let slave = Slave::new(Turbine::new(1), 0);
+        for _ in 0..3 {
+            slave.answer(&[4, 0, 6, 0, 2]);
+        }
+        let answers = slave.answers();
+        assert_eq!(answers.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(slave.answer(&[5, 0, 0, 0xff, 0]), Some(vec![5, 0, 0, 0xff, 0]));
+        assert_eq!(slave.answer(&[5, 0, 0, 0, 0]), Some(vec![5, 0, 0, 0, 0]));
+        assert_eq!(slave.answer(&[5, 0, 1, 0, 0]), Some(vec![0x85, 1]), "there is one lamp");
+        let switched = slave.switched();
+        assert_eq!(switched.iter().map(|(_, on)| *on).collect::<Vec<_>>(), [true, false]);
+        assert!(answers[2].1 <= switched[0].0 && switched[0].0 <= switched[1].0);
     }
 
     #[test]

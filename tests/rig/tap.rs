@@ -16,8 +16,11 @@ const ON_THE_WAY: usize = 4_096;
 pub struct Tap {
     addr: SocketAddr,
     cuts: watch::Sender<u64>,
-    heard: Arc<Mutex<Vec<Vec<u8>>>>,
+    heard: Arc<Mutex<Vec<Vec<Piece>>>>,
 }
+
+/// Bytes, and when they were heard.
+type Piece = (Instant, Vec<u8>);
 
 impl Tap {
     /// A line to `to`, from a free port on loopback, on which every byte takes this long in either direction.
@@ -37,7 +40,8 @@ impl Tap {
                 let (said, mut cut) = (said.clone(), cut.clone());
                 cut.mark_unchanged();
                 let ear = move |bytes: &[u8]| {
-                    said.lock().unwrap_or_else(PoisonError::into_inner)[number].extend_from_slice(bytes);
+                    let piece = (clock::now(), bytes.to_vec());
+                    said.lock().unwrap_or_else(PoisonError::into_inner)[number].push(piece);
                 };
                 tokio::spawn(async move {
                     let Ok(far) = TcpStream::connect(to).await else { return };
@@ -64,8 +68,8 @@ impl Tap {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// What the client has said so far, a connection each.
-    pub fn heard(&self) -> Vec<Vec<u8>> {
+    /// What the client has said so far, a connection each: in pieces, and when each was heard.
+    pub fn heard(&self) -> Vec<Vec<(Instant, Vec<u8>)>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -3,9 +3,10 @@
 use super::{agent, start_again};
 use crate::system::{Program, SOON, kept, seed, sink_toml};
 use anyhow::Result;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use windward_tests::mqtt::publishes;
 use windward_tests::peers::{Mosquitto, PyModbus, there};
 use windward_tests::process::{eventually, free_port};
 use windward_tests::random::Random;
@@ -71,57 +72,26 @@ async fn cuts_lose_nothing(broker: SocketAddr) -> Result<()> {
     );
     assert_eq!(missing, 0);
     assert!(stored.is_sorted_by(|a, b| a < b), "each once, in their order");
-    aliases_are_used(&tap.heard());
+    aliases_are_used(&tap.heard())?;
     sink.stop().await
 }
 
 /// On each connection a topic is spelled once, and what follows carries its alias alone.
-fn aliases_are_used(connections: &[Vec<u8>]) {
+fn aliases_are_used(connections: &[Vec<(Instant, Vec<u8>)>]) -> Result<()> {
     let (mut spelled, mut alone) = (0, 0);
     for said in connections {
-        let mut known: BTreeMap<u16, String> = BTreeMap::new();
-        for (topic, alias) in publishes(said) {
-            let alias = alias.expect("both brokers grant aliases");
-            if topic.is_empty() {
-                assert!(known.contains_key(&alias), "an alias the broker cannot know");
-                alone += 1;
-            } else {
-                assert_eq!(known.insert(alias, topic), None, "spelled twice on one connection");
+        let mut known = BTreeSet::new();
+        for publish in publishes(said)? {
+            let alias = publish.alias.expect("both brokers grant aliases");
+            if publish.spelled {
+                assert!(known.insert(alias), "spelled twice on one connection");
                 spelled += 1;
+            } else {
+                alone += 1;
             }
         }
     }
     println!("FIGURE {alone} publishes with an alias alone, {spelled} with their topic");
     assert!(spelled >= CUTS && alone >= CUTS, "{spelled} spelled, {alone} alone");
-}
-
-/// Topic and alias of each PUBLISH among the packets (MQTT 5, 2.1 and 3.3); a packet that was cut off is left out.
-fn publishes(mut bytes: &[u8]) -> Vec<(String, Option<u16>)> {
-    let mut found = Vec::new();
-    while let [first, rest @ ..] = bytes {
-        let (mut len, mut at) = (0usize, 0);
-        loop {
-            let Some(byte) = rest.get(at) else { return found };
-            len |= usize::from(byte & 0x7f) << (7 * at);
-            at += 1;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        let Some(packet) = rest.get(at..at + len) else { return found };
-        if first >> 4 == 3 {
-            let topic_len = usize::from(u16::from_be_bytes([packet[0], packet[1]]));
-            let topic = String::from_utf8(packet[2..2 + topic_len].to_vec()).unwrap();
-            // QoS 1: a packet identifier; then the properties, of which the agent uses the alias alone.
-            let properties = &packet[2 + topic_len + 2..];
-            let alias = match properties {
-                [3, 0x23, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
-                [0, ..] => None,
-                other => panic!("other properties: {:?}", &other[..8]),
-            };
-            found.push((topic, alias));
-        }
-        bytes = &rest[at + len..];
-    }
-    found
+    Ok(())
 }

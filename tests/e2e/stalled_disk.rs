@@ -1,0 +1,267 @@
+//! A gust comes while a day of readings waits to be sent and the disk stalls: every sync takes two seconds. The lamp is on
+//! within milliseconds of the sample (A7), and the alert is published as soon as it is durable (A1), before any reading.
+//!
+//! Several turbines, each with an agent, a spool, a lamp and a line of its own; a round is a start, a gust and a SIGKILL.
+//! `WINDWARD_ROUNDS=<number>` asks for so many gusts.
+
+mod backlog;
+mod figures;
+
+use crate::system::{Program, SOON, agent_toml, kept, seed, sink_toml};
+use anyhow::{Context as _, Result, ensure};
+use figures::{Gust, Syncs};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::task::LocalSet;
+use windward_protocol::{AgentId, AlertKind, AlertPhase, Envelope, Lane, Record, batch, topic};
+use windward_tests::link::Link;
+use windward_tests::mqtt::{Publish, publishes};
+use windward_tests::peers::{Mosquitto, there};
+use windward_tests::plant::{Fault, GUST_MS, Turbine};
+use windward_tests::process::{eventually, free_port};
+use windward_tests::slave::{self, Slave};
+use windward_tests::tap::Tap;
+use windward_tests::{clock, preload};
+
+/// Turbines at a time, and gusts at least.
+const TURBINES: u64 = 7;
+const GUSTS: u64 = 21;
+const DEVICE: &str = "nacelle";
+/// How long a sync takes, ms.
+const STALL_MS: u64 = 2_000;
+/// Time between two readings, ms. More often than the backlog was read, so that a gust can be judged soon.
+const INTERVAL_MS: u64 = 100;
+/// Readings before a gust: the least that are held to be a mean, and some.
+const BEFORE: usize = 30;
+/// How long an alert may take to be published: its commit, and what may be in line before it.
+const PUBLISHED: Duration = Duration::from_secs(60);
+
+/// What is promised of the local action: mostly, and on a machine that is busy.
+const LOCAL: Duration = Duration::from_millis(10);
+const LOCAL_WORST: Duration = Duration::from_millis(250);
+/// Longest time between two reads of a device, on a machine that is busy.
+const LONGEST_PAUSE: Duration = Duration::from_millis(INTERVAL_MS + 400);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e2e_a_stalled_disk_and_a_days_backlog_hold_up_neither_the_lamp_nor_the_reading_nor_the_alert() -> Result<()> {
+    if !there()? {
+        return Ok(());
+    }
+    let seed = seed();
+    let wanted = std::env::var("WINDWARD_ROUNDS").ok().and_then(|text| text.parse().ok());
+    let rounds = wanted.unwrap_or(GUSTS).max(GUSTS).div_ceil(TURBINES);
+    let dir = tempfile::tempdir()?;
+    let broker = Mosquitto::start(dir.path()).await?;
+    let store = format!("sqlite = {:?}", dir.path().join("farm.db"));
+    let mut sink = Program::new("windward-sink", dir.path(), &sink_toml(broker.port(), &store, "", free_port()?))?;
+    sink.start()?;
+    let (library, mut sites) = (preload::build("stall")?, Vec::new());
+    for number in 0..TURBINES {
+        sites.push(Site::start(dir.path(), &library, broker.port(), number, seed).await?);
+    }
+    let begun = clock::now();
+    let rows = backlog::rows();
+    let make = |site: &Site| {
+        let (config, rows) = (site.config.clone(), rows.clone());
+        tokio::task::spawn_blocking(move || backlog::make(&config, &rows))
+    };
+    for made in sites.iter().map(make).collect::<Vec<_>>() {
+        made.await??;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("FIGURE {} rows of 8 values wait at each of {TURBINES} turbines; made in {seconds:.0} s", backlog::ROWS);
+
+    // The test's own work is on a thread of its own: what plays the devices must not wait for it.
+    let thread = LocalSet::new();
+    let gusts = thread.run_until(async {
+        let turbines: Vec<_> = sites.into_iter().map(|site| tokio::task::spawn_local(site.gusts(rounds))).collect();
+        let mut gusts = Vec::new();
+        for turbine in turbines {
+            gusts.extend(turbine.await??);
+        }
+        anyhow::Ok(gusts)
+    });
+    let gusts = gusts.await?;
+    figures::print(&gusts);
+    assert_eq!(gusts.len() as u64, rounds * TURBINES);
+    let local = figures::sorted(gusts.iter().map(|gust| gust.local));
+    assert!(figures::median(&local) <= LOCAL, "the lamp: {local:?}");
+    assert!(local.last() <= Some(&LOCAL_WORST), "the lamp: {local:?}");
+    let after = figures::sorted(gusts.iter().map(|gust| gust.after_durable));
+    assert!(after.last() <= Some(&Duration::from_millis(STALL_MS / 2)), "nothing between disk and broker: {after:?}");
+    for gust in &gusts {
+        assert_eq!(gust.readings_between, 0, "readings published before an alert that was durable: {gust:?}");
+        assert!(gust.commits_before <= 1, "more than what was under way came before an alert: {gust:?}");
+        assert!(gust.longest_pause <= LONGEST_PAUSE, "the readings waited for the disk: {gust:?}");
+        assert_eq!(gust.missing, 0, "rows that were read and not kept: {gust:?}");
+    }
+    sink.stop().await
+}
+
+/// A turbine with its agent.
+struct Site {
+    name: AgentId,
+    config: String,
+    agent: Program,
+    slave: Arc<Slave>,
+    relay: Arc<Slave>,
+    link: Link,
+    tap: Tap,
+    /// The disk stalls while it exists.
+    stalls: PathBuf,
+    stall_log: PathBuf,
+    data: PathBuf,
+}
+
+impl Site {
+    async fn start(dir: &Path, library: &Path, broker: u16, number: u64, seed: u64) -> Result<Self> {
+        let name = format!("turbine-{number:02}");
+        let dir = dir.join(&name);
+        std::fs::create_dir(&dir)?;
+        let slave = Slave::new(Turbine::new(seed.wrapping_add(number)), 0);
+        let relay = Slave::new(Turbine::new(0), 0);
+        let (device, lamp) = (serve(&slave).await?, serve(&relay).await?);
+        let link = Link::start(SocketAddr::from(([127, 0, 0, 1], broker))).await?;
+        link.set(false);
+        let tap = Tap::start(link.addr(), Duration::ZERO).await?;
+        let more = format!(
+            "[alert]\nbeacon = {{ modbus_tcp = {{ host = \"127.0.0.1\", port = {lamp} }}, slave = 1, coil = 0 }}\n\
+             [[device]]\nname = \"{DEVICE}\"\nlocation = \"Turbine {number}, nacelle\"\ninterval_ms = {INTERVAL_MS}\n\
+             timeout_ms = {}\nmodbus_tcp = {{ host = \"127.0.0.1\", port = {device} }}\n{}",
+            INTERVAL_MS - 10,
+            backlog::channels_toml(),
+        );
+        // Commits at their default, once a second.
+        let config = agent_toml(&name, &dir, tap.addr().port(), &more).replacen("commit_every_ms = 200\n", "", 1);
+        let data = dir.join(&name);
+        let mut agent = Program::new("windward-agent", &dir, &config)?;
+        let (stalls, stall_log) = (dir.join("stalls"), dir.join("stall.log"));
+        agent.env("LD_PRELOAD", library);
+        agent.env("STALL_WHILE", &stalls);
+        agent.env("STALL_MS", STALL_MS.to_string());
+        agent.env("STALL_LOG", &stall_log);
+        if std::env::var_os("WINDWARD_STALL_NAMES").is_some() {
+            agent.env("STALL_NAMES", "1");
+        }
+        Ok(Self { name: AgentId::new(&name)?, config, agent, slave, relay, link, tap, stalls, stall_log, data })
+    }
+
+    async fn gusts(mut self, rounds: u64) -> Result<Vec<Gust>> {
+        let mut gusts = Vec::new();
+        for round in 0..rounds {
+            gusts.push(self.gust().await.with_context(|| format!("round {round}, see {}", self.data.display()))?);
+        }
+        Ok(gusts)
+    }
+
+    async fn gust(&mut self) -> Result<Gust> {
+        let rows = |agent: &Program| kept(&agent.output()).get(DEVICE).map_or(0, Vec::len);
+        let before = rows(&self.agent);
+        let (begun_ms, connections) = (clock::wall_ms(), self.tap.heard().len());
+        self.agent.start()?;
+        let learned = async || Ok((rows(&self.agent) >= before + BEFORE).then_some(()));
+        eventually(SOON, "readings of usual wind", learned).await?;
+        // Not earlier, or the backlog would be gone: a disk that works gives it out in seconds.
+        self.link.set(true);
+        let sending = async || Ok(self.publishes(connections, Lane::Readings)?.pop());
+        eventually(SOON, "the backlog to be sent", sending).await?;
+        std::fs::write(&self.stalls, "")?;
+        let stalled = clock::now();
+        self.slave.inject(Fault::Gust, GUST_MS);
+
+        let alert = eventually(SOON + PUBLISHED, "the alert to be published", async || self.alert(connections, begun_ms)).await?;
+        // The backlog goes on, so it waited.
+        let goes_on = async || {
+            let last = self.publishes(connections, Lane::Readings)?.pop();
+            Ok(last.filter(|publish| publish.at > alert.1).map(drop))
+        };
+        eventually(SOON, "the backlog to go on", goes_on).await?;
+        let answers = self.slave.answers();
+        let stalled_for = stalled.elapsed();
+        // What was read in the stall is kept before the end comes.
+        let all = async || Ok((self.missing(before, &answers)? == 0).then_some(()));
+        let all_kept = eventually(Duration::from_secs(5), "every row to be kept", all).await;
+        let missing = if all_kept.is_ok() { 0 } else { self.missing(before, &answers)? };
+        ensure!(!self.agent.output().contains("rows dropped"), "rows were dropped");
+        self.agent.kill()?;
+        std::fs::remove_file(&self.stalls)?;
+        self.link.set(false);
+        // The alert is to open once more, not to go on.
+        std::fs::remove_dir_all(self.data.join("state")).ok();
+
+        let (at_ms, published) = alert;
+        let sample = self.sample(before, at_ms, &answers)?;
+        let lit = self.relay.switched().into_iter().find(|(at, on)| *on && *at >= sample);
+        let (lit, _) = lit.context("the lamp was never on")?;
+        let syncs = Syncs::read(&self.stall_log)?;
+        let durable = syncs.durable_before(published).context("the alert was durable before it was published")?;
+        let readings = self.publishes(connections, Lane::Readings)?;
+        let pauses = answers.windows(2).filter(|pair| pair[0].1 >= stalled).map(|pair| pair[1].1 - pair[0].1);
+        let reads = answers.iter().filter(|(_, at)| *at >= stalled).count();
+        Ok(Gust {
+            local: lit - sample,
+            published: published - sample,
+            after_durable: published - durable.end,
+            commits_before: syncs.commits_between(sample, durable.end) - 1,
+            syncs: syncs.ended_between(sample, durable.end),
+            readings_between: readings.iter().filter(|other| other.at > durable.end && other.at < published).count(),
+            longest_pause: pauses.max().unwrap_or_default(),
+            reads,
+            due: (stalled_for.as_millis() / u128::from(INTERVAL_MS)) as usize,
+            missing,
+        })
+    }
+
+    /// When the sample was handed out whose row has this time.
+    fn sample(&self, before: usize, at_ms: i64, answers: &[(u32, Instant)]) -> Result<Instant> {
+        let rows = kept(&self.agent.output()).remove(DEVICE).unwrap_or_default();
+        let row = rows[before..].iter().find(|row| row.0 == at_ms).context("the row of the alert")?;
+        let sequence = row.1.context("a sequence number")? as u32;
+        let answer = answers.iter().find(|answer| answer.0 == sequence).context("the answer of that row")?;
+        Ok(answer.1)
+    }
+
+    /// How many of these answers are not kept, from the first that is.
+    fn missing(&self, before: usize, answers: &[(u32, Instant)]) -> Result<usize> {
+        let rows = kept(&self.agent.output()).remove(DEVICE).unwrap_or_default();
+        let kept: BTreeSet<u32> =
+            rows[before..].iter().filter_map(|row| row.1).map(|sequence| sequence as u32).collect();
+        let first = kept.first().context("rows were kept")?;
+        Ok(answers.iter().filter(|answer| answer.0 >= *first && !kept.contains(&answer.0)).count())
+    }
+
+    /// What was published on a lane, on the connections from this one on.
+    fn publishes(&self, connections: usize, lane: Lane) -> Result<Vec<Publish>> {
+        let of_lane = topic::of_lane(&self.name, lane);
+        let mut found = Vec::new();
+        for said in self.tap.heard().iter().skip(connections) {
+            found.extend(publishes(said)?.into_iter().filter(|publish| publish.topic == of_lane));
+        }
+        Ok(found)
+    }
+
+    /// The gust's alert: the time it names, and when it was published. That of an earlier round may come once more.
+    fn alert(&self, connections: usize, since_ms: i64) -> Result<Option<(i64, Instant)>> {
+        for publish in self.publishes(connections, Lane::Alerts)? {
+            for bytes in batch::split(&publish.payload).envelopes {
+                let Record::Alert(alert) = Envelope::decode(&bytes)?.record else { continue };
+                let is_gust = alert.kind == AlertKind::Gust && alert.phase == AlertPhase::Open;
+                if is_gust && alert.at_ms >= since_ms {
+                    return Ok(Some((alert.at_ms, publish.at)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+async fn serve(slave: &Arc<Slave>) -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let port = listener.local_addr()?.port();
+    slave::serve_tcp(listener, slave.clone());
+    Ok(port)
+}
