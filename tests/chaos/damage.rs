@@ -3,7 +3,7 @@
 
 use crate::judge::{Verdict, judge};
 use crate::recording::spool_life;
-use crate::{copy_tree, keep, rounds, scratch, seed};
+use crate::{keep, rounds, scratch, seed};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,6 +13,7 @@ use windward_protocol::{Envelope, Lane, MAX_ENVELOPE, Seq};
 use windward_tests::life::{Blocks, Life, Plan};
 use windward_tests::random::Random;
 use windward_tests::said::Promises;
+use windward_tests::tree::copy_tree;
 
 /// Images of every run; `WINDWARD_ROUNDS` asks for more.
 const IMAGES: u64 = 60;

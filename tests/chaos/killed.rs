@@ -2,13 +2,14 @@
 
 use crate::judge::judge;
 use crate::recording::spool_life;
-use crate::{copy_tree, keep, rounds, scratch, seed};
+use crate::{keep, rounds, scratch, seed};
 use anyhow::Result;
 use std::process::Stdio;
 use std::time::Duration;
 use windward_tests::life::{Blocks, Plan};
 use windward_tests::random::Random;
 use windward_tests::said::Promises;
+use windward_tests::tree::copy_tree;
 
 /// Kills of every run; `WINDWARD_ROUNDS` asks for more.
 const KILLS: u64 = 45;

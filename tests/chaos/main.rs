@@ -41,21 +41,6 @@ fn scratch() -> Result<TempDir> {
     Ok(if memory.is_dir() { TempDir::new_in(memory)? } else { TempDir::new()? })
 }
 
-/// Copies a directory.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_tree(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
-}
-
 /// Keeps what `write` writes to a path, for people to look at.
 fn keep(write: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     static KEPT: AtomicU32 = AtomicU32::new(0);

@@ -1,7 +1,7 @@
 //! A gust comes while a day of readings waits to be sent and the disk stalls: every sync takes two seconds. The lamp is on
 //! within milliseconds of the sample (A7), and the alert is published as soon as it is durable (A1), before any reading.
 //!
-//! Several turbines, each with an agent, a spool, a lamp and a line of its own; a round is a start, a gust and a SIGKILL.
+//! Several sites, each with an agent, a spool, a lamp and a line of its own; a round is a start, a gust and a SIGKILL.
 //! `WINDWARD_ROUNDS=<number>` asks for so many gusts.
 
 mod backlog;
@@ -25,11 +25,13 @@ use windward_tests::plant::{Fault, GUST_MS, Turbine};
 use windward_tests::process::{eventually, free_port};
 use windward_tests::slave::{self, Slave};
 use windward_tests::tap::Tap;
+use windward_tests::tree::copy_tree;
 use windward_tests::{clock, preload};
 
 /// Turbines at a time, and gusts at least.
 const TURBINES: u64 = 7;
 const GUSTS: u64 = 21;
+const AGENT: &str = "turbine-01";
 const DEVICE: &str = "nacelle";
 /// How long a sync takes, ms.
 const STALL_MS: u64 = 2_000;
@@ -55,23 +57,18 @@ async fn e2e_a_stalled_disk_and_a_days_backlog_hold_up_neither_the_lamp_nor_the_
     let wanted = std::env::var("WINDWARD_ROUNDS").ok().and_then(|text| text.parse().ok());
     let rounds = wanted.unwrap_or(GUSTS).max(GUSTS).div_ceil(TURBINES);
     let dir = tempfile::tempdir()?;
-    let broker = Mosquitto::start(dir.path()).await?;
-    let store = format!("sqlite = {:?}", dir.path().join("farm.db"));
-    let mut sink = Program::new("windward-sink", dir.path(), &sink_toml(broker.port(), &store, "", free_port()?))?;
-    sink.start()?;
     let (library, mut sites) = (preload::build("stall")?, Vec::new());
     for number in 0..TURBINES {
-        sites.push(Site::start(dir.path(), &library, broker.port(), number, seed).await?);
+        sites.push(Site::start(dir.path(), &library, number, seed).await?);
     }
     let begun = clock::now();
-    let rows = backlog::rows();
-    let make = |site: &Site| {
-        let (config, rows) = (site.config.clone(), rows.clone());
-        tokio::task::spawn_blocking(move || backlog::make(&config, &rows))
-    };
-    for made in sites.iter().map(make).collect::<Vec<_>>() {
-        made.await??;
-    }
+    let (backlog, config) = (dir.path().join("backlog"), sites[0].config.clone());
+    let data: Vec<PathBuf> = sites.iter().map(|site| site.data.clone()).collect();
+    let made = tokio::task::spawn_blocking(move || {
+        backlog::make(&backlog, &config)?;
+        data.iter().try_for_each(|data| copy_tree(&backlog, &data.join("spool")))
+    });
+    made.await??;
     let seconds = begun.elapsed().as_secs_f64();
     println!("FIGURE {} rows of 8 values wait at each of {TURBINES} turbines; made in {seconds:.0} s", backlog::ROWS);
 
@@ -99,14 +96,15 @@ async fn e2e_a_stalled_disk_and_a_days_backlog_hold_up_neither_the_lamp_nor_the_
         assert!(gust.longest_pause <= LONGEST_PAUSE, "the readings waited for the disk: {gust:?}");
         assert_eq!(gust.missing, 0, "rows that were read and not kept: {gust:?}");
     }
-    sink.stop().await
+    Ok(())
 }
 
-/// A turbine with its agent.
+/// A turbine with its agent, and a broker and a sink of its own: all have one name, for all have the same backlog.
 struct Site {
-    name: AgentId,
     config: String,
     agent: Program,
+    _broker: Mosquitto,
+    _sink: Program,
     slave: Arc<Slave>,
     relay: Arc<Slave>,
     link: Link,
@@ -118,36 +116,40 @@ struct Site {
 }
 
 impl Site {
-    async fn start(dir: &Path, library: &Path, broker: u16, number: u64, seed: u64) -> Result<Self> {
-        let name = format!("turbine-{number:02}");
-        let dir = dir.join(&name);
+    async fn start(dir: &Path, library: &Path, number: u64, seed: u64) -> Result<Self> {
+        let dir = dir.join(format!("site-{number}"));
         std::fs::create_dir(&dir)?;
+        let broker = Mosquitto::start(&dir).await?;
+        let store = format!("sqlite = {:?}", dir.join("farm.db"));
+        let mut sink = Program::new("windward-sink", &dir, &sink_toml(broker.port(), &store, "", free_port()?))?;
+        sink.start()?;
         let slave = Slave::new(Turbine::new(seed.wrapping_add(number)), 0);
         let relay = Slave::new(Turbine::new(0), 0);
         let (device, lamp) = (serve(&slave).await?, serve(&relay).await?);
-        let link = Link::start(SocketAddr::from(([127, 0, 0, 1], broker))).await?;
+        let link = Link::start(SocketAddr::from(([127, 0, 0, 1], broker.port()))).await?;
         link.set(false);
         let tap = Tap::start(link.addr(), Duration::ZERO).await?;
         let more = format!(
             "[alert]\nbeacon = {{ modbus_tcp = {{ host = \"127.0.0.1\", port = {lamp} }}, slave = 1, coil = 0 }}\n\
-             [[device]]\nname = \"{DEVICE}\"\nlocation = \"Turbine {number}, nacelle\"\ninterval_ms = {INTERVAL_MS}\n\
+             [[device]]\nname = \"{DEVICE}\"\nlocation = \"Turbine 1, nacelle\"\ninterval_ms = {INTERVAL_MS}\n\
              timeout_ms = {}\nmodbus_tcp = {{ host = \"127.0.0.1\", port = {device} }}\n{}",
             INTERVAL_MS - 10,
             backlog::channels_toml(),
         );
         // Commits at their default, once a second.
-        let config = agent_toml(&name, &dir, tap.addr().port(), &more).replacen("commit_every_ms = 200\n", "", 1);
-        let data = dir.join(&name);
+        let config = agent_toml(AGENT, &dir, tap.addr().port(), &more).replacen("commit_every_ms = 200\n", "", 1);
+        let data = dir.join(AGENT);
         let mut agent = Program::new("windward-agent", &dir, &config)?;
         let (stalls, stall_log) = (dir.join("stalls"), dir.join("stall.log"));
         agent.env("LD_PRELOAD", library);
         agent.env("STALL_WHILE", &stalls);
         agent.env("STALL_MS", STALL_MS.to_string());
         agent.env("STALL_LOG", &stall_log);
-        if std::env::var_os("WINDWARD_STALL_NAMES").is_some() {
+        if number % 2 == 1 {
             agent.env("STALL_NAMES", "1");
+            agent.env("TOKIO_WORKER_THREADS", "1");
         }
-        Ok(Self { name: AgentId::new(&name)?, config, agent, slave, relay, link, tap, stalls, stall_log, data })
+        Ok(Self { config, agent, _broker: broker, _sink: sink, slave, relay, link, tap, stalls, stall_log, data })
     }
 
     async fn gusts(mut self, rounds: u64) -> Result<Vec<Gust>> {
@@ -173,7 +175,9 @@ impl Site {
         let stalled = clock::now();
         self.slave.inject(Fault::Gust, GUST_MS);
 
-        let alert = eventually(SOON + PUBLISHED, "the alert to be published", async || self.alert(connections, begun_ms)).await?;
+        let alert =
+            eventually(SOON + PUBLISHED, "the alert to be published", async || self.alert(connections, begun_ms))
+                .await?;
         // The backlog goes on, so it waited.
         let goes_on = async || {
             let last = self.publishes(connections, Lane::Readings)?.pop();
@@ -236,7 +240,7 @@ impl Site {
 
     /// What was published on a lane, on the connections from this one on.
     fn publishes(&self, connections: usize, lane: Lane) -> Result<Vec<Publish>> {
-        let of_lane = topic::of_lane(&self.name, lane);
+        let of_lane = topic::of_lane(&AgentId::new(AGENT)?, lane);
         let mut found = Vec::new();
         for said in self.tap.heard().iter().skip(connections) {
             found.extend(publishes(said)?.into_iter().filter(|publish| publish.topic == of_lane));

@@ -23,3 +23,4 @@ pub mod said;
 pub mod slave;
 pub mod stored;
 pub mod tap;
+pub mod tree;

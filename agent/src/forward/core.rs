@@ -87,6 +87,8 @@ pub struct Forward {
     pub(super) open: OpenBlocks,
     pub(super) pending: Pending,
     disk: Disk,
+    /// The last commit was one of alerts alone, though readings were due.
+    readings_waited: bool,
     retry_ms: u64,
     pub(super) commit_at: Option<Mono>,
     /// How the disk stood when it last answered.
@@ -145,6 +147,7 @@ impl Forward {
                 alerts: Vec::new(),
             },
             disk: Disk::Idle,
+            readings_waited: false,
             retry_ms: RETRY_FIRST_MS,
             commit_at: (!found.unsaved.is_empty()).then_some(now.mono),
             room: Room::default(),
@@ -333,7 +336,9 @@ impl Forward {
             || !self.pending.readings.is_empty()
     }
 
-    /// Starts a commit when one is due and the disk is free: alerts at once, readings at their time.
+    /// Starts a commit when one is due and the disk is free: alerts at once, readings at their time. Where both are due
+    /// alerts go alone, for an alert can be sent when its own commit is done; but not twice on end, or many alerts on a
+    /// slow disk would keep the readings in memory.
     fn commit_if_due(&mut self, now: Stamp) {
         let disk_free = match self.disk {
             Disk::Idle => true,
@@ -349,7 +354,8 @@ impl Forward {
         }
         let alerts = std::mem::take(&mut self.pending.alerts);
         let (mut readings, mut covers) = (Vec::new(), None);
-        if readings_due {
+        self.readings_waited = readings_due && !alerts.is_empty() && !self.readings_waited;
+        if readings_due && !self.readings_waited {
             for (seq, block) in self.open.close_all() {
                 self.queue_block(seq, block);
             }
@@ -386,7 +392,9 @@ impl Forward {
             // A commit of alerts alone says nothing about the rows that met a full disk a moment ago.
             self.spool_works(now);
         }
-        if (self.free_soon || self.free_at <= now.mono) && self.may_free() {
+        // An alert that waits goes first, unless it is room that it may want.
+        let is_time = self.free_at <= now.mono && self.pending.alerts.is_empty();
+        if (self.free_soon || is_time) && self.may_free() {
             self.free_soon = false;
             self.free(now);
         }

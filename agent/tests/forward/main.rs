@@ -9,6 +9,7 @@ mod bench;
 mod clock;
 mod commands;
 mod room;
+mod slow_disk;
 mod uplinks;
 mod world;
 
