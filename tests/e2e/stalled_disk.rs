@@ -1,7 +1,8 @@
 //! A gust comes while a day of readings waits to be sent and the disk stalls: every sync takes two seconds. The lamp is on
 //! within milliseconds of the sample (A7), and the alert is published as soon as it is durable (A1), before any reading.
 //!
-//! Several sites, each with an agent, a spool, a lamp and a line of its own; a round is a start, a gust and a SIGKILL.
+//! Several sites, each with an agent, a spool, a lamp and a line of its own; a round is a start, a gust and a SIGKILL. At
+//! some of them making and removing files waits for the disk as well, and the gateway has one core.
 //! `WINDWARD_ROUNDS=<number>` asks for so many gusts.
 
 mod backlog;
@@ -28,25 +29,26 @@ use windward_tests::tap::Tap;
 use windward_tests::tree::copy_tree;
 use windward_tests::{clock, preload};
 
-/// Turbines at a time, and gusts at least.
-const TURBINES: u64 = 7;
+/// Sites at a time, and from which on names stall too; gusts at least.
+const SITES: u64 = 7;
+const NAMES_FROM: u64 = 5;
 const GUSTS: u64 = 21;
 const AGENT: &str = "turbine-01";
 const DEVICE: &str = "nacelle";
-/// How long a sync takes, ms.
-const STALL_MS: u64 = 2_000;
+/// How long a sync takes.
+const STALL: Duration = Duration::from_secs(2);
 /// Time between two readings, ms. More often than the backlog was read, so that a gust can be judged soon.
-const INTERVAL_MS: u64 = 100;
+const INTERVAL_MS: u64 = 150;
 /// Readings before a gust: the least that are held to be a mean, and some.
-const BEFORE: usize = 30;
+const BEFORE: usize = 25;
 /// How long an alert may take to be published: its commit, and what may be in line before it.
 const PUBLISHED: Duration = Duration::from_secs(60);
 
-/// What is promised of the local action: mostly, and on a machine that is busy.
+/// What is promised of the lamp, and what it may take at one gust in ten on a machine that is busy with other things.
 const LOCAL: Duration = Duration::from_millis(10);
-const LOCAL_WORST: Duration = Duration::from_millis(250);
-/// Longest time between two reads of a device, on a machine that is busy.
-const LONGEST_PAUSE: Duration = Duration::from_millis(INTERVAL_MS + 400);
+const LOCAL_BUSY: Duration = Duration::from_millis(250);
+/// A device that is not read for so long, at more than one gust in ten, waits for the disk.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_a_stalled_disk_and_a_days_backlog_hold_up_neither_the_lamp_nor_the_reading_nor_the_alert() -> Result<()> {
@@ -55,10 +57,10 @@ async fn e2e_a_stalled_disk_and_a_days_backlog_hold_up_neither_the_lamp_nor_the_
     }
     let seed = seed();
     let wanted = std::env::var("WINDWARD_ROUNDS").ok().and_then(|text| text.parse().ok());
-    let rounds = wanted.unwrap_or(GUSTS).max(GUSTS).div_ceil(TURBINES);
+    let rounds = wanted.unwrap_or(GUSTS).max(GUSTS).div_ceil(SITES);
     let dir = tempfile::tempdir()?;
     let (library, mut sites) = (preload::build("stall")?, Vec::new());
-    for number in 0..TURBINES {
+    for number in 0..SITES {
         sites.push(Site::start(dir.path(), &library, number, seed).await?);
     }
     let begun = clock::now();
@@ -70,7 +72,7 @@ async fn e2e_a_stalled_disk_and_a_days_backlog_hold_up_neither_the_lamp_nor_the_
     });
     made.await??;
     let seconds = begun.elapsed().as_secs_f64();
-    println!("FIGURE {} rows of 8 values wait at each of {TURBINES} turbines; made in {seconds:.0} s", backlog::ROWS);
+    println!("FIGURE {} rows of 8 values wait at each of {SITES} turbines; made in {seconds:.0} s", backlog::ROWS);
 
     // The test's own work is on a thread of its own: what plays the devices must not wait for it.
     let thread = LocalSet::new();
@@ -84,24 +86,41 @@ async fn e2e_a_stalled_disk_and_a_days_backlog_hold_up_neither_the_lamp_nor_the_
     });
     let gusts = gusts.await?;
     figures::print(&gusts);
-    assert_eq!(gusts.len() as u64, rounds * TURBINES);
+    assert_eq!(gusts.len() as u64, rounds * SITES);
+    judge(&gusts);
+    Ok(())
+}
+
+/// That it was as promised. Where it is about time, a wait for the disk is told from a machine that is busy by its
+/// length, for it takes two seconds, and by how often there is one.
+fn judge(gusts: &[Gust]) {
+    let few = gusts.len() / 10;
     let local = figures::sorted(gusts.iter().map(|gust| gust.local));
     assert!(figures::median(&local) <= LOCAL, "the lamp: {local:?}");
-    assert!(local.last() <= Some(&LOCAL_WORST), "the lamp: {local:?}");
-    let after = figures::sorted(gusts.iter().map(|gust| gust.after_durable));
-    assert!(after.last() <= Some(&Duration::from_millis(STALL_MS / 2)), "nothing between disk and broker: {after:?}");
-    for gust in &gusts {
-        assert_eq!(gust.readings_between, 0, "readings published before an alert that was durable: {gust:?}");
+    assert!(local.iter().filter(|local| **local > LOCAL_BUSY).count() <= few, "the lamp: {local:?}");
+    assert!(local.iter().all(|local| *local < STALL), "the lamp has waited for the disk: {local:?}");
+    let pauses = figures::sorted(gusts.iter().map(|gust| gust.longest_pause));
+    assert!(
+        pauses.iter().filter(|pause| **pause > PAUSE).count() <= few,
+        "reading has waited for the disk: {pauses:?}"
+    );
+    for gust in gusts {
+        assert_eq!(gust.readings_between, 0, "readings were published before an alert that was durable: {gust:?}");
         assert!(gust.commits_before <= 1, "more than what was under way came before an alert: {gust:?}");
-        assert!(gust.longest_pause <= LONGEST_PAUSE, "the readings waited for the disk: {gust:?}");
-        assert_eq!(gust.missing, 0, "rows that were read and not kept: {gust:?}");
+        // Where names stall, FORWARD's own files hold it up.
+        assert!(
+            gust.names || gust.after_durable < STALL,
+            "a sync stood between an alert's own and its publish: {gust:?}"
+        );
+        assert_eq!(gust.missing, 0, "rows were read and not kept: {gust:?}");
     }
-    Ok(())
 }
 
 /// A turbine with its agent, and a broker and a sink of its own: all have one name, for all have the same backlog.
 struct Site {
     config: String,
+    /// Making, renaming and removing files stalls too, and there is one core.
+    names: bool,
     agent: Program,
     _broker: Mosquitto,
     _sink: Program,
@@ -143,13 +162,27 @@ impl Site {
         let (stalls, stall_log) = (dir.join("stalls"), dir.join("stall.log"));
         agent.env("LD_PRELOAD", library);
         agent.env("STALL_WHILE", &stalls);
-        agent.env("STALL_MS", STALL_MS.to_string());
+        agent.env("STALL_MS", STALL.as_millis().to_string());
         agent.env("STALL_LOG", &stall_log);
-        if number % 2 == 1 {
+        let names = number >= NAMES_FROM;
+        if names {
             agent.env("STALL_NAMES", "1");
             agent.env("TOKIO_WORKER_THREADS", "1");
         }
-        Ok(Self { config, agent, _broker: broker, _sink: sink, slave, relay, link, tap, stalls, stall_log, data })
+        Ok(Self {
+            config,
+            names,
+            agent,
+            _broker: broker,
+            _sink: sink,
+            slave,
+            relay,
+            link,
+            tap,
+            stalls,
+            stall_log,
+            data,
+        })
     }
 
     async fn gusts(mut self, rounds: u64) -> Result<Vec<Gust>> {
@@ -184,16 +217,15 @@ impl Site {
             Ok(last.filter(|publish| publish.at > alert.1).map(drop))
         };
         eventually(SOON, "the backlog to go on", goes_on).await?;
-        let answers = self.slave.answers();
-        let stalled_for = stalled.elapsed();
-        // What was read in the stall is kept before the end comes.
+        let (answers, stalled_for) = (self.slave.answers(), stalled.elapsed());
+        self.link.set(false);
+        std::fs::remove_file(&self.stalls)?;
+        // What was read in the stall is kept before the end comes, or it was dropped.
         let all = async || Ok((self.missing(before, &answers)? == 0).then_some(()));
-        let all_kept = eventually(Duration::from_secs(5), "every row to be kept", all).await;
+        let all_kept = eventually(SOON, "every row to be kept", all).await;
         let missing = if all_kept.is_ok() { 0 } else { self.missing(before, &answers)? };
         ensure!(!self.agent.output().contains("rows dropped"), "rows were dropped");
         self.agent.kill()?;
-        std::fs::remove_file(&self.stalls)?;
-        self.link.set(false);
         // The alert is to open once more, not to go on.
         std::fs::remove_dir_all(self.data.join("state")).ok();
 
@@ -207,6 +239,7 @@ impl Site {
         let pauses = answers.windows(2).filter(|pair| pair[0].1 >= stalled).map(|pair| pair[1].1 - pair[0].1);
         let reads = answers.iter().filter(|(_, at)| *at >= stalled).count();
         Ok(Gust {
+            names: self.names,
             local: lit - sample,
             published: published - sample,
             after_durable: published - durable.end,

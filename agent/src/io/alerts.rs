@@ -14,6 +14,8 @@ use windward_protocol::{Alert, Iso8601, json};
 
 /// Most alarm programs that run at once. When so many do, a further step of an alert starts none and says so.
 const MAX_RUNNING: usize = 8;
+/// How long the end of the agent waits for alarm programs.
+const AT_END: Duration = Duration::from_secs(1);
 /// After this an alarm program is killed.
 const LONGEST_RUN: Duration = Duration::from_secs(10);
 
@@ -73,12 +75,21 @@ impl LocalAlarm {
             drop(slot);
         });
     }
+
+    /// Waits a moment until no alarm program runs: those that were started last are to have their time too.
+    pub async fn programs_ended(&self) {
+        let all = self.slots.acquire_many(MAX_RUNNING as u32);
+        if tokio::time::timeout(AT_END, all).await.is_err() {
+            tracing::warn!("an alarm program still runs at the end, and is killed");
+        }
+    }
 }
 
 /// Runs a program to its end; fails when it cannot be started or does not end well. Dropped, it kills the program.
 async fn run(mut command: Command, input: String) -> std::io::Result<()> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
-    let mut child = command.spawn()?;
+    // On a thread of its own: the program's file may have to be read, from a disk that stalls.
+    let mut child = tokio::task::spawn_blocking(move || command.spawn()).await.map_err(std::io::Error::other)??;
     if let Some(mut stdin) = child.stdin.take()
         && let Err(error) = stdin.write_all(input.as_bytes()).await
         // A program need not read what it is told.

@@ -2,7 +2,7 @@
 
 use crate::clock::SimClock;
 use crate::world::{EPOCH, alert, settings};
-use windward_agent::forward::journal::{Journal as _, MemoryJournal, Numbered, Room};
+use windward_agent::forward::journal::{MemoryJournal, Numbered, Room};
 use windward_agent::forward::{Forward, Input, Output};
 use windward_agent::handover::Handover;
 use windward_agent::time::Stamp;
