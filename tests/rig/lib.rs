@@ -1,8 +1,9 @@
 //! Windward's rig: a simulated farm and the servers it needs, for the demo and for the tests.
 //!
 //! [`plant`] is the wind and the turbines, pure and seeded; [`slave`] puts them behind real Modbus sockets; [`broker`]
-//! and [`link`] stand between agents and sink, [`tap`] and [`faulty_stream`] spoil what goes between them. [`process`] and its users run programs that are not ours, so that the
-//! end-to-end tests do not test Windward against itself.
+//! and [`link`] stand between agents and sink, [`tap`] and [`faulty_stream`] spoil what goes between them, and [`mqtt`]
+//! reads it. [`process`] and its users run programs that are not ours, so that the end-to-end tests do not test Windward
+//! against itself.
 
 pub mod broker;
 pub mod certificates;
