@@ -262,13 +262,16 @@ impl Site {
         Ok(answer.1)
     }
 
-    /// How many of these answers are not kept, from the first that is.
+    /// How many of these answers are not kept, from the first that is. One that came too late for the agent is a row that
+    /// says so (A6).
     fn missing(&self, before: usize, answers: &[(u32, Instant)]) -> Result<usize> {
         let rows = kept(&self.agent.output()).remove(DEVICE).unwrap_or_default();
-        let kept: BTreeSet<u32> =
-            rows[before..].iter().filter_map(|row| row.1).map(|sequence| sequence as u32).collect();
+        let without_value = rows[before..].iter().filter(|row| row.1.is_none()).count();
+        let sequences = rows[before..].iter().filter_map(|row| row.1).map(|sequence| sequence as u32);
+        let kept: BTreeSet<u32> = sequences.collect();
         let first = kept.first().context("rows were kept")?;
-        Ok(answers.iter().filter(|answer| answer.0 >= *first && !kept.contains(&answer.0)).count())
+        let missing = answers.iter().filter(|answer| answer.0 >= *first && !kept.contains(&answer.0)).count();
+        Ok(missing.saturating_sub(without_value))
     }
 
     /// What was published on a lane, on the connections from this one on.
