@@ -14,8 +14,6 @@ use windward_protocol::{Alert, Iso8601, json};
 
 /// Most alarm programs that run at once. When so many do, a further step of an alert starts none and says so.
 const MAX_RUNNING: usize = 8;
-/// How long the end of the agent waits for alarm programs.
-const AT_END: Duration = Duration::from_secs(1);
 /// After this an alarm program is killed.
 const LONGEST_RUN: Duration = Duration::from_secs(10);
 
@@ -74,14 +72,6 @@ impl LocalAlarm {
             }
             drop(slot);
         });
-    }
-
-    /// Waits a moment until no alarm program runs: those that were started last are to have their time too.
-    pub async fn programs_ended(&self) {
-        let all = self.slots.acquire_many(MAX_RUNNING as u32);
-        if tokio::time::timeout(AT_END, all).await.is_err() {
-            tracing::warn!("an alarm program still runs at the end, and is killed");
-        }
     }
 }
 

@@ -149,8 +149,7 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
     let Spool { journal, side_files, found, last_time, clock, .. } =
         opened.with_context(|| format!("the spool in {}", config.data.display()))?;
 
-    let alarm = LocalAlarm::new(config.alert_command.clone());
-    let (on_alert, beacon) = alarms(&config, alarm.clone(), options.on_alert);
+    let (on_alert, beacon) = alarms(&config, options.on_alert);
     let (to_forward, from_watch) = mpsc::channel::<Handover>(HANDOVERS);
     let (answers, from_disk) = mpsc::channel(ANSWERS);
     let (counters, counted) = signal::channel(Counters::default());
@@ -186,22 +185,13 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
     }
     let ends =
         watch::Ends { to_forward, alarms: (on_alert, beacon), hurries, answers: answers.clone(), health, stopped };
-    let watch = apart(async move {
-        watch::run(config, core, clock, checkpoints, ends).await;
-        alarm.programs_ended().await;
-    })?;
+    let watch = tokio::spawn(watch::run(config, core, clock, checkpoints, ends));
     Ok(Running { stop, counters: counted, devices, wanted, answers, clock, watch, forward, disk })
 }
 
-/// Runs WATCH on a thread and a runtime of its own. Where FORWARD makes or removes a side file it may wait for the disk,
-/// and on a gateway with one core there would be no other thread to read and to alarm on (A7).
-fn apart(watch: impl Future<Output = ()> + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    let own = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(tokio::task::spawn_blocking(move || own.block_on(watch)))
-}
-
 /// What is told of every step of an alert: the log and the local command, the beacon, and whoever runs the agent.
-fn alarms(config: &Config, alarm: LocalAlarm, also: Option<OnAlert>) -> (OnAlert, Option<signal::Receiver<bool>>) {
+fn alarms(config: &Config, also: Option<OnAlert>) -> (OnAlert, Option<signal::Receiver<bool>>) {
+    let alarm = LocalAlarm::new(config.alert_command.clone());
     let (lit, is_lit) = signal::channel(false);
     let beacon = config.beacon.map(|beacon| Mutex::new(Beacon::new(beacon.severity)));
     let has_beacon = beacon.is_some();

@@ -1,4 +1,4 @@
-//! An agent on a machine whose clock is not set, and on one whose only thread waits for the disk.
+//! An agent on a machine whose clock is not set.
 
 use super::*;
 use crate::forward::journal::{Journal as _, Room};
@@ -95,18 +95,4 @@ async fn readings_from_before_the_clock_was_set_are_sent_with_their_true_times_b
     let expected = TRUE_MS - DEADLINE.as_millis() as i64..=TRUE_MS;
     assert!(times.iter().all(|time| expected.contains(time)), "{times:?}");
     assert!(times.is_sorted() && times[0] < TRUE_MS, "{times:?}");
-}
-
-#[tokio::test]
-async fn an_alarm_comes_while_the_only_thread_of_all_else_is_held_up() {
-    let data = tempfile::tempdir().unwrap();
-    let (raise, raised) = std::sync::mpsc::channel();
-    // Only the first one is waited for.
-    let on_alert = move |alert: &Alert| drop(raise.send(alert.clone()));
-    let options = Options { on_alert: Some(Arc::new(on_alert)), ..Options::default() };
-    let running = start_in(World::read(), config(data.path()), options).await.unwrap();
-    // This holds up the thread that FORWARD runs on, as a call does that waits for the disk.
-    let alert = raised.recv_timeout(DEADLINE).expect("A7: the alarm waits for nothing");
-    assert_eq!(alert.kind, windward_protocol::AlertKind::NoData);
-    running.stop().await.unwrap();
 }
