@@ -1,0 +1,64 @@
+use super::*;
+
+fn file() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("farm.db");
+    (dir, path)
+}
+
+/// A block's row, as large as that of one reading of eight channels.
+fn row(seq: i64) -> ReadingsRow {
+    ReadingsRow {
+        partition: "t1/mast".into(),
+        sort: format!("{}#{:016x}#{seq:020}", sortable_time(seq * 1_000), 1),
+        agent: AgentId::new("t1").unwrap(),
+        device: "mast".into(),
+        location: "here".into(),
+        first_ms: seq * 1_000,
+        last_ms: seq * 1_000,
+        n: 1,
+        synced: true,
+        channels: Vec::new(),
+        block: vec![seq as u8; 1_100],
+    }
+}
+
+fn readings(db: &Connection) -> Vec<(String, i64, Vec<u8>)> {
+    let mut all = db.prepare("SELECT sort, last_ms, block FROM readings ORDER BY partition, sort").unwrap();
+    let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn a_file_of_an_earlier_schema_keeps_its_readings_and_takes_more() {
+    let (_dir, path) = file();
+    let mut db = connect(&path).unwrap();
+    for (step, sql) in MIGRATIONS[..2].iter().enumerate() {
+        db.execute_batch(&format!("{sql}; PRAGMA user_version = {}", step + 1)).unwrap();
+    }
+    let tx = db.transaction().unwrap();
+    insert_readings(&tx, &[row(3), row(1), row(2)]).unwrap();
+    tx.commit().unwrap();
+    let before = readings(&db);
+
+    migrate(&db).unwrap();
+    assert_eq!(readings(&db), before);
+    let tx = db.transaction().unwrap();
+    insert_readings(&tx, &[row(2), row(4)]).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(readings(&db)[..3], before, "a repeat changes nothing (S2)");
+    assert_eq!(readings(&db).len(), 4);
+    migrate(&db).unwrap();
+}
+
+#[test]
+fn a_small_row_takes_no_page_of_its_own() {
+    let (_dir, path) = file();
+    let mut db = connect(&path).unwrap();
+    migrate(&db).unwrap();
+    let tx = db.transaction().unwrap();
+    insert_readings(&tx, &(0..1_000).map(row).collect::<Vec<_>>()).unwrap();
+    tx.commit().unwrap();
+    let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    assert!(pages < 500, "{pages} pages for 1,000 rows");
+}
