@@ -230,8 +230,8 @@ impl Committer {
 
     async fn finish(&mut self, deliveries: &[Delivery], replies: Vec<Reply>, stop: &watch::Receiver<Stop>) {
         let Some(known) = self.known(deliveries, stop).await else { return };
-        let plan = sink::plan(&self.farm, self.policy, deliveries, known, clock::now_ms());
-        if !self.commit(&plan, stop).await {
+        let mut plan = sink::plan(&self.farm, self.policy, deliveries, known, clock::now_ms());
+        if !self.commit(&mut plan, stop).await {
             return;
         }
         self.schemas.learn(&plan.rows.schemas);
@@ -272,12 +272,13 @@ impl Committer {
     }
 
     /// Commits until it succeeds. False: the sink is stopping and the store still fails.
-    async fn commit(&self, plan: &Plan, stop: &watch::Receiver<Stop>) -> bool {
-        let rows = Arc::new(plan.rows.clone());
+    async fn commit(&self, plan: &mut Plan, stop: &watch::Receiver<Stop>) -> bool {
+        let rows = Arc::new(std::mem::take(&mut plan.rows));
         let mut pause = COMMIT_PAUSE_MS.0;
         loop {
             match self.store.commit(rows.clone()).await {
                 Ok(before) => {
+                    plan.rows = Arc::unwrap_or_clone(rows);
                     self.count(plan, &before);
                     return true;
                 }
