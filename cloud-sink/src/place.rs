@@ -70,7 +70,8 @@ pub struct ReadingsRow {
     pub block: Vec<u8>,
 }
 
-/// One channel of a block in plain numbers. Numbers that are not finite are left out; the block holds them.
+/// One channel of a block in plain numbers. Numbers that are not finite, and what nothing is known of, are left out; the
+/// block holds them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChannelSummary {
     /// Channel.
@@ -80,16 +81,22 @@ pub struct ChannelSummary {
     /// Rows with a value.
     pub n: u32,
     /// Least value.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
     /// Mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mean: Option<f64>,
     /// Greatest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
     /// Standard deviation of the population.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<f64>,
     /// Last value.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<f64>,
     /// Greatest score, AWS scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_score: Option<f64>,
 }
 
