@@ -11,7 +11,16 @@ pub struct SideFiles {
     dir: PathBuf,
     /// Number of the last file that earlier runs have left; those of this run go on behind it.
     before: u64,
-    open: Option<(u64, File)>,
+    open: Option<Open>,
+}
+
+/// The file that rows go to now.
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    file: File,
+    /// Length of the whole frames in it.
+    whole: u64,
 }
 
 impl SideFiles {
@@ -29,17 +38,19 @@ impl SideFiles {
 
     /// Appends to file `number`; the bytes are with the system when this returns, so a killed process keeps them.
     pub fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
-        let file = match &mut self.open {
-            Some((open, file)) if *open == number => file,
+        let open = match &mut self.open {
+            Some(open) if open.number == number => open,
             slot => {
                 let path = self.dir.join(format!("open-{}.log", self.before + number));
                 let file = OpenOptions::new().create(true).append(true).open(path)?;
-                &mut slot.insert((number, file)).1
+                let whole = file.metadata()?.len();
+                slot.insert(Open { number, file, whole })
             }
         };
-        let whole = file.metadata()?.len();
         // Half a frame would hide those that follow it.
-        file.write_all(bytes).inspect_err(|_| drop(file.set_len(whole)))
+        open.file.write_all(bytes).inspect_err(|_| drop(open.file.set_len(open.whole)))?;
+        open.whole += bytes.len() as u64;
+        Ok(())
     }
 
     /// Removes the files up to and including `through`.
