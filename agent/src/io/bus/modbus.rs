@@ -43,13 +43,13 @@ pub(super) async fn run(mut wiring: Wiring) {
         tokio::select! {
             biased;
             on = timer.due() => {
-                tokio::time::sleep(wiring.clock.until(free_at)).await;
+                wiring.clock.sleep_until(free_at).await;
                 let result = line.write_coil(slave, coil, on).await;
                 timer.set(&bus, on, result);
             }
             ask = wiring.asks.recv() => {
                 let Some(ask) = ask else { return };
-                tokio::time::sleep(wiring.clock.until(free_at)).await;
+                wiring.clock.sleep_until(free_at).await;
                 let result = line.ask(&ask).await;
                 let rest = line.must_rest(result.as_ref().err());
                 if !wiring.answer(&ask, result).await {

@@ -138,9 +138,12 @@ fn history() -> Vec<Row> {
     (0..30_000).map(row).collect()
 }
 
-/// Lets the wind jump, and waits until the alarm is raised.
+/// Lets the wind jump once something is in the queue to FORWARD, and waits until the alarm is raised.
 async fn raise(running: &Running, speed: &watch::Sender<u16>) {
     let raised = async {
+        while running.from_watch.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         speed.send(400).unwrap();
         let is_raised =
             |alert: &Alert| alert.device == "mast" && matches!(alert.kind, AlertKind::Anomaly | AlertKind::Spike);
