@@ -11,7 +11,7 @@ use crate::forward::{Counters, Forward, Input, Kept, Output};
 use crate::handover::Handover;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use windward_protocol::{AgentId, Alert, Outcome};
 
 /// Events of connections on their way in; when full, the connection waits.
@@ -32,6 +32,25 @@ pub(super) struct Shell {
     pub(super) on_alarm: Arc<dyn Fn(&Alert) + Send + Sync>,
     pub(super) counters: watch::Sender<Counters>,
     pub(super) carriers: Carriers,
+}
+
+/// Runs `forward` with all its connections on a thread of its own: it writes to side files, and where the disk lets it
+/// wait for that, nobody else is to wait with it (A7). What is given is told when it has ended, and is dropped if it
+/// panics.
+pub(super) fn start<F>(forward: impl FnOnce() -> F + Send + 'static) -> std::io::Result<oneshot::Receiver<()>>
+where
+    F: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ended, has_ended) = oneshot::channel();
+    let work = move || {
+        runtime.block_on(forward());
+        if ended.send(()).is_err() {
+            tracing::debug!("nobody waits for FORWARD's end");
+        }
+    };
+    std::thread::Builder::new().name("forward".into()).spawn(work)?;
+    Ok(has_ended)
 }
 
 /// Runs until WATCH's end of the queue is gone and FORWARD has come to a good end; or until the disk thread has ended,

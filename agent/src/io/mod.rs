@@ -49,7 +49,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, watch as signal};
+use tokio::sync::{mpsc, oneshot, watch as signal};
 use tokio::task::JoinHandle;
 use windward_protocol::{AgentId, Alert, Answer, DeviceHealth, Iso8601, Outcome, Row};
 
@@ -79,7 +79,7 @@ pub struct Running {
     answers: mpsc::Sender<Answer>,
     clock: Clock,
     watch: JoinHandle<()>,
-    forward: JoinHandle<()>,
+    forward: oneshot::Receiver<()>,
     disk: std::thread::JoinHandle<()>,
 }
 
@@ -125,13 +125,13 @@ impl Running {
     /// The next configuration that an operator wants used; or an end that nobody asked for: one of the halves has failed.
     async fn next(&mut self) -> anyhow::Result<Wanted> {
         let (half, end) = tokio::select! {
-            end = &mut self.watch => ("watch", end),
-            end = &mut self.forward => ("forward", end),
+            end = &mut self.watch => ("watch", end.map_err(anyhow::Error::from)),
+            end = &mut self.forward => ("forward", end.map_err(anyhow::Error::from)),
             Some(wanted) = self.wanted.recv() => return Ok(wanted),
         };
         match end {
             Ok(()) => anyhow::bail!("the {half} half has ended"),
-            Err(error) => Err(anyhow::Error::from(error).context(format!("the {half} half failed"))),
+            Err(error) => Err(error.context(format!("the {half} half failed"))),
         }
     }
 }
@@ -173,7 +173,7 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
         carriers,
     };
     let core = Forward::new(settings(&config, seed), &found, clock.now());
-    let forward = tokio::spawn(forward::run(core, shell, from_watch, from_disk));
+    let forward = forward::start(move || forward::run(core, shell, from_watch, from_disk))?;
 
     let mut core = Watch::new(&config, seed);
     let (checkpoints, restored) = state::start(&config, &mut core, clock).await;
