@@ -107,6 +107,11 @@ impl Forward {
         self.lost(Lane::Readings, before, GapReason::Damage, now);
         self.lost(Lane::Readings, oldest.range, reason, now);
         self.free_soon = true;
+        let [_, freed] = self.freed;
+        if oldest.range.last <= freed {
+            // It was freed before, and the disk refused: nobody else would ask again before there are more acks.
+            self.outputs.push_back(Output::Free { lane: Lane::Readings, through: freed });
+        }
     }
 
     /// The disk is full, and there is nothing left to drop: what is left of it is for alerts.

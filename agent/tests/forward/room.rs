@@ -152,6 +152,25 @@ fn what_the_disk_has_lost_before_its_oldest_readings_does_not_keep_them_from_bei
 }
 
 #[test]
+fn what_the_disk_refuses_to_give_back_it_is_asked_for_again() {
+    let now_ms = SimClock::set().now(0).wall.0;
+    let room = room(MAX_BYTES + 1, Some((1, 2, now_ms)), false);
+    let mut bench = Bench::new(Settings { max_bytes: MAX_BYTES, ..settings() });
+    bench.committed(Room::default());
+    for _ in 0..4 {
+        bench.second(Room::default());
+    }
+    bench.second(room);
+    bench.committed(room);
+    assert_eq!(bench.freed, [(Lane::Readings, 2)]);
+    bench.handle(Input::SpoolFailed("input/output error".into()));
+    bench.committed(room);
+    assert_eq!(bench.freed, [(Lane::Readings, 2); 2]);
+    bench.second(Room::default());
+    assert_eq!(bench.freed, [(Lane::Readings, 2); 2], "it has given it back");
+}
+
+#[test]
 fn readings_that_are_neither_old_nor_too_many_stay() {
     let now_ms = SimClock::set().now(0).wall.0;
     let old_ms = now_ms - 8 * DAY_MS as i64;
