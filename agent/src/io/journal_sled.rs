@@ -119,10 +119,11 @@ impl SledJournal {
                 lane_mark.reserved = lane_mark.reserved.max(found.high_water + RESERVE);
             }
             let told = lane_mark.go_on(lane, same_boot, state.max(least), &mut found);
-            if state == LaneState::Salvaged && !same_boot {
+            if !same_boot {
                 // What could not be salvaged may have been sent, and a side file may have come back in part (A2).
-                found.complete = found.high_water;
+                lane_mark.complete = if state == LaneState::Salvaged { found.high_water } else { found.complete };
             }
+            found.complete = found.complete.max(lane_mark.complete);
             damage.extend(told);
             Ok((log, found))
         };

@@ -135,6 +135,9 @@ pub(super) struct LaneMark {
     pub(super) started: Seq,
     /// Numbers that were never given out, as far as is known; above `acked`.
     pub(super) skipped: Vec<SeqRange>,
+    /// What was complete at the first opening after a power cut. A side file that came back, in part, stays until the next
+    /// commit: it is not to be asked by a later opening either, when what was damaged has been set aside.
+    pub(super) complete: Seq,
 }
 
 impl LaneMark {

@@ -227,8 +227,12 @@ fn what_is_damaged_after_a_power_cut_is_complete_as_far_as_numbers_may_have_been
     let (dir, generation) = five_thousand_readings();
     fs::remove_file(generation.join("conf")).unwrap();
     fs::create_dir(generation.join("conf")).unwrap();
-    let (_, found) = SledJournal::open(dir.path(), &Options { boot: 2, ..options() }).unwrap();
+    let options = Options { boot: 2, ..options() };
+    let (_journal, found) = SledJournal::open(dir.path(), &options).unwrap();
     assert_eq!(found.readings.complete, found.readings.high_water, "no side file says what was lost (A2)");
+    // Killed while the side files are there still: what was damaged is set aside, and nothing tells of it any more.
+    let (_, again) = SledJournal::open(left_by_a_kill(dir.path()).path(), &options).unwrap();
+    assert_eq!(again.readings.complete, found.readings.complete);
 }
 
 #[test]
