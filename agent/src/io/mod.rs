@@ -256,13 +256,20 @@ fn open_spool(dir: &Path, max_bytes: u64, agent: &AgentId, world: World) -> anyh
         tracing::error!(damage, "the spool was damaged");
     }
     let rows_saved = recover(agent, &mut found, &mut journal)?;
+    let mut side_files = SideFiles::start(dir)?;
+    if found.unsaved.is_empty() && !found.eras_are_behind {
+        // Saved, they are to say nothing once more of what may be sent from now on, even if its value were damaged.
+        if let Err(error) = side_files.remove(0) {
+            tracing::warn!(%error, "the side files of the last run stay until the next commit");
+        }
+    }
     tracing::info!(
         epoch = format_args!("{:016x}", found.epoch),
         waiting = found.readings.high_water - found.readings.acked,
         rows_saved,
         "spool open"
     );
-    Ok(Spool { journal, side_files: SideFiles::start(dir)?, found, rows_saved, last_time, clock })
+    Ok(Spool { journal, side_files, found, rows_saved, last_time, clock })
 }
 
 /// A random number, from the keys the standard library draws from the system for its hash maps.

@@ -29,8 +29,8 @@ impl SideFiles {
         list(dir)?.into_values().map(fs::read).collect()
     }
 
-    /// Goes on behind what earlier runs have left, which is removed with the first file of this one: until then it may
-    /// be needed once more. Writes nothing, for the disk may not take it.
+    /// Goes on behind what earlier runs have left, which is removed with the first file of this one if not before: as long
+    /// as it is not saved it may be needed once more. Writes nothing, for the disk may not take it.
     pub fn start(dir: &Path) -> io::Result<Self> {
         let before = list(dir)?.last_key_value().map_or(0, |(&last, _)| last);
         Ok(Self { dir: dir.to_path_buf(), before, open: None })
@@ -53,7 +53,7 @@ impl SideFiles {
         Ok(())
     }
 
-    /// Removes the files up to and including `through`.
+    /// Removes the files up to and including `through`; 0: those of earlier runs.
     pub fn remove(&mut self, through: u64) -> io::Result<()> {
         for (_, path) in list(&self.dir)?.range(..=self.before + through) {
             fs::remove_file(path)?;

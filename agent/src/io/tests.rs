@@ -1,11 +1,11 @@
-//! An agent on a machine whose clock is not set.
+//! A start: on a machine whose clock is not set, and with what a killed process has left.
 
 use super::*;
 use crate::forward::journal::{Journal as _, Room};
 use crate::forward::{Input, Output};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use windward_protocol::{Block, Envelope, Lane, Record, batch};
+use windward_protocol::{Block, Envelope, Lane, NoData, Record, batch};
 
 /// No test waits longer than this for anything.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -95,4 +95,25 @@ async fn readings_from_before_the_clock_was_set_are_sent_with_their_true_times_b
     let expected = TRUE_MS - DEADLINE.as_millis() as i64..=TRUE_MS;
     assert!(times.iter().all(|time| expected.contains(time)), "{times:?}");
     assert!(times.is_sorted() && times[0] < TRUE_MS, "{times:?}");
+}
+
+#[test]
+fn what_a_start_has_saved_does_not_stay_in_side_files() {
+    let world = World { system: || TRUE_MS, witness: None, boot: 1, uptime_ms: 60_000 };
+    let data = tempfile::tempdir().unwrap();
+    let (dir, config) = (data.path().join("spool"), config(data.path()));
+    let open = || open_spool(&dir, config.spool.max_bytes, &config.agent, world).unwrap();
+    let Spool { mut side_files, found, clock, journal, .. } = open();
+    let mut forward = Forward::new(settings(&config, 1), &found, clock.now());
+    let row = Row { time_ms: TRUE_MS, readings: vec![Err(NoData::Timeout)], scores: vec![None] };
+    forward.handle(Input::Handover(Handover::Row { device: 0, synced: true, row }), clock.now());
+    while let Some(output) = forward.poll_output() {
+        if let Output::Log { file, bytes, .. } = output {
+            side_files.append(file, &bytes).unwrap();
+        }
+    }
+    drop(journal);
+    assert_eq!(SideFiles::read_all(&dir).unwrap().len(), 1);
+    assert_eq!(open().rows_saved, 1);
+    assert_eq!(SideFiles::read_all(&dir).unwrap().len(), 0);
 }
