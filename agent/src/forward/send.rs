@@ -123,6 +123,10 @@ impl Forward {
     pub(super) fn keep_marks(&mut self, now: Stamp) {
         let Some(marks) = &mut self.marks else { return };
         marks.keep_at = now.mono + KEEP_MARKS_EVERY_MS;
+        if self.alerts.durable < self.last_gap {
+            // An uplink that begins behind a gap next time says nothing of it any more: its record first (A4).
+            return;
+        }
         let bytes = marks::encode(self.epoch, &self.uplinks, self.freed);
         if bytes != marks.kept {
             marks.kept.clone_from(&bytes);

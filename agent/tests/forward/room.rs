@@ -3,7 +3,7 @@
 use crate::clock::SimClock;
 use crate::world::{EPOCH, settings};
 use windward_agent::forward::journal::{Found, Journal, JournalError, MemoryJournal, Note, Numbered, Room, Stretch};
-use windward_agent::forward::{Forward, Input, Output, Settings, recover};
+use windward_agent::forward::{Forward, Input, Output, Settings, Uplink, recover};
 use windward_agent::handover::Handover;
 use windward_agent::time::Stamp;
 use windward_protocol::{
@@ -23,14 +23,15 @@ struct Bench {
     freed: Vec<(Lane, Seq)>,
     side: Vec<(u64, Vec<u8>)>,
     alarms: Vec<AlertPhase>,
+    kept: Vec<Note>,
 }
 
 impl Bench {
     fn new(settings: Settings) -> Self {
         let (clock, journal) = (SimClock::set(), MemoryJournal::default());
         let forward = Forward::new(settings, &journal.found(EPOCH), clock.now(0));
-        let (freed, side, alarms) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bench = Self { forward, journal, clock, ms: 0, commit: None, freed, side, alarms };
+        let (freed, side, alarms, kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut bench = Self { forward, journal, clock, ms: 0, commit: None, freed, side, alarms, kept };
         bench.poll();
         bench
     }
@@ -49,6 +50,7 @@ impl Bench {
                 Output::Free { lane, through } => self.freed.push((lane, through)),
                 Output::Log { file, bytes, .. } => self.side.push((file, bytes)),
                 Output::Alarm(alert) => self.alarms.push(alert.phase),
+                Output::Keep(note, _) => self.kept.push(note),
                 _ => {}
             }
         }
@@ -149,6 +151,21 @@ fn what_the_disk_has_lost_before_its_oldest_readings_does_not_keep_them_from_bei
     assert_eq!(gaps(&records), [(1, 2, GapReason::Damage), (3, 4, GapReason::SpaceEnded)]);
     assert_eq!(bench.freed, [(Lane::Readings, 4)]);
     assert_eq!(gaps(&bench.second(room)), []);
+}
+
+#[test]
+fn how_far_uplinks_are_is_not_kept_before_the_record_of_a_gap_that_they_have_passed() {
+    let now_ms = SimClock::set().now(0).wall.0;
+    let room = room(MAX_BYTES + 1, Some((1, 2, now_ms)), false);
+    let uplinks = vec![Uplink::new("mqtt"), Uplink { frees: false, ..Uplink::new("mirror") }];
+    let mut bench = Bench::new(Settings { max_bytes: MAX_BYTES, uplinks, ..settings() });
+    bench.committed(Room::default());
+    for _ in 0..4 {
+        bench.second(Room::default());
+    }
+    bench.second(room);
+    bench.pass(100_000);
+    assert_eq!(bench.kept, [], "the disk has not answered yet");
 }
 
 #[test]
