@@ -23,6 +23,8 @@ pub(crate) enum Break {
     GapUntold,
     /// A2: damage that was found by a start that came to nothing is not found by the next.
     DamageForgotten,
+    /// A4: what was to make room stays on disk.
+    RoomKept,
     /// A4: an alert makes room for readings.
     AlertsMakeRoom,
     /// A5: what the disk refuses is not told.
@@ -33,6 +35,10 @@ pub(crate) enum Break {
     AlertWaits,
     /// A killed process leaves no side file.
     NoSideFile,
+    /// What stands in side files and cannot be saved at the start is forgotten.
+    UnsavedForgotten,
+    /// A2: side files are asked what stood under numbers that have been through a commit.
+    SideFilesBelieved,
     /// What was decided about times is forgotten.
     ErasForgotten,
     /// S1: acks go out before the rows are stored.
@@ -53,6 +59,10 @@ pub(crate) enum Break {
     PoisonUnacked,
     /// S4: a bucket of the ledger holds what came last.
     LedgerForgets,
+    /// Some of what a mirror is sent counts as taken, and is not.
+    MirrorMisses,
+    /// A limit of bytes a second is not heeded.
+    LimitForgotten,
     /// Nothing is sent a second time.
     NeverAgain,
 }
@@ -70,11 +80,13 @@ impl Break {
             Break::FreeAtPuback | Break::FreeAtOneAck => &["A3", "lost"],
             Break::RefusedTaken => &["A3", "order", "lost"],
             Break::GapUntold => &["A4", "S4"],
+            Break::RoomKept => &["A4"],
             Break::AlertsMakeRoom => &["lost", "A2", "A1"],
             Break::FailureUntold => &["A5"],
             Break::FailedReadIsZero => &["A6"],
             Break::AlertWaits => &["A7"],
-            Break::NoSideFile => &["lost"],
+            Break::NoSideFile | Break::UnsavedForgotten => &["lost"],
+            Break::SideFilesBelieved => &["A2"],
             Break::ErasForgotten => &["A2"],
             Break::AckBeforeStored | Break::AckBeforeTold | Break::SchemaForgotten => &["S1"],
             Break::ToldTwice | Break::StoredTwice => &["S2"],
@@ -82,6 +94,8 @@ impl Break {
             Break::PoisonUnacked => &["liveness"],
             Break::LedgerForgets => &["S4", "A3", "S1", "lost"],
             Break::NeverAgain | Break::SchemaUntold => &["liveness"],
+            Break::MirrorMisses => &["lost", "order"],
+            Break::LimitForgotten => &["limit"],
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A gateway's disk, with the page cache in front of it. What was written and not synced survives a killed process; a
 //! power cut takes any part of it: some values and not others, half of a side file, a file that was removed comes back.
-//! An unlucky disk forgets even the last values that it has synced, and leaves no trace of them.
+//! An unlucky disk forgets even the last values that it has synced, and leaves no trace of them. Values are damaged, one or
+//! as many as a generation holds.
 //!
 //! Small files (the mark, the notes) are replaced whole and synced, as `agent/src/io/small_file.rs` does it: a crash
 //! leaves the old one or the new one. A full disk takes what the ballast has left, and what is freed.
@@ -37,6 +38,8 @@ pub(crate) enum Trouble {
 #[derive(Clone, Debug)]
 struct Value {
     bytes: Vec<u8>,
+    /// The last one of a commit.
+    ends: bool,
     synced: bool,
     rotten: bool,
 }
@@ -59,6 +62,8 @@ pub(crate) struct Disk {
     /// One as it was before the last write, for as long as that may come to nothing.
     note_before: Option<(Note, Vec<u8>)>,
     side: BTreeMap<u64, SideFile>,
+    /// Number of the last side file that earlier processes have left; those of this one go on behind it.
+    side_before: u64,
     /// Removed, and still there on the platter.
     ghosts: BTreeMap<u64, Vec<u8>>,
     /// Up to here no side file holds readings any more.
@@ -84,6 +89,7 @@ impl Disk {
             notes: BTreeMap::new(),
             note_before: None,
             side: BTreeMap::new(),
+            side_before: 0,
             ghosts: BTreeMap::new(),
             covered: 0,
             power_was_cut: false,
@@ -106,6 +112,9 @@ impl Disk {
     pub(crate) fn trouble(&mut self, trouble: Trouble) -> Option<Trouble> {
         self.trouble = if self.trouble.is_some() { None } else { Some(trouble) };
         self.spare = 0;
+        if self.trouble == Some(Trouble::ReadOnly) {
+            self.write_back();
+        }
         self.trouble
     }
 
@@ -162,10 +171,11 @@ impl Disk {
         }
     }
 
-    /// What is there when a process starts: FORWARD's view, with the side files. Opening syncs what stood in the cache.
+    /// What is there when a process starts: FORWARD's view, with the side files, which stay where they are. Opening syncs
+    /// what stood in the cache: for that there is room on a full disk, and one that is read-only had done so before.
     pub(crate) fn open(&mut self) -> Result<Found, JournalError> {
-        if let Err(error) = self.write(0) {
-            self.write_with_ballast(0).map_err(|_| error)?;
+        if self.trouble.is_none() {
+            self.write(0)?;
         }
         if !self.breaks(Break::CommitWithoutSync) {
             self.lanes.iter_mut().flat_map(BTreeMap::values_mut).for_each(|value| value.synced = true);
@@ -177,6 +187,7 @@ impl Disk {
         let note = |note| self.notes.get(&note).cloned().unwrap_or_default();
         let (eras, uplinks, commands) = (note(Note::Eras), note(Note::Uplinks), note(Note::Commands));
         let side_files = self.side.values().map(|file| file.bytes.clone()).collect();
+        self.side_before = self.side.last_key_value().map_or(0, |(&last, _)| last);
         let mut found = Found {
             epoch: self.epoch,
             alerts,
@@ -197,41 +208,51 @@ impl Disk {
 
     fn open_lane(&mut self, index: usize, same_boot: bool, damage: &mut Vec<String>) -> LaneFound {
         let acked = self.marks[index].acked;
-        let (mut present, mut rotten) = (SeqSet::new(), 0);
+        let (mut present, mut complete, mut rotten) = (SeqSet::new(), 0, 0);
         for (&seq, value) in self.lanes[index].range(acked + 1..) {
             if value.rotten {
                 rotten += 1;
             } else {
                 present.insert(SeqRange { first: seq, last: seq });
+                complete = if value.ends { seq } else { complete };
             }
         }
         let last = present.ranges().last().map_or(acked, |range| range.last);
-        let mut found = LaneFound { acked, present, high_water: last, ..LaneFound::default() };
+        let mut found = LaneFound { acked, present, high_water: last, complete, ..LaneFound::default() };
         let (skips, remembers) = (!self.breaks(Break::NumbersReused), !self.breaks(Break::DamageForgotten));
         self.marks[index].go_on(same_boot, rotten > 0, skips, remembers, &mut found);
         if rotten > 0 {
+            // What was salvaged is written down as one commit; after a power cut what was not may have been sent.
+            found.complete = if same_boot { last } else { found.high_water };
             if !remembers {
                 self.lanes[index].retain(|_, value| !value.rotten);
             }
             // Told at every start until what was lost is freed: a start may come to nothing.
             damage.push(format!("{rotten} values are damaged"));
         }
+        if !same_boot {
+            self.marks[index].complete = found.complete;
+        }
+        found.complete = found.complete.max(self.marks[index].complete);
+        if self.breaks(Break::SideFilesBelieved) {
+            found.complete = 0;
+        }
         found
     }
 
-    /// Appends to a side file, without a sync.
+    /// Appends to a side file of this process, without a sync.
     pub(crate) fn append_side(&mut self, file: u64, bytes: &[u8]) -> Result<(), JournalError> {
         self.write(bytes.len() as u64)?;
-        self.side.entry(file).or_default().bytes.extend_from_slice(bytes);
+        self.side.entry(self.side_before + file).or_default().bytes.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Removes the side files up to and including this one.
+    /// Removes the side files up to and including this one of this process, and all of earlier ones.
     pub(crate) fn remove_side(&mut self, through: u64) -> Result<(), JournalError> {
         if self.trouble == Some(Trouble::ReadOnly) {
             return self.write(0);
         }
-        let kept = self.side.split_off(&through.saturating_add(1));
+        let kept = self.side.split_off(&(self.side_before + through + 1));
         for (number, file) in std::mem::replace(&mut self.side, kept) {
             self.spare += file.bytes.len() as u64;
             self.ghosts.insert(number, file.bytes[..file.written_back].to_vec());
@@ -265,11 +286,12 @@ impl Disk {
 
     fn append(&mut self, alerts: &[Numbered], readings: &[Numbered]) {
         for (lane, values) in self.lanes.iter_mut().zip([alerts, readings]) {
-            for (seq, bytes) in values {
-                let value = Value { bytes: bytes.clone(), synced: false, rotten: false };
+            for (index, (seq, bytes)) in values.iter().enumerate() {
+                let ends = index + 1 == values.len();
                 // Written a second time after an answer that said no, with what it held; what was damaged is whole again.
-                if lane.get(seq).is_none_or(|known| known.rotten || known.bytes != *bytes) {
-                    lane.insert(*seq, value);
+                match lane.get_mut(seq).filter(|known| !known.rotten && known.bytes == *bytes) {
+                    Some(known) => known.ends = ends,
+                    None => drop(lane.insert(*seq, Value { bytes: bytes.clone(), ends, synced: false, rotten: false })),
                 }
             }
         }
@@ -347,17 +369,17 @@ impl Journal for Disk {
         Ok(())
     }
 
-    /// The oldest quarter goes together.
+    /// The oldest quarter goes together. What is damaged has no part in it, as a generation of which nothing can be saved.
     fn room(&self) -> Room {
-        let lane = &self.lanes[1];
-        let quarter = lane.len() / 4;
-        let next = lane.keys().nth(quarter).filter(|_| quarter > 0);
-        let oldest = lane.keys().next().zip(next).map(|(&first, &next)| {
-            let newest_ms = lane.range(..next).filter(|_| self.faults.max_age_ms.is_some());
-            let newest_ms = newest_ms.filter_map(|(_, value)| newest_ms_of(&value.bytes)).max();
+        let sound: Vec<(Seq, &Value)> =
+            self.lanes[1].iter().filter(|(_, value)| !value.rotten).map(|(&seq, value)| (seq, value)).collect();
+        let (quarter, rest) = sound.split_at(sound.len() / 4);
+        let oldest = quarter.first().zip(rest.first()).map(|(&(first, _), &(next, _))| {
+            let dated = quarter.iter().filter(|_| self.faults.max_age_ms.is_some());
+            let newest_ms = dated.filter_map(|(_, value)| newest_ms_of(&value.bytes)).max();
             Stretch { range: SeqRange { first, last: next - 1 }, newest_ms }
         });
-        let readings_bytes = lane.values().map(|value| value.bytes.len() as u64).sum();
+        let readings_bytes = sound.iter().map(|(_, value)| value.bytes.len() as u64).sum();
         Room { readings_bytes, oldest, is_full: self.is_full }
     }
 }

@@ -1,10 +1,13 @@
 //! What the oracle knows of one agent.
 
+mod limits;
+
 use crate::clock::ERROR_MS;
 use crate::oracle::Violation;
 use crate::plant;
 use crate::scenario::DiskFaults;
 use crate::stage::BEGIN_MS;
+use limits::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use windward_agent::forward::journal::{Numbered, Room};
 use windward_protocol::{
@@ -69,6 +72,7 @@ pub(crate) struct Known {
     spool_alert_open: bool,
     /// Alerts that were raised and not told, with the time.
     raised: Vec<(u64, AlertPhase, u64)>,
+    limits: Limits,
 }
 
 impl Known {
@@ -154,12 +158,7 @@ impl Known {
         };
         let what = match Envelope::decode(bytes).map(|envelope| envelope.record) {
             Ok(Record::Block(block)) => {
-                let numbers: Vec<u64> = block
-                    .rows()
-                    .iter()
-                    .filter_map(|row| number_of(row).or_else(|| self.number_at(&block.device, row.time_ms)))
-                    .collect();
-                self.rows_in.insert(seq, numbers);
+                self.rows_in.insert(seq, self.numbers_in(&block));
                 self.all_in(seq, Fate::Durable);
                 What::Other
             }
@@ -177,10 +176,16 @@ impl Known {
         self.durable.insert((lane, seq), what);
     }
 
+    fn numbers_in(&self, block: &Block) -> Vec<u64> {
+        let number = |row: &Row| number_of(row).or_else(|| self.number_at(&block.device, row.time_ms));
+        block.rows().iter().filter_map(number).collect()
+    }
+
     /// The process was killed, or has come to its end.
     pub(crate) fn killed(&mut self) {
         self.lose(|fate| fate == Fate::Read, "in memory when the process ended");
         self.declarations.clear();
+        self.limits = Limits::default();
         self.spool_alert_open = false;
         self.nothing_untold();
     }
@@ -196,10 +201,11 @@ impl Known {
         lost.into_iter().for_each(|number| self.set(number, Fate::Gone(why)));
     }
 
-    /// A value went bad on the platter.
-    pub(crate) fn damaged(&mut self, lane: Lane, seq: Seq) {
+    /// A value went bad on the platter, perhaps one of a commit that was never answered.
+    pub(crate) fn damaged(&mut self, lane: Lane, seq: Seq, bytes: &[u8]) {
         self.damaged.insert((lane, seq));
-        if lane == Lane::Readings {
+        if let Ok(Envelope { record: Record::Block(block), .. }) = Envelope::decode(bytes) {
+            self.rows_in.insert(seq, self.numbers_in(&block));
             self.all_in(seq, Fate::Gone("damaged"));
         }
     }
@@ -219,7 +225,8 @@ impl Known {
         }
     }
 
-    fn has_made_room(&self, lane: Lane, seq: Seq) -> bool {
+    /// Whether it was to make room, or was too old.
+    pub(crate) fn has_made_room(&self, lane: Lane, seq: Seq) -> bool {
         lane == Lane::Readings && self.made_room.contains(seq)
     }
 
@@ -262,16 +269,16 @@ impl Known {
 
     fn all_older(&self, gap: &Gap, age_ms: u64, now: u64) -> bool {
         let newest_ms = BEGIN_MS + now as i64 - age_ms as i64 + 2 * ERROR_MS;
-        // What the disk has forgotten was lost before.
-        let there = (gap.from..=gap.to).filter(|seq| !self.forgotten.contains(&(gap.lane, *seq)));
+        // What was damaged or forgotten was lost before.
+        let there = (gap.from..=gap.to).filter(|seq| !self.damaged.contains(&(gap.lane, *seq)));
         let rows = there.filter_map(|seq| self.rows_in.get(&seq)).flatten();
         rows.filter_map(|number| self.rows.get(number)).all(|taken| taken.true_ms <= newest_ms)
     }
 
     /// A disk has confirmed this and forgotten it.
-    pub(crate) fn forgotten(&mut self, lane: Lane, seq: Seq) {
+    pub(crate) fn forgotten(&mut self, lane: Lane, seq: Seq, bytes: &[u8]) {
         self.forgotten.insert((lane, seq));
-        self.damaged(lane, seq);
+        self.damaged(lane, seq, bytes);
     }
 
     /// The fate of all rows of a block.

@@ -124,10 +124,10 @@ impl Machine {
                 stage.trace(&self.id, || format!("disk: {trouble:?}"));
             }
             Fault::Rot => {
-                if let Some((lane, seq)) = self.disk.rot() {
+                for (lane, seq, bytes) in self.disk.rot() {
                     stage.count("values damaged");
                     stage.trace(&self.id, || format!("disk: {lane} {seq} is damaged"));
-                    stage.oracle.agents[self.index].damaged(lane, seq);
+                    stage.oracle.agents[self.index].damaged(lane, seq, &bytes);
                 }
             }
             Fault::ClockStep => {
@@ -163,8 +163,10 @@ impl Machine {
         let process = self.process.take();
         let forgotten = self.disk.power_cut(process.as_ref().and_then(Process::job));
         stage.count_many("durable values forgotten by a disk", forgotten.len() as u64);
-        stage.trace(&self.id, || format!("the disk has forgotten {forgotten:?}"));
-        forgotten.into_iter().for_each(|(lane, seq)| stage.oracle.agents[self.index].forgotten(lane, seq));
+        for (lane, seq, bytes) in forgotten {
+            stage.trace(&self.id, || format!("the disk has forgotten {lane} {seq}"));
+            stage.oracle.agents[self.index].forgotten(lane, seq, &bytes);
+        }
         stage.oracle.agents[self.index].power_cut();
         let off_ms = about(&mut self.random, 5_000);
         self.clock.boot(stage.now + off_ms, stage.scenario.clock.unset);
@@ -222,26 +224,30 @@ impl Machine {
         found.timeline = self.clock.timeline();
         dies(self, stage)?;
         let rows = recover(&self.id, &mut found, &mut self.disk)?;
-        if !found.unsaved.is_empty() || found.eras_are_behind {
-            // The real agent goes on with its old side files beside the new; here it tries again.
-            return Err(JournalError("nothing can be saved from the side files yet".into()));
+        if stage.breaks(Break::UnsavedForgotten) {
+            found.unsaved.clear();
         }
         for lane in Lane::DURABLE {
             stage.oracle.agents[self.index].found(lane, self.disk.values(lane, self.disk.acked(lane) + 1));
         }
         dies(self, stage)?;
-        self.disk.remove_side(u64::MAX)?;
-        dies(self, stage)?;
-        stage.count_many("rows saved from side files", rows as u64);
+        if found.unsaved.is_empty() && !found.eras_are_behind && self.disk.remove_side(0).is_ok() {
+            dies(self, stage)?;
+        }
+        let saved = if found.unsaved.is_empty() { "rows saved from side files" } else { "rows not to be saved yet" };
+        stage.count_many(saved, rows as u64);
         stage.trace(&self.id, || {
             let lane = |lane: Lane| format!("{} to {}", found.acked(lane), self.disk.values(lane, 0).count());
             let (alerts, readings) = (lane(Lane::Alerts), lane(Lane::Readings));
-            format!("starts; {rows} rows saved, acked and waiting: {alerts}, {readings}; {:?}", found.damage)
+            format!("starts; {rows} {saved}, acked and waiting: {alerts}, {readings}; {:?}", found.damage)
         });
         let seed = self.random.bits();
         let mut uplinks = stage.scenario.uplinks();
         if stage.breaks(Break::FreeAtOneAck) {
             uplinks.iter_mut().skip(STREAM).for_each(|uplink| uplink.frees = false);
+        }
+        if stage.breaks(Break::LimitForgotten) {
+            uplinks.iter_mut().for_each(|uplink| uplink.max_bytes_per_s = 0);
         }
         let settings = Settings {
             agent: self.id.clone(),

@@ -48,9 +48,6 @@ struct Arguments {
     /// Print what happens, a line each.
     #[arg(long, requires = "seed")]
     trace: bool,
-    /// Excuse nothing, not even what is known and not mended yet.
-    #[arg(long)]
-    strict: bool,
     /// Break something on purpose, and see it caught.
     #[arg(long, value_name = "WHAT")]
     broken: Option<Break>,
@@ -83,7 +80,7 @@ fn run_all(seeds: Range<u64>, jobs: usize, arguments: &Arguments) -> (u64, BTree
             if seed >= seeds.end {
                 return;
             }
-            let outcome = world::run(seed, arguments.strict, arguments.broken, arguments.trace);
+            let outcome = world::run(seed, arguments.broken, arguments.trace);
             let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(words) = words(seed, &outcome, arguments) {
                 sum.0 += 1;
@@ -100,8 +97,7 @@ fn run_all(seeds: Range<u64>, jobs: usize, arguments: &Arguments) -> (u64, BTree
 fn words(seed: u64, outcome: &Outcome, arguments: &Arguments) -> Option<String> {
     let violation = outcome.violation.as_ref()?;
     let what: String = violation.what.chars().take(600).collect();
-    let mut how = if arguments.strict { " --strict".into() } else { String::new() };
-    how.extend(arguments.broken.map(|broken| format!(" --broken {}", name_of(broken))));
+    let how = arguments.broken.map_or_else(String::new, |broken| format!(" --broken {}", name_of(broken)));
     Some(format!(
         "{}: {what}\n  seed {seed}; replay: cargo run --release -p windward-tests --bin sim -- --seed {seed} --trace{how}",
         violation.invariant

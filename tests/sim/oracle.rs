@@ -164,6 +164,7 @@ impl Oracle {
             let invariant = if known.is_gone(lane, seq) { "A4" } else { "A3" };
             self.violated(invariant, || format!("{id} frees {lane} {seq}, which not all have and no gap names"));
         }
+        self.leave_behind(agent, scenario, lane, through);
     }
 
     /// S1: what a sink acks.
@@ -284,7 +285,7 @@ impl Oracle {
         for (lane, seq) in names {
             let name = (id.clone(), epoch, lane, seq);
             let known = &self.agents[index];
-            if self.is_owed(index, scenario, lane, seq) && !known.is_gone(lane, seq) {
+            if self.is_lacking(index, scenario, lane, seq) && !known.is_gone(lane, seq) {
                 return self.violated("lost", || format!("{id} {lane} {seq} was durable, and is not in the stream"));
             }
             let Err(why) = self.is_stored(store, scenario, &name, true) else { continue };

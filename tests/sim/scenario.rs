@@ -28,8 +28,6 @@ pub(crate) struct Scenario {
     pub(crate) sink: SinkFaults,
     pub(crate) sending: Sending,
     pub(crate) stream: StreamFaults,
-    /// Nothing is excused, not even what is known and not mended yet.
-    pub(crate) strict: bool,
 }
 
 /// Ends of the agent's process.
@@ -56,8 +54,6 @@ pub(crate) struct DiskFaults {
     pub(crate) rot_every_ms: u64,
     /// One power cut in so many costs what was durable, at the end of a lane.
     pub(crate) forgets: u64,
-    /// Whether a side file that was removed may come back after a power cut.
-    pub(crate) ghosts: bool,
     /// Most bytes of readings (A4).
     pub(crate) max_bytes: u64,
     /// How long they may stay at most.
@@ -142,7 +138,7 @@ pub(crate) struct StreamFaults {
 
 impl Scenario {
     /// The scenario of a seed.
-    pub(crate) fn new(seed: u64, strict: bool) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::stream(seed, "scenario", 0);
         let r = &mut random;
         // One world in sixteen is at peace: what fails there is the plainest to understand.
@@ -174,10 +170,9 @@ impl Scenario {
                 write_error: maybe(4, 5, 100),
                 read_error: maybe(6, 5, 50),
                 trouble_every_ms: maybe(4, 10_000, 60_000),
-                rot_every_ms: maybe(6, 5_000, 60_000),
+                rot_every_ms: maybe(4, 5_000, 60_000),
                 forgets: maybe(6, 1, 4),
-                ghosts: true,
-                max_bytes: if maybe(4, 1, 1) == 1 { 2_000 + maybe(1, 0, 16_000) } else { u64::MAX },
+                max_bytes: if maybe(3, 1, 1) == 1 { 2_000 + maybe(1, 0, 8_000) } else { u64::MAX },
                 max_age_ms: Some(maybe(6, 5_000, 60_000)).filter(|age_ms| *age_ms > 0),
             },
             clock: ClockFaults {
@@ -218,7 +213,6 @@ impl Scenario {
                 publish_every_ms: maybe(5, 1_000, 20_000),
             },
             stream: StreamFaults { refuses: maybe(2, 2, 20), fails: maybe(3, 3, 40) },
-            strict,
         }
         .without_contradictions()
     }
@@ -278,8 +272,6 @@ impl Scenario {
         if self.clock.unset || self.clock.step_every_ms > 0 {
             self.disk.max_age_ms = None;
         }
-        // Known, see `pinned.txt`: a damaged block is rebuilt from a side file that was removed and has come back in part.
-        self.disk.ghosts = self.strict || (self.disk.rot_every_ms == 0 && self.disk.forgets == 0);
         self
     }
 }

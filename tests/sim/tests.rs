@@ -27,7 +27,7 @@ fn whatever_fails_the_promise_is_kept() {
     let all = seeds.end - seeds.start >= SEEDS;
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in seeds {
-        let outcome = run(seed, false, None, false);
+        let outcome = run(seed, None, false);
         assert_eq!(outcome.violation, None, "seed {seed}");
         outcome.counts.into_iter().for_each(|(what, times)| *counts.entry(what).or_default() += times);
     }
@@ -43,14 +43,14 @@ fn seeds_that_have_found_something_find_nothing_any_more() {
     for line in lines {
         let seed = line.split_whitespace().next().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| panic!("{line:?} begins with no seed"));
-        assert_eq!(run(seed, false, None, false).violation, None, "{line}");
+        assert_eq!(run(seed, None, false).violation, None, "{line}");
     }
 }
 
 #[test]
 fn the_same_seed_is_the_same_world() {
     for seed in 0..5 {
-        assert_eq!(run(seed, false, None, false), run(seed, false, None, false), "seed {seed}");
+        assert_eq!(run(seed, None, false), run(seed, None, false), "seed {seed}");
     }
 }
 
@@ -58,7 +58,7 @@ fn the_same_seed_is_the_same_world() {
 #[test]
 fn every_deliberate_break_is_caught() {
     let caught = |broken: Break| {
-        (0..BREAK_SEEDS).find_map(|seed| Some((seed, run(seed, false, Some(broken), false).violation?.invariant)))
+        (0..BREAK_SEEDS).find_map(|seed| Some((seed, run(seed, Some(broken), false).violation?.invariant)))
     };
     for &broken in Break::value_variants() {
         let Some((seed, invariant)) = caught(broken) else {
@@ -72,7 +72,7 @@ fn every_deliberate_break_is_caught() {
 #[test]
 fn the_simulated_disk_is_a_journal() {
     for seed in 0..20 {
-        let faults = Scenario::new(seed, false).at_peace().disk;
+        let faults = Scenario::new(seed).at_peace().disk;
         conformance::check(seed, 60, |before: Option<Disk>| {
             let new = || Disk::new(conformance::EPOCH, faults.clone(), None, Random::new(seed));
             let mut disk = before.map_or_else(new, |mut disk| {
@@ -87,6 +87,6 @@ fn the_simulated_disk_is_a_journal() {
 
 #[test]
 fn a_world_at_peace_has_no_faults() {
-    let scenario = Scenario::new(7, false).at_peace();
+    let scenario = Scenario::new(7).at_peace();
     assert_eq!((scenario.agent.kill_every_ms, scenario.link.cut_every_ms, scenario.stream.fails), (0, 0, 0));
 }

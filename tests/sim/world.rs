@@ -27,10 +27,10 @@ pub(crate) struct Outcome {
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
-/// Runs the world of a seed, with one thing in it broken if wished. `strict` excuses nothing, not even what is known.
-pub(crate) fn run(seed: u64, strict: bool, broken: Option<Break>, trace: bool) -> Outcome {
+/// Runs the world of a seed, with one thing in it broken if wished.
+pub(crate) fn run(seed: u64, broken: Option<Break>, trace: bool) -> Outcome {
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(Scenario::new(seed, strict), seed, broken, trace);
+        let mut world = World::new(Scenario::new(seed), seed, broken, trace);
         world.live();
         let violation = world.stage.oracle.violation().cloned();
         Outcome { violation, virtual_ms: world.stage.now, counts: world.counts() }

@@ -18,6 +18,8 @@ pub(super) struct Mark {
     started: Seq,
     /// Numbers that were never given out, as far as is known.
     skipped: Vec<SeqRange>,
+    /// No side file says anything of numbers up to here: one that came back after a power cut did so in part.
+    pub(super) complete: Seq,
 }
 
 impl Mark {

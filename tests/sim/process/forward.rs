@@ -5,7 +5,9 @@ use super::Process;
 use crate::breaks::Break;
 use crate::disk::Job;
 use crate::machine::{Link, Machine};
+use crate::scenario::StreamUse;
 use crate::stage::{Event, Mail, Stage};
+use crate::stream::STREAM;
 use windward_agent::forward::journal::{Numbered, Room};
 use windward_agent::forward::{Input, Kept, Output};
 use windward_protocol::{Ack, Envelope, Lane, Record, SeqRange, topic};
@@ -61,6 +63,9 @@ impl Process {
         if let Input::Committed { room, .. } | Input::CommitFailed { room, .. } = &input {
             self.room = *room;
         }
+        if let Input::Committed { room, .. } = &input {
+            stage.oracle.agents[machine.index].stands(room, &stage.scenario.disk, stage.now);
+        }
         if stage.breaks(Break::FreeAtPuback) && matches!(input, Input::PubAck { uplink: 0, .. }) {
             let all = Ack {
                 epoch: machine.disk.epoch,
@@ -108,6 +113,7 @@ impl Process {
                 Output::Read { uplink, lane, from, max_bytes } => {
                     self.jobs.push_back(Job::Read { uplink, lane, from, max_bytes });
                 }
+                Output::Free { lane: Lane::Readings, .. } if stage.breaks(Break::RoomKept) => {}
                 Output::Free { lane, through } => {
                     let Stage { oracle, store, scenario, .. } = &mut *stage;
                     oracle.check_free(machine.index, &machine.disk, store, scenario, lane, through);
@@ -158,7 +164,15 @@ impl Process {
         if stage.breaks(Break::SchemaUntold) && uplink == 0 {
             delivery.payload = stage.oracle.without_schemas(&machine.id, &delivery.payload);
         }
+        let bytes_per_s = stage.scenario.sending.max_bytes_per_s;
+        if uplink != STREAM && bytes_per_s > 0 {
+            stage.oracle.agents[machine.index].sends(lane, delivery.payload.len(), bytes_per_s, stage.now);
+        }
         let (agent, session, delay) = (machine.index, machine.links[uplink].session, machine.delay_ms(uplink, stage));
+        let is_mirror = uplink == STREAM && stage.scenario.sending.stream == Some(StreamUse::Mirrors);
+        if stage.breaks(Break::MirrorMisses) && is_mirror && token.is_multiple_of(8) {
+            return stage.after(delay, Event::Mail { agent, uplink, session, mail: Mail::PubAck(token) });
+        }
         stage.after(delay, Event::Publish { agent, uplink, session, token, delivery });
     }
 
