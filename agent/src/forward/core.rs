@@ -11,7 +11,7 @@ use super::{Counters, Input, MAX_UPLINKS, Order, Output, Settings, Uplink};
 use crate::handover::Handover;
 use crate::time::{Mono, Stamp};
 use std::collections::VecDeque;
-use windward_protocol::{Alert, DeviceHealth, Epoch, GapReason, Lane, Seq};
+use windward_protocol::{Alert, DeviceHealth, Epoch, GapReason, Lane, Seq, SeqRange};
 
 /// Closed blocks that start a commit before its time, bytes.
 const FULL_COMMIT_BYTES: usize = 1024 * 1024;
@@ -109,6 +109,8 @@ pub struct Forward {
     pub(super) free_soon: bool,
     /// Number of the last gap record.
     pub(super) last_gap: Seq,
+    /// Readings that make room, and the number of the record that says so.
+    pub(super) going: Option<(Seq, SeqRange)>,
     pub(super) state_seq: Seq,
     pub(super) spool_error: String,
     pub(super) spool_alert: Option<Alert>,
@@ -163,6 +165,7 @@ impl Forward {
             free_at: now.mono + FREE_EVERY_MS,
             free_soon: false,
             last_gap: 0,
+            going: None,
             state_seq: 1,
             spool_error: String::new(),
             spool_alert: None,

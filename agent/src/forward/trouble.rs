@@ -68,14 +68,23 @@ impl Forward {
 
     /// These numbers will never come: a gap record says so (A4), and nobody waits for them.
     pub(super) fn lost(&mut self, lane: Lane, range: SeqRange, reason: GapReason, now: Stamp) {
-        let acked = self.uplinks.iter().map(|uplink| uplink.lane(lane).acked()).min().unwrap_or(0);
-        let range = SeqRange { first: range.first.max(acked + 1), last: range.last };
-        if range.first <= range.last {
+        if let Some(range) = self.not_acked(lane, range) {
             self.declare(lane, range, reason, now);
         }
     }
 
+    fn not_acked(&self, lane: Lane, range: SeqRange) -> Option<SeqRange> {
+        let acked = self.uplinks.iter().map(|uplink| uplink.lane(lane).acked()).min().unwrap_or(0);
+        let first = range.first.max(acked + 1);
+        (first <= range.last).then_some(SeqRange { first, ..range })
+    }
+
     fn declare(&mut self, lane: Lane, range: SeqRange, reason: GapReason, now: Stamp) {
+        self.say_lost(lane, range, reason);
+        self.uplinks.iter_mut().for_each(|uplink| uplink.lane_mut(lane).done(range, now.mono));
+    }
+
+    fn say_lost(&mut self, lane: Lane, range: SeqRange, reason: GapReason) {
         match reason {
             GapReason::Skipped => {
                 tracing::warn!(%lane, from = range.first, to = range.last, "numbers skipped after a power cut");
@@ -84,14 +93,17 @@ impl Forward {
         }
         self.keep_record(Record::Gap(Gap { lane, from: range.first, to: range.last, reason }));
         self.last_gap = self.alerts.next - 1;
-        self.uplinks.iter_mut().for_each(|uplink| uplink.lane_mut(lane).done(range, now.mono));
     }
 
     /// A4: the oldest readings go, never alerts, when they take more than they may or the disk is full, or when they are
-    /// too old. Their gap record is durable before their space is given back (`free`).
+    /// too old. Their gap record is durable before they are passed over, or they would be sent late, out of order, should
+    /// the process end in between; and before their space is given back (`free`).
     pub(super) fn make_room(&mut self, room: Room, now: Stamp) {
         self.room = room;
-        let Some(oldest) = room.oldest else { return };
+        if let Some((_, range)) = self.going.take_if(|(record, _)| *record <= self.alerts.durable) {
+            self.uplinks.iter_mut().for_each(|uplink| uplink.readings.done(range, now.mono));
+        }
+        let Some(oldest) = room.oldest.filter(|_| self.going.is_none()) else { return };
         let too_old = |age_ms: u64| {
             oldest.newest_ms.is_some_and(|newest| newest.saturating_add_unsigned(age_ms) < now.wall.0) && now.synced
         };
@@ -105,7 +117,10 @@ impl Forward {
         // What is neither acked nor on disk any more would stand before it for ever, and nothing could be freed.
         let before = SeqRange { first: 1, last: oldest.range.first.saturating_sub(1) };
         self.lost(Lane::Readings, before, GapReason::Damage, now);
-        self.lost(Lane::Readings, oldest.range, reason, now);
+        if let Some(range) = self.not_acked(Lane::Readings, oldest.range) {
+            self.say_lost(Lane::Readings, range, reason);
+            self.going = Some((self.last_gap, range));
+        }
         self.free_soon = true;
         let [_, freed] = self.freed;
         if oldest.range.last <= freed {

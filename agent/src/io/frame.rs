@@ -165,8 +165,8 @@ fn wanted((epoch, lane, seq): Name, of: (Epoch, Lane), acked: Seq) -> Option<Seq
     ((epoch, lane) == of && seq > acked).then_some(seq)
 }
 
-/// Hands over every intact envelope with the place and length of its frame's body in the file. One that stands there several times comes several times:
-/// sled writes its pages anew as they fill.
+/// Hands over every intact envelope with the place and length of its frame's body in the file. One that stands there
+/// several times comes several times: sled writes its pages anew as they fill.
 fn scan(file: &mut File, mut take: impl FnMut(Name, (u64, u16), &[u8])) {
     let (mut window, mut window_at) = (Vec::new(), 0);
     loop {

@@ -128,8 +128,10 @@ fn the_oldest_readings_are_freed_when_the_record_of_their_gap_is_durable_and_not
         }
         bench.second(room);
         assert_eq!(bench.freed, [], "A4: the disk does not know of the gap yet");
+        let waiting = bench.forward.counters().waiting;
         let records = bench.committed(room);
         assert_eq!(gaps(&records), [(1, 3, reason)]);
+        assert!(bench.forward.counters().waiting < waiting, "they are passed over now, and were not before");
         assert_eq!(bench.freed, [(Lane::Readings, 3)]);
         // The disk has not carried it out yet and says the same again: no second gap.
         assert_eq!(gaps(&bench.second(room)), []);
