@@ -122,6 +122,10 @@ impl LaneLog {
     /// next commit opens the generation, or mends it.
     fn begin_with(&mut self, first: Seq, raw: &Salvaged, complete: Seq, reason: &str) {
         tracing::error!(lane = %self.lane, first, reason, "cannot open a generation; trying again later");
+        // A killed process may have left some of it with the system alone, and what is sent is durable (A1).
+        if let Err(error) = fs::File::open(self.path(first).join("db")).and_then(|file| file.sync_data()) {
+            tracing::error!(lane = %self.lane, first, %error, "nor can it be synced");
+        }
         let mut known = Known { complete, ..Known::default() };
         raw.values().for_each(|(seq, envelope)| known.add(seq, envelope.len()));
         self.generations.insert(first, Generation { known, ..Generation::default() });
