@@ -115,9 +115,9 @@ impl Forward {
             return;
         };
         // What is neither acked nor on disk any more would stand before it for ever, and nothing could be freed.
-        let before = SeqRange { first: 1, last: oldest.range.first.saturating_sub(1) };
+        let before = self.confirmed(SeqRange { first: 1, last: oldest.range.first.saturating_sub(1) });
         self.lost(Lane::Readings, before, GapReason::Damage, now);
-        if let Some(range) = self.not_acked(Lane::Readings, oldest.range) {
+        if let Some(range) = self.not_acked(Lane::Readings, self.confirmed(oldest.range)) {
             self.say_lost(Lane::Readings, range, reason);
             self.going = Some((self.last_gap, range));
         }
@@ -127,6 +127,11 @@ impl Forward {
             // It was freed before, and the disk refused: nobody else would ask again before there are more acks.
             self.outputs.push_back(Output::Free { lane: Lane::Readings, through: freed });
         }
+    }
+
+    /// What a refused commit has left on disk is in memory as well, and is written again.
+    fn confirmed(&self, range: SeqRange) -> SeqRange {
+        SeqRange { last: range.last.min(self.readings.durable), ..range }
     }
 
     /// The disk is full, and there is nothing left to drop: what is left of it is for alerts.

@@ -139,6 +139,24 @@ fn the_oldest_readings_are_freed_when_the_record_of_their_gap_is_durable_and_not
 }
 
 #[test]
+fn what_a_refused_commit_has_left_on_a_full_disk_is_no_loss() {
+    let now_ms = SimClock::set().now(0).wall.0;
+    let mut bench = Bench::new(settings());
+    bench.committed(Room::default());
+    bench.row();
+    bench.pass(1_000);
+    // The second half of what a commit wrote before it failed, and the space that it takes.
+    let room = room(1_000, Some((3, 4, now_ms)), true);
+    let (alerts, readings) = bench.commit.take().unwrap();
+    bench.handle(Input::CommitFailed { alerts, readings, error: "no space".into(), room });
+    bench.pass(1_000);
+    // Of alerts alone, and then of the readings once more.
+    let mut records = bench.committed(room);
+    records.extend(bench.committed(Room::default()));
+    assert_eq!((gaps(&records), bench.forward.counters().durable), (vec![], 3));
+}
+
+#[test]
 fn what_the_disk_has_lost_before_its_oldest_readings_does_not_keep_them_from_being_freed() {
     let now_ms = SimClock::set().now(0).wall.0;
     let room = room(MAX_BYTES + 1, Some((3, 4, now_ms)), false);
