@@ -86,10 +86,13 @@ impl Disk {
         self.ghosts.clear();
     }
 
-    /// A value that is on the platter is damaged, or as many in a row as a generation may hold; which ones.
+    /// A value that is on the platter is damaged, or as many in a row as a generation may hold; which ones. While the disk
+    /// takes nothing, readings that a side file holds as well are spared: a start that can write nothing down cannot tell
+    /// one that was sent and went bad from one that never was on disk, and its rows would be stored twice.
     pub(crate) fn rot(&mut self) -> Vec<Lost> {
         let index = usize::from(!self.random.one_in(8));
-        let sound = self.lanes[index].iter_mut().filter(|(_, value)| value.synced && !value.rotten);
+        let spared = if self.trouble.is_some() && index == 1 { self.covered } else { Seq::MAX };
+        let sound = self.lanes[index].range_mut(..=spared).filter(|(_, value)| value.synced && !value.rotten);
         let sound: Vec<(Seq, &mut Value)> = sound.map(|(seq, value)| (*seq, value)).collect();
         let from = self.random.bits() as usize % sound.len().max(1);
         let (from, count) = match self.random.between(0, 3) {
