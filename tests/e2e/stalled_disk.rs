@@ -106,7 +106,7 @@ fn judge(gusts: &[Gust]) {
     );
     for gust in gusts {
         assert_eq!(gust.missing, 0, "rows were read and not kept: {gust:?}");
-        // Where names stall, FORWARD's own files hold it up, and with one thread what it sends as well.
+        // Where names stall, FORWARD's own files hold it up, and what it sends as well.
         if !gust.names {
             assert_eq!(gust.readings_between, 0, "readings were published before an alert that was durable: {gust:?}");
             assert!(gust.commits_before <= 1, "more than what was under way came before an alert: {gust:?}");
@@ -166,7 +166,7 @@ impl Site {
         let names = number >= NAMES_FROM;
         if names {
             agent.env("STALL_NAMES", "1");
-            agent.env("TOKIO_WORKER_THREADS", "1");
+            agent.env("STALL_CORE", "1");
         }
         Ok(Self {
             config,

@@ -7,12 +7,14 @@
  *                 file's path
  *   STALL_NAMES   set: making, renaming and removing a file takes as long, as it does where a file system's journal waits
  *                 for the disk
+ *   STALL_CORE    set: the whole program runs on one core
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -36,6 +38,13 @@ __attribute__((constructor)) static void start(void) {
     stalled_while = getenv("STALL_WHILE");
     stall_ms = ms ? atol(ms) : 0;
     names = getenv("STALL_NAMES") != NULL;
+    if (getenv("STALL_CORE")) {
+        /* Before there is a second thread: all that come inherit it. */
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(sched_getcpu(), &one);
+        if (sched_setaffinity(0, sizeof one, &one) != 0) abort();
+    }
     if (!file) return;
     log_fd = (int)syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (log_fd < 0) abort();
@@ -73,7 +82,7 @@ static void note(const char *call, int fd, int64_t begun) {
         int64_t begun = now_us();                                                                                      \
         stall();                                                                                                       \
         int result = REAL(name) call;                                                                                  \
-        note(#name, fd, begun);                                                                                               \
+        note(#name, fd, begun);                                                                                        \
         return result;                                                                                                 \
     }
 SYNC(fsync, (int fd), (fd), fd)

@@ -85,11 +85,6 @@ impl Clock {
         Duration::from_millis(deadline - self.now().mono)
     }
 
-    /// What tokio's timers take for `deadline`.
-    pub(super) fn instant(&self, deadline: Mono) -> tokio::time::Instant {
-        (self.start + Duration::from_millis(deadline.0.saturating_sub(self.uptime_ms))).into()
-    }
-
     /// Waits until `deadline`; not at all once it has passed, where tokio would wait for its next millisecond.
     pub(super) async fn sleep_until(&self, deadline: Mono) {
         let left = self.until(deadline);

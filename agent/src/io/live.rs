@@ -5,14 +5,10 @@ use crate::config::{Config, Device, DeviceChannel, How, Source};
 use crate::io::bus::{self, Wiring};
 use crate::io::clock::Clock;
 use crate::io::commands::Hurry;
-use crate::time::Mono;
 use crate::watch::{Ask, Input, Output, Watch};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::Sleep;
 use windward_protocol::{Alert, Answer, DeviceHealth, NoData, Outcome, Row, Stats};
 
 /// What came of a reading.
@@ -33,9 +29,6 @@ pub(super) struct Live {
     inputs: mpsc::Receiver<Input>,
     buses: JoinSet<()>,
     clock: Clock,
-    /// For WATCH's deadline, and the deadline it is set to. Setting it wakes tokio's driver, so it is not set again for
-    /// each answer.
-    timer: (Pin<Box<Sleep>>, Option<Mono>),
 }
 
 impl Live {
@@ -58,8 +51,7 @@ impl Live {
             let (config, inputs) = (config.clone(), to_watch.clone());
             buses.spawn(bus::run(Wiring { config, index, asks, inputs, beacon, clock }));
         }
-        let timer = (Box::pin(tokio::time::sleep(Duration::ZERO)), None);
-        Self { watch, queues, inputs, buses, clock, timer }
+        Self { watch, queues, inputs, buses, clock }
     }
 
     /// What is told next. Nothing is lost when the wait for it is given up.
@@ -71,18 +63,10 @@ impl Live {
                     Err(ask) => self.ask(ask),
                 }
             }
-            let deadline = self.watch.poll_timeout().map(|(at, _why)| at);
-            let (timer, set_to) = &mut self.timer;
-            if let Some(at) = deadline
-                && *set_to != deadline
-            {
-                timer.as_mut().reset(self.clock.instant(at));
-                *set_to = deadline;
-            }
+            let deadline = self.watch.poll_timeout().map(|(at, _why)| self.clock.until(at));
             tokio::select! {
                 Some(input) = self.inputs.recv() => self.watch.handle(input, self.clock.now()),
-                () = timer, if deadline.is_some() => {
-                    *set_to = None;
+                () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => {
                     self.watch.handle_timeout(self.clock.now());
                 }
                 // Without devices and buses there is nothing to come.
