@@ -1,4 +1,7 @@
+use super::commit::insert_readings;
 use super::*;
+use crate::place::{ReadingsRow, sortable_time};
+use windward_protocol::AgentId;
 
 fn file() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,166 @@
+//! What a commit writes: all of it in one transaction.
+
+use super::Sqlite;
+use crate::place::{AgentChange, AlertStep, LEDGER_BUCKET, LedgerRow, ReadingsRow, Rows, StatsRow};
+use anyhow::Result;
+use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use windward_protocol::AlertPhase;
+
+impl Sqlite {
+    pub(in crate::io) async fn commit(&self, rows: Arc<Rows>) -> Result<Vec<BTreeSet<u16>>> {
+        self.write(move |tx| {
+            insert_readings(tx, &rows.readings)?;
+            for step in &rows.alerts {
+                merge_alert(tx, step)?;
+            }
+            for row in &rows.stats {
+                merge_stats(tx, row)?;
+            }
+            for change in &rows.agents {
+                change_agent(tx, change)?;
+            }
+            for row in &rows.gaps {
+                tx.execute(
+                    "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?)",
+                    params![row.partition, row.from as i64, row.to as i64, row.reason],
+                )?;
+            }
+            for row in &rows.poison {
+                tx.execute(
+                    "INSERT OR IGNORE INTO poison VALUES (?, ?, ?, ?, ?, ?)",
+                    params![row.partition, row.sort, row.topic, row.reason, row.at_ms, row.bytes],
+                )?;
+            }
+            for schema in &rows.schemas {
+                tx.execute(
+                    "INSERT OR IGNORE INTO schemas VALUES (?, ?, ?)",
+                    params![schema.agent.as_str(), schema.id().to_string(), schema.encode()],
+                )?;
+            }
+            rows.ledger.iter().map(|row| add_to_ledger(tx, row)).collect()
+        })
+        .await
+    }
+}
+
+pub(super) fn insert_readings(tx: &Transaction<'_>, rows: &[ReadingsRow]) -> Result<()> {
+    // Prepared once: that takes longer than to insert a row.
+    let mut insert = tx.prepare("INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+    for row in rows {
+        insert.execute(params![
+            row.partition,
+            row.sort,
+            row.agent.as_str(),
+            row.device,
+            row.location,
+            row.first_ms,
+            row.last_ms,
+            row.n,
+            row.synced,
+            serde_json::to_string(&row.channels)?,
+            row.block
+        ])?;
+    }
+    Ok(())
+}
+
+/// The description with the greatest rank stays, and the latest end: in whatever order the steps come.
+fn merge_alert(tx: &Transaction<'_>, step: &AlertStep) -> Result<()> {
+    let alert = &step.alert;
+    tx.execute(
+        "INSERT INTO alerts (farm, sort, agent, id, said, location, device, channel, kind, severity, opened_ms, at_ms,
+             value, unit, wind_speed, anomaly_score, threshold, evidence)
+         VALUES (:farm, :sort, :agent, :id, :said, :location, :device, :channel, :kind, :severity, :opened_ms, :at_ms,
+             :value, :unit, :wind_speed, :anomaly_score, :threshold, :evidence)
+         ON CONFLICT DO UPDATE SET said = excluded.said, location = excluded.location, device = excluded.device,
+             channel = excluded.channel, kind = excluded.kind, severity = excluded.severity, at_ms = excluded.at_ms,
+             value = excluded.value, unit = excluded.unit, wind_speed = excluded.wind_speed,
+             anomaly_score = excluded.anomaly_score, threshold = excluded.threshold, evidence = excluded.evidence
+         WHERE excluded.said > alerts.said",
+        named_params! {
+            ":farm": step.farm, ":sort": step.sort, ":agent": step.agent.as_str(), ":id": format!("{:016x}", alert.id),
+            ":said": step.said, ":location": alert.location, ":device": alert.device, ":channel": alert.channel,
+            ":kind": alert.kind.name(), ":severity": alert.severity.name(), ":opened_ms": alert.opened_ms,
+            ":at_ms": alert.at_ms, ":value": alert.value, ":unit": alert.unit, ":wind_speed": alert.wind_speed,
+            ":anomaly_score": alert.score, ":threshold": alert.threshold, ":evidence": alert.evidence,
+        },
+    )?;
+    if alert.phase == AlertPhase::Clear {
+        tx.execute(
+            "UPDATE alerts SET cleared_ms = max(coalesce(cleared_ms, ?1), ?1) WHERE farm = ?2 AND sort = ?3",
+            params![alert.at_ms, step.farm, step.sort],
+        )?;
+    }
+    Ok(())
+}
+
+fn merge_stats(tx: &Transaction<'_>, row: &StatsRow) -> Result<()> {
+    tx.execute(
+        "INSERT INTO stats VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET unit = excluded.unit, window_ms = excluded.window_ms, n = excluded.n,
+             due = excluded.due, mean = excluded.mean, min = excluded.min, max = excluded.max, std = excluded.std,
+             turbulence = excluded.turbulence, gust_3s = excluded.gust_3s
+         WHERE (excluded.n, excluded.due, coalesce(excluded.mean, 0)) > (n, due, coalesce(mean, 0))",
+        params![
+            row.partition,
+            row.sort,
+            row.unit,
+            row.window_ms,
+            row.n,
+            row.due,
+            row.mean,
+            row.min,
+            row.max,
+            row.std,
+            row.turbulence,
+            row.gust_3s
+        ],
+    )?;
+    Ok(())
+}
+
+fn change_agent(tx: &Transaction<'_>, change: &AgentChange) -> Result<()> {
+    match change {
+        AgentChange::Hello { agent, epoch, at_ms, version, manifest } => tx.execute(
+            "INSERT INTO agents (agent, epoch, version, started_ms, manifest) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET epoch = excluded.epoch, version = excluded.version,
+                     started_ms = excluded.started_ms, manifest = excluded.manifest
+                 WHERE excluded.started_ms >= coalesce(agents.started_ms, excluded.started_ms)",
+            params![agent.as_str(), format!("{epoch:016x}"), version, at_ms, manifest],
+        )?,
+        AgentChange::Health { agent, heard_ms, seen_ms, online, health } => tx.execute(
+            "INSERT INTO agents (agent, heard_ms, seen_ms, online, health) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET heard_ms = excluded.heard_ms, online = excluded.online,
+                     seen_ms = coalesce(excluded.seen_ms, agents.seen_ms),
+                     health = coalesce(excluded.health, agents.health)
+                 WHERE excluded.heard_ms >= coalesce(agents.heard_ms, excluded.heard_ms)",
+            params![agent.as_str(), heard_ms, seen_ms, online, health],
+        )?,
+    };
+    Ok(())
+}
+
+/// Adds to a bucket's bit set, and gives what it held before.
+fn add_to_ledger(tx: &Transaction<'_>, row: &LedgerRow) -> Result<BTreeSet<u16>> {
+    let before: Option<Vec<u8>> = tx
+        .query_row(
+            "SELECT seen FROM ledger WHERE partition = ? AND bucket = ?",
+            params![row.partition, row.bucket as i64],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let before = members(&before.unwrap_or_default());
+    let mut bits = vec![0u8; LEDGER_BUCKET as usize / 8];
+    for rest in before.union(&row.seen) {
+        bits[usize::from(*rest) / 8] |= 1 << (rest % 8);
+    }
+    tx.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?)", params![row.partition, row.bucket as i64, bits])?;
+    Ok(before)
+}
+
+pub(super) fn members(bits: &[u8]) -> BTreeSet<u16> {
+    let count = (bits.len() * 8).min(LEDGER_BUCKET as usize) as u16;
+    (0..count).filter(|rest| bits[usize::from(*rest) / 8] & (1 << (rest % 8)) != 0).collect()
+}
