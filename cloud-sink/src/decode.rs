@@ -9,6 +9,9 @@ pub const MAX_NAME: usize = 256;
 /// The name of an envelope, for ever.
 pub type Name = (AgentId, Epoch, Lane, Seq);
 
+/// The name of a lane of an agent's spool.
+pub type LaneName = (AgentId, Epoch, Lane);
+
 /// The name of this envelope.
 pub fn name_of(envelope: &Envelope) -> Name {
     (envelope.agent.clone(), envelope.epoch, envelope.lane, envelope.seq)

@@ -8,6 +8,7 @@ pub mod config;
 pub mod decode;
 #[cfg(feature = "shell")]
 pub mod io;
+pub mod ledger;
 pub mod notify;
 pub mod place;
 pub mod query;

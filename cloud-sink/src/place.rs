@@ -1,13 +1,17 @@
 //! Records to rows. Every row is keyed by what it holds or by its envelope's name, and every change of a row is
 //! a maximum or a set addition, so that order and repetition make no difference (invariant S2).
 
-use crate::decode::{Name, Poison, Received};
+mod readings;
+
+pub use readings::{Gathered, envelopes};
+
+use crate::decode::{LaneName, Poison};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use windward_protocol::{
-    AgentId, Alert, AlertPhase, Block, Envelope, Epoch, Gap, GapReason, Health, Hello, Iso8601, Lane, Quantity, Record,
-    Schema, Seq, Stats,
+    AgentId, Alert, AlertPhase, Envelope, Epoch, Gap, GapReason, Health, Hello, Iso8601, Lane, Quantity, Record,
+    Schema, Seq, SeqRange, SeqSet, Stats,
 };
 
 /// Sequences in one item of the ledger.
@@ -40,15 +44,16 @@ pub struct Rows {
     /// What packed batches said once and will go by the name of.
     pub schemas: BTreeSet<Schema>,
     /// Sequences seen; written last, because it vouches for the others.
-    pub ledger: Vec<LedgerRow>,
+    pub ledger: Seen,
 }
 
-/// One block.
+/// Blocks of one device: one, or several that came together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadingsRow {
     /// `<agent>/<device>`.
     pub partition: String,
-    /// `<first time>#<epoch>#<seq>`, of fixed width.
+    /// `<first time>#<epoch>#<seq>` of one block; of several, the first's with a digest of all sequences. So what is
+    /// stored again is the same row, and what came grouped otherwise is another.
     pub sort: String,
     /// Agent.
     pub agent: AgentId,
@@ -60,17 +65,17 @@ pub struct ReadingsRow {
     pub first_ms: i64,
     /// Time of the last row, ms.
     pub last_ms: i64,
-    /// Number of rows.
+    /// Number of moments.
     pub n: u32,
     /// Whether the agent's clock was set.
     pub synced: bool,
     /// A summary of each channel.
     pub channels: Vec<ChannelSummary>,
-    /// The envelope as it came; the rows in full.
+    /// The envelopes as they came, as a batch ([`windward_protocol::batch`]); the rows in full.
     pub block: Vec<u8>,
 }
 
-/// One channel of a block in plain numbers. Numbers that are not finite, and what nothing is known of, are left out; the
+/// One channel of a row in plain numbers. Numbers that are not finite, and what nothing is known of, are left out; the
 /// block holds them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChannelSummary {
@@ -78,7 +83,7 @@ pub struct ChannelSummary {
     pub name: String,
     /// Its unit.
     pub unit: String,
-    /// Rows with a value.
+    /// Moments with a value.
     pub n: u32,
     /// Least value.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -277,15 +282,18 @@ pub struct LedgerRow {
     pub partition: String,
     /// Sequence divided by [`LEDGER_BUCKET`].
     pub bucket: u64,
-    /// Remainders seen.
-    pub seen: BTreeSet<u16>,
+    /// Sequences seen.
+    pub seen: SeqSet,
 }
 
-/// Adds what one received envelope says to `rows`, the ledger excepted.
-pub fn place(farm: &str, received: &Received, now_ms: i64, rows: &mut Rows) {
-    let envelope = &received.envelope;
+/// Sequences, by lane.
+pub type Seen = BTreeMap<LaneName, SeqSet>;
+
+/// Adds what one envelope says to `rows`, blocks of readings and the ledger excepted.
+pub fn place(farm: &str, envelope: &Envelope, now_ms: i64, rows: &mut Rows) {
     match &envelope.record {
-        Record::Block(block) => rows.readings.push(readings_row(envelope, block, &received.bytes)),
+        // Gathered by `readings::Gathered`, for those that come together are one row.
+        Record::Block(_) => {}
         Record::Alert(alert) => rows.alerts.push(alert_step(farm, envelope, alert)),
         Record::Stats(stats) => rows.stats.push(stats_row(&envelope.agent, stats)),
         Record::Gap(gap) => rows.gaps.push(gap_row(envelope, gap)),
@@ -312,21 +320,23 @@ pub fn poison_row(topic: &str, poison: Poison, now_ms: i64) -> PoisonRow {
     }
 }
 
-/// The ledger's rows for the sequences of a group.
-pub fn ledger_rows<'a>(names: impl Iterator<Item = &'a Name>) -> Vec<LedgerRow> {
-    let mut buckets: BTreeMap<(String, u64), BTreeSet<u16>> = BTreeMap::new();
-    for (agent, epoch, lane, seq) in names {
-        let (bucket, rest) = bucket_of(*seq);
-        let partition = lane_partition(agent, *epoch, *lane);
-        buckets.entry((partition, bucket)).or_default().insert(rest);
+/// The ledger's rows for these sequences, each with its lane.
+pub fn ledger_rows(seen: &Seen) -> Vec<(&LaneName, LedgerRow)> {
+    let mut rows = Vec::new();
+    for (lane, seen) in seen {
+        let mut buckets: BTreeMap<u64, SeqSet> = BTreeMap::new();
+        for SeqRange { first, last } in seen.ranges() {
+            for bucket in first / LEDGER_BUCKET..=last / LEDGER_BUCKET {
+                let start = bucket * LEDGER_BUCKET;
+                let range = SeqRange { first: first.max(start), last: last.min(start + (LEDGER_BUCKET - 1)) };
+                buckets.entry(bucket).or_default().insert(range);
+            }
+        }
+        let partition = lane_partition(&lane.0, lane.1, lane.2);
+        let row = |(bucket, seen)| (lane, LedgerRow { partition: partition.clone(), bucket, seen });
+        rows.extend(buckets.into_iter().map(row));
     }
-    let row = |((partition, bucket), seen)| LedgerRow { partition, bucket, seen };
-    buckets.into_iter().map(row).collect()
-}
-
-/// The bucket of a sequence, and its place in it.
-pub fn bucket_of(seq: Seq) -> (u64, u16) {
-    (seq / LEDGER_BUCKET, (seq % LEDGER_BUCKET) as u16)
+    rows
 }
 
 /// `<agent>#<epoch>#<lane>`, the partition of ledger and gaps.
@@ -344,45 +354,6 @@ pub fn sortable_time(ms: i64) -> String {
     const YEAR_0: i64 = -62_167_219_200_000;
     const YEAR_9999_END: i64 = 253_402_300_799_999;
     Iso8601(ms.clamp(YEAR_0, YEAR_9999_END)).to_string()
-}
-
-fn readings_row(envelope: &Envelope, block: &Block, bytes: &[u8]) -> ReadingsRow {
-    let rows = block.rows();
-    let summaries = block.channels.iter().enumerate().map(|(index, channel)| {
-        let values: Vec<f64> = rows
-            .iter()
-            .filter_map(|row| Some(row.readings[index].ok()?.as_f64()))
-            .filter(|value| value.is_finite())
-            .collect();
-        let n = values.len() as f64;
-        let mean = finite(values.iter().sum::<f64>() / n);
-        let square = |mean: f64| (values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n).sqrt();
-        ChannelSummary {
-            name: channel.name.clone(),
-            unit: channel.unit.clone(),
-            n: values.len() as u32,
-            min: values.iter().copied().reduce(f64::min),
-            mean,
-            max: values.iter().copied().reduce(f64::max),
-            std: mean.and_then(|mean| finite(square(mean))),
-            last: values.last().copied(),
-            max_score: rows.iter().filter_map(|row| row.scores[index]).reduce(f32::max).map(two_decimals),
-        }
-    });
-    let last_ms = rows.iter().map(|row| row.time_ms).max().unwrap_or(block.first_ms);
-    ReadingsRow {
-        partition: format!("{}/{}", envelope.agent, block.device),
-        sort: format!("{}#{:016x}#{:020}", sortable_time(block.first_ms), envelope.epoch, envelope.seq),
-        agent: envelope.agent.clone(),
-        device: block.device.clone(),
-        location: block.location.clone(),
-        first_ms: block.first_ms,
-        last_ms,
-        n: rows.len() as u32,
-        synced: block.synced,
-        channels: summaries.collect(),
-        block: bytes.to_vec(),
-    }
 }
 
 fn alert_step(farm: &str, envelope: &Envelope, alert: &Alert) -> AlertStep {
@@ -471,7 +442,7 @@ fn hello_change(envelope: &Envelope, hello: &Hello) -> AgentChange {
     }
 }
 
-fn finite(value: f64) -> Option<f64> {
+pub(crate) fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
@@ -481,6 +452,6 @@ pub(crate) fn two_decimals(score: f32) -> f64 {
 }
 
 /// FNV-1a, 64 bits (Fowler, Noll, Vo): names bytes, protects nothing.
-fn fnv1a<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
+pub(crate) fn fnv1a<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

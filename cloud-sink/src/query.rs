@@ -1,9 +1,10 @@
 //! Rows to answers: what the tables hold, as JSON for pages and people.
 
-use crate::place::{AgentRow, AlertRow, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, SKIPPED, StatsRow, two_decimals};
+use crate::decode::name_of;
+use crate::place::{self, AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, SKIPPED, StatsRow, two_decimals};
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
-use windward_protocol::{Channel, Envelope, Iso8601, NoData, Record, SeqRange, SeqSet, parse_iso8601};
+use std::collections::{BTreeMap, BTreeSet};
+use windward_protocol::{Block, Channel, Envelope, Iso8601, NoData, Record, SeqRange, SeqSet, parse_iso8601};
 
 /// How long before the time asked for a block may begin and still hold rows of it, ms. An agent closes its blocks
 /// within a minute.
@@ -53,14 +54,10 @@ pub fn alert(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> Json {
     })
 }
 
-/// The rows of some blocks of one device, between `from_ms` and `to_ms`, both included.
-pub fn readings(blocks: &[Vec<u8>], from_ms: i64, to_ms: i64) -> Json {
+/// The rows of some stored blocks of one device, between `from_ms` and `to_ms`, both included.
+pub fn readings(stored: &[Vec<u8>], from_ms: i64, to_ms: i64) -> Json {
     let (mut rows, mut location, mut channels) = (Vec::new(), String::new(), Vec::new());
-    for bytes in blocks {
-        // Only what decoded was placed; bytes damaged since then cost their own rows and no others.
-        let Ok(Envelope { record: Record::Block(block), .. }) = Envelope::decode(bytes) else {
-            continue;
-        };
+    for block in blocks(stored) {
         for row in block.rows() {
             if (from_ms..=to_ms).contains(&row.time_ms) {
                 rows.push((row.time_ms, row_json(&row, &block.channels, block.synced)));
@@ -72,6 +69,20 @@ pub fn readings(blocks: &[Vec<u8>], from_ms: i64, to_ms: i64) -> Json {
     json!({
         "location": location, "channels": channels,
         "rows": rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
+    })
+}
+
+/// The blocks in stored rows, each once: where two sinks took the same envelope at the same time, it can stand in two
+/// rows. Only what decoded was stored; bytes damaged since then cost their own readings and no others.
+pub fn blocks(stored: &[Vec<u8>]) -> impl Iterator<Item = Block> {
+    let mut met = BTreeSet::new();
+    let envelopes = stored.iter().flat_map(|row| place::envelopes(row));
+    envelopes.filter_map(move |bytes| match Envelope::decode(&bytes) {
+        Ok(envelope) if met.insert(name_of(&envelope)) => match envelope.record {
+            Record::Block(block) => Some(block),
+            _ => None,
+        },
+        _ => None,
     })
 }
 
@@ -120,10 +131,7 @@ pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Json>
     let mut lanes: BTreeMap<&str, (SeqSet, Vec<&GapRow>)> = BTreeMap::new();
     for row in ledger {
         let seen = &mut lanes.entry(&row.partition).or_default().0;
-        for rest in &row.seen {
-            let seq = row.bucket * LEDGER_BUCKET + u64::from(*rest);
-            seen.insert(SeqRange { first: seq, last: seq });
-        }
+        row.seen.ranges().for_each(|range| seen.insert(range));
     }
     for row in reported {
         lanes.entry(&row.partition).or_default().1.push(row);
@@ -162,14 +170,14 @@ fn gap_json(partition: &str, from: u64, to: u64, reason: Option<&str>) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use crate::place::LEDGER_BUCKET;
 
     #[test]
     fn gaps_are_what_was_neither_seen_nor_explained() {
-        let seen = |bucket, rests: &[u16]| LedgerRow {
+        let seen = |bucket, rests: &[u64]| LedgerRow {
             partition: "t1#00000000000000ff#readings".into(),
             bucket,
-            seen: rests.iter().copied().collect::<BTreeSet<u16>>(),
+            seen: rests.iter().map(|rest| bucket * LEDGER_BUCKET + rest).collect(),
         };
         let reported =
             GapRow { partition: "t1#00000000000000ff#readings".into(), from: 5, to: 1023, reason: "power cut".into() };
@@ -185,7 +193,7 @@ mod tests {
     #[test]
     fn what_was_never_given_out_is_not_missing() {
         let partition = "t1#00000000000000ff#readings";
-        let seen = LedgerRow { partition: partition.into(), bucket: 0, seen: BTreeSet::from([1, 2, 9]) };
+        let seen = LedgerRow { partition: partition.into(), bucket: 0, seen: [1, 2, 9].into_iter().collect() };
         let skipped = GapRow { partition: partition.into(), from: 3, to: 8, reason: SKIPPED.into() };
         assert_eq!(gaps(&[seen], true, &[skipped]), Vec::<Json>::new());
     }

@@ -1,19 +1,44 @@
 //! The sink's core, pure: deliveries become a [`Plan`]; what came of its steps becomes acks.
 //!
 //! ```text
-//!   deliveries ──▶ plan ──▶ commit rows ──▶ ack what needs no more
-//!                                   └─────▶ tell people ──▶ ack the rest
+//!   deliveries ──▶ open ──▶ plan ──▶ commit rows ──▶ ack what needs no more
+//!                                            └─────▶ tell people ──▶ ack the rest
 //! ```
 //! Nothing is acked before every enabled step of its plan is durable (S1). A commit that fails is tried again with the
 //! same rows; a delivery that comes again makes the same rows (S2). Telling people runs beside the readings: however
 //! long it fails, they go on. The ack meant is the agent's ([`Ack`], A3); the broker's PUBACK follows the commit, for a
 //! broker wants PUBACKs in order and an alert would hold up the readings behind it.
 
-use crate::decode::{Delivery, Known, Name, Received, decode, name_of};
+use crate::decode::{Decoded, Delivery, Known, Name, Received, decode, name_of};
 use crate::notify::{self, Notice, Policy};
-use crate::place::{self, Rows};
+use crate::place::{self, Gathered, Rows, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 use windward_protocol::{Ack, AgentId, Envelope, Epoch, Lane, MAX_RANGES, Record, SchemaId, SeqRange, SeqSet};
+
+/// A group of deliveries, taken apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Opened(Vec<(String, Decoded)>);
+
+/// Takes a group apart. `known`: at least those schemas that it names ([`crate::decode::named`]) and that were told
+/// before.
+pub fn open(deliveries: &[Delivery], mut known: Known) -> Opened {
+    let one = |delivery: &Delivery| {
+        let decoded = decode(delivery, &known);
+        // They are kept with this very group, so what follows in it may go by the name.
+        known.extend(decoded.schemas.iter().map(|schema| ((schema.agent.clone(), schema.id()), schema.clone())));
+        (delivery.topic.clone(), decoded)
+    };
+    Opened(deliveries.iter().map(one).collect())
+}
+
+impl Opened {
+    /// Sequences of readings in it: those of them that the ledger has need not be placed again.
+    pub fn sequences(&self) -> Seen {
+        let received = self.0.iter().flat_map(|(_, decoded)| &decoded.received);
+        let names = received.map(|received| name_of(&received.envelope));
+        sequences(names.filter(|(_, _, lane, _)| *lane == Lane::Readings))
+    }
+}
 
 /// What a group of deliveries asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,10 +49,11 @@ pub struct Plan {
     pub deliveries: Vec<Remaining>,
     /// Schemas for want of which a delivery could not be read, one a delivery. Nothing of it is acked.
     pub unknown: Vec<(AgentId, SchemaId)>,
-    /// Readings in each envelope of the durable lanes.
+    /// Readings in each envelope of the durable lanes that is to be stored.
     readings: BTreeMap<Name, u64>,
-    /// Envelopes that came twice within the group.
-    twice: u64,
+    blocks: Gathered,
+    /// Envelopes that came twice within the group, or were stored before.
+    repeated: u64,
 }
 
 /// What one delivery still asks for after the commit.
@@ -50,54 +76,68 @@ pub struct Tally {
     pub repeated: u64,
 }
 
-/// Plans for a group of deliveries. `known`: at least those they name ([`crate::decode::named`]) that were told before.
-pub fn plan(farm: &str, policy: Policy, deliveries: &[Delivery], mut known: Known, now_ms: i64) -> Plan {
+/// Plans for a group of deliveries. `seen`: sequences that the ledger is known to have; it may have more.
+pub fn plan(farm: &str, policy: Policy, opened: Opened, seen: &Seen, now_ms: i64) -> Plan {
     let mut plan = Plan::default();
     let mut poisoned = BTreeSet::new();
-    for delivery in deliveries {
+    for (topic, decoded) in opened.0 {
         let mut remaining = Remaining::default();
-        let decoded = decode(delivery, &known);
         plan.unknown.extend(decoded.unknown);
-        for schema in decoded.schemas {
-            // It is kept with this very group, so what follows in it may go by the name.
-            known.insert((schema.agent.clone(), schema.id()), schema.clone());
-            plan.rows.schemas.insert(schema);
-        }
+        plan.rows.schemas.extend(decoded.schemas);
         for poison in decoded.poison {
             let durable = poison.name.clone().filter(|(_, _, lane, _)| *lane != Lane::State);
             remaining.placed.extend(durable.inspect(|name| plan.note(name, 0)));
-            let row = place::poison_row(&delivery.topic, poison, now_ms);
+            let row = place::poison_row(&topic, poison, now_ms);
             if poisoned.insert((row.partition.clone(), row.sort.clone())) {
                 plan.rows.poison.push(row);
             }
         }
         for received in decoded.received {
-            plan.add(farm, policy, &received, now_ms, &mut remaining);
+            plan.add(farm, policy, received, seen, now_ms, &mut remaining);
         }
         plan.deliveries.push(remaining);
     }
-    plan.rows.ledger = place::ledger_rows(plan.readings.keys());
+    plan.rows.readings = std::mem::take(&mut plan.blocks).rows();
+    plan.rows.ledger = sequences(plan.readings.keys().cloned());
     plan
 }
 
 impl Plan {
-    fn add(&mut self, farm: &str, policy: Policy, received: &Received, now_ms: i64, remaining: &mut Remaining) {
-        let envelope = &received.envelope;
+    fn add(
+        &mut self,
+        farm: &str,
+        policy: Policy,
+        received: Received,
+        seen: &Seen,
+        now_ms: i64,
+        remaining: &mut Remaining,
+    ) {
+        let Received { envelope, bytes } = received;
         if envelope.lane == Lane::State {
-            place::place(farm, received, now_ms, &mut self.rows);
+            place::place(farm, &envelope, now_ms, &mut self.rows);
             return;
         }
-        let name = name_of(envelope);
-        if self.readings.contains_key(&name) {
-            self.twice += 1;
-        } else {
-            place::place(farm, received, now_ms, &mut self.rows);
-            self.note(&name, readings_in(envelope));
+        let name = name_of(&envelope);
+        if envelope.lane == Lane::Readings && has(seen, &name) {
+            self.repeated += 1;
+            remaining.placed.push(name);
+            return;
         }
-        let notices = match &envelope.record {
+        let is_first = !self.readings.contains_key(&name);
+        if is_first {
+            place::place(farm, &envelope, now_ms, &mut self.rows);
+            self.note(&name, readings_in(&envelope));
+        } else {
+            self.repeated += 1;
+        }
+        let notices = match envelope.record {
             Record::Alert(alert) => {
-                let sort = place::alert_sort(&envelope.agent, alert);
-                notify::notices(farm, &envelope.agent, &sort, alert, policy)
+                let sort = place::alert_sort(&envelope.agent, &alert);
+                notify::notices(farm, &envelope.agent, &sort, &alert, policy)
+            }
+            Record::Block(block) if is_first => {
+                self.blocks.add(envelope.agent, envelope.epoch, envelope.seq, block, bytes);
+                Vec::new()
             }
             _ => Vec::new(),
         };
@@ -112,20 +152,11 @@ impl Plan {
         self.readings.insert(name.clone(), readings);
     }
 
-    /// Counts what a commit changed. `before` holds, for each row of the plan's ledger, what it had already seen.
-    pub fn tally(&self, before: &[BTreeSet<u16>]) -> Tally {
-        let seen: BTreeSet<(&str, u64, u16)> = self
-            .rows
-            .ledger
-            .iter()
-            .zip(before)
-            .flat_map(|(row, before)| before.iter().map(|rest| (row.partition.as_str(), row.bucket, *rest)))
-            .collect();
-        let mut tally = Tally { repeated: self.twice, ..Tally::default() };
-        for ((agent, epoch, lane, seq), readings) in &self.readings {
-            let (bucket, rest) = place::bucket_of(*seq);
-            let partition = place::lane_partition(agent, *epoch, *lane);
-            if seen.contains(&(partition.as_str(), bucket, rest)) {
+    /// Counts what a commit changed. `before`: what the ledger had of the plan's sequences.
+    pub fn tally(&self, before: &Seen) -> Tally {
+        let mut tally = Tally { repeated: self.repeated, ..Tally::default() };
+        for (name, readings) in &self.readings {
+            if has(before, name) {
                 tally.repeated += 1;
             } else {
                 tally.envelopes += 1;
@@ -134,6 +165,18 @@ impl Plan {
         }
         tally
     }
+}
+
+fn sequences(names: impl Iterator<Item = Name>) -> Seen {
+    let mut sequences = Seen::new();
+    for (agent, epoch, lane, seq) in names {
+        sequences.entry((agent, epoch, lane)).or_default().insert(SeqRange { first: seq, last: seq });
+    }
+    sequences
+}
+
+fn has(seen: &Seen, (agent, epoch, lane, seq): &Name) -> bool {
+    seen.get(&(agent.clone(), *epoch, *lane)).is_some_and(|seen| seen.contains(*seq))
 }
 
 /// The acks for these envelopes, as few as hold them all (A3).

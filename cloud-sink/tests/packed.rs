@@ -6,11 +6,12 @@ mod farm;
 use farm::{FARM, Place, T0, block, commit, delivery, envelope};
 use std::collections::BTreeSet;
 use windward_protocol::batch::BatchBuilder;
-use windward_protocol::{AgentId, Lane, SchemaId, topic};
+use windward_protocol::{AgentId, Block, Lane, SchemaId, topic};
 use windward_sink::decode::{Delivery, Known};
 use windward_sink::io::store::{Span, Store};
 use windward_sink::notify::Policy;
-use windward_sink::sink;
+use windward_sink::place::Seen;
+use windward_sink::{query, sink};
 
 /// Two blocks of one device from this number on, packed by an agent that holds these schemas for acked; and the schemas
 /// it holds for acked once this is.
@@ -27,9 +28,9 @@ fn packed(seq: u64, acked: &BTreeSet<SchemaId>) -> (Delivery, BTreeSet<SchemaId>
     )
 }
 
-async fn blocks(store: &Store) -> Vec<Vec<u8>> {
+async fn blocks(store: &Store) -> Vec<Block> {
     let span = Span { partition: "t1/anemometer".into(), from_ms: i64::MIN, to_ms: i64::MAX, after: None, limit: 1000 };
-    store.readings(&span).await.unwrap().blocks
+    query::blocks(&store.readings(&span).await.unwrap().blocks).collect()
 }
 
 /// What the agent was told is committed: first and last sequence.
@@ -88,7 +89,7 @@ async fn an_agents_schemas_are_its_own(place: Place) {
 #[test]
 fn schemas_are_part_of_the_rows_that_are_durable_before_the_ack() {
     let (full, _) = packed(1, &BTreeSet::new());
-    let plan = sink::plan(FARM, Policy::default(), &[full], Known::new(), T0);
+    let plan = sink::plan(FARM, Policy::default(), sink::open(&[full], Known::new()), &Seen::new(), T0);
     assert_eq!(plan.rows.schemas.first().map(|schema| schema.device.as_str()), Some("anemometer"));
 }
 

@@ -9,6 +9,7 @@ use windward_protocol::{AlertPhase, Lane, Record, SeqRange};
 use windward_sink::decode::{Delivery, Known};
 use windward_sink::io::store::{Claim, Store};
 use windward_sink::notify::{CLAIM_MS, Next, Notice, Policy, Step, StepResult, Target, next};
+use windward_sink::place::Seen;
 use windward_sink::sink;
 
 const BOTH: Policy = Policy { sns: true, webhook: true, clear: false };
@@ -153,7 +154,7 @@ async fn dynamodb_failed_publish_or_skipped_without_endpoint() {
 
 #[test]
 fn readings_are_acked_by_the_commit_and_alerts_only_once_told() {
-    let plan = sink::plan(FARM, BOTH, &deliveries(), Known::new(), T0);
+    let plan = sink::plan(FARM, BOTH, sink::open(&deliveries(), Known::new()), &Seen::new(), T0);
     let placed = plan.deliveries.iter().flat_map(|remaining| &remaining.placed);
     let acks = sink::acks(placed);
     let range = |first, last| SeqRange { first, last };
@@ -171,7 +172,8 @@ fn what_no_table_can_hold_is_kept_as_poison_and_acked() {
     let Record::Block(mut refused) = block(T0, 80) else { unreachable!("a block is a block") };
     refused.device = "x".repeat(300);
     let envelopes = [envelope(Lane::Readings, 1, Record::Block(refused)), envelope(Lane::Readings, 2, block(T0, 80))];
-    let plan = sink::plan(FARM, BOTH, &[delivery(Lane::Readings, &envelopes)], Known::new(), T0);
+    let plan =
+        sink::plan(FARM, BOTH, sink::open(&[delivery(Lane::Readings, &envelopes)], Known::new()), &Seen::new(), T0);
     assert_eq!(plan.rows.readings.len(), 1);
     assert_eq!(plan.rows.poison[0].reason, "a device or channel name over 256 bytes");
     let acks = sink::acks(&plan.deliveries[0].placed);

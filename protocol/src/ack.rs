@@ -55,6 +55,14 @@ impl Ack {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeqSet(BTreeMap<Seq, Seq>);
 
+impl FromIterator<Seq> for SeqSet {
+    fn from_iter<I: IntoIterator<Item = Seq>>(sequences: I) -> Self {
+        let mut set = Self::new();
+        sequences.into_iter().for_each(|seq| set.insert(SeqRange { first: seq, last: seq }));
+        set
+    }
+}
+
 impl SeqSet {
     /// The empty set.
     pub fn new() -> Self {

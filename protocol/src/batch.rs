@@ -37,10 +37,15 @@ impl BatchBuilder {
         Self::default()
     }
 
+    /// Whether an encoded envelope still fits.
+    pub fn has_room_for(&self, envelope: &[u8]) -> bool {
+        1 + self.plain.len() + 2 + envelope.len() <= MAX_BATCH
+    }
+
     /// Adds an encoded envelope, or says that it no longer fits.
     pub fn push(&mut self, envelope: &[u8]) -> bool {
         assert!(envelope.len() <= MAX_ENVELOPE, "an envelope is at most {MAX_ENVELOPE} bytes");
-        if 1 + self.plain.len() + 2 + envelope.len() > MAX_BATCH {
+        if !self.has_room_for(envelope) {
             return false;
         }
         self.plain.extend_from_slice(&(envelope.len() as u16).to_le_bytes());

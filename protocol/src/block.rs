@@ -144,6 +144,19 @@ pub struct Column {
     pub scores: Vec<u32>,
 }
 
+impl Column {
+    /// Values of the good rows as numbers, in their order.
+    pub fn numbers(&self) -> impl Iterator<Item = f64> {
+        self.values.decode().into_iter().map(Value::as_f64)
+    }
+
+    /// The greatest score of all rows, on the AWS scale.
+    pub fn greatest_score(&self) -> Option<f64> {
+        let greatest = self.scores.iter().max()?.checked_sub(1)?;
+        Some(f64::from(greatest) / 100.0)
+    }
+}
+
 /// Readings of one device over a span.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Block {

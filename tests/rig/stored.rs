@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
-use windward_protocol::{Envelope, NoData, Record, Row};
+use windward_protocol::{Envelope, NoData, Record, Row, batch};
 
 /// The stored rows of one device, with its channels' names.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +23,13 @@ impl Stored {
     }
 }
 
-/// Unpacks the envelope of a stored block.
-pub fn unpack(bytes: &[u8], into: &mut Stored) -> anyhow::Result<()> {
-    let envelope = Envelope::decode(bytes)?;
-    let Record::Block(block) = envelope.record else { anyhow::bail!("a stored block is none") };
-    into.channels = block.channels.iter().map(|channel| channel.name.clone()).collect();
-    into.rows.extend(block.rows());
+/// Unpacks the envelopes of a stored row.
+pub fn unpack(stored: &[u8], into: &mut Stored) -> anyhow::Result<()> {
+    for bytes in batch::split(stored).envelopes {
+        let Record::Block(block) = Envelope::decode(&bytes)?.record else { anyhow::bail!("a stored block is none") };
+        into.channels = block.channels.iter().map(|channel| channel.name.clone()).collect();
+        into.rows.extend(block.rows());
+    }
     Ok(())
 }
 

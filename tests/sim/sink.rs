@@ -9,7 +9,9 @@ use crate::store::{Item, items};
 use std::collections::{BTreeMap, VecDeque};
 use windward_protocol::AgentId;
 use windward_sink::decode::{Delivery, Known, Name, named};
+use windward_sink::ledger::Ledger;
 use windward_sink::notify::{Next, Notice, Policy, Step, StepResult, next};
+use windward_sink::place::Seen;
 use windward_sink::sink::{self, Plan, Remaining};
 use windward_tests::random::Random;
 
@@ -42,6 +44,8 @@ pub(crate) struct Sink {
     incoming: VecDeque<(u64, Delivery)>,
     /// Schemas that need not be looked up in the store.
     at_hand: Known,
+    /// What is known of the ledger.
+    ledger: Ledger,
     is_working: bool,
     /// What is to be written again, because the store failed.
     again: Option<(Vec<u64>, Vec<Delivery>, Plan)>,
@@ -59,6 +63,7 @@ impl Sink {
             random: Random::stream(seed, "sink", index),
             incoming: VecDeque::new(),
             at_hand: Known::new(),
+            ledger: Ledger::default(),
             is_working: false,
             again: None,
             tasks: BTreeMap::new(),
@@ -124,6 +129,7 @@ impl Sink {
         }
         self.incoming.clear();
         self.at_hand.clear();
+        self.ledger = Ledger::default();
         self.tasks.clear();
         self.again = None;
         self.is_working = false;
@@ -174,7 +180,13 @@ impl Sink {
                 let policy = policy(stage);
                 let mut known = stage.store.known(&deliveries);
                 known.extend(self.at_hand.clone());
-                let plan = sink::plan(FARM, policy, &deliveries, known, stage.true_ms());
+                let opened = sink::open(&deliveries, known);
+                let unknown = self.ledger.unknown(&opened.sequences());
+                let found = stage.store.seen(&unknown);
+                self.ledger.looked_up(&unknown, &found);
+                let nothing = Seen::new();
+                let seen = if stage.breaks(Break::StoredTwice) { &nothing } else { self.ledger.seen() };
+                let plan = sink::plan(FARM, policy, opened, seen, stage.true_ms());
                 (ids, deliveries, plan)
             }
         };
@@ -223,6 +235,7 @@ impl Sink {
     /// What the store has now is at hand.
     fn learn(&mut self, plan: &Plan, stage: &mut Stage) {
         stage.count_many("messages that name what a sink does not know", plan.unknown.len() as u64);
+        self.ledger.add(&plan.rows.ledger);
         for schema in &plan.rows.schemas {
             self.at_hand.insert((schema.agent.clone(), schema.id()), schema.clone());
         }
@@ -230,7 +243,7 @@ impl Sink {
 
     /// Writes a plan, the ledger last. False: the store failed, somewhere in between if it takes row by row.
     fn write(&mut self, plan: &Plan, stage: &mut Stage) -> Result<bool, Died> {
-        let (twice, forgets) = (stage.breaks(Break::StoredTwice), stage.breaks(Break::LedgerForgets));
+        let forgets = stage.breaks(Break::LedgerForgets);
         let whole = stage.scenario.sink.whole;
         if whole {
             self.step(stage)?;
@@ -251,7 +264,7 @@ impl Sink {
                 _ => false,
             };
             if !is_left_out {
-                stage.store.write(&item, twice, forgets);
+                stage.store.write(&item, forgets);
             }
         }
         Ok(true)

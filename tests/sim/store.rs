@@ -3,11 +3,12 @@
 //! is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
-use windward_protocol::{AgentId, AlertPhase, Epoch, Lane, Schema, Seq};
-use windward_sink::decode::{Delivery, Known, named};
+use windward_protocol::{AgentId, AlertPhase, Envelope, Epoch, Lane, Schema, Seq, SeqSet};
+use windward_sink::decode::{Delivery, Known, LaneName, named};
 use windward_sink::notify::{CLAIM_MS, Notice, StepResult};
 use windward_sink::place::{
-    AgentChange, AlertStep, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, ReadingsRow, Rows, StatsRow, lane_partition,
+    AgentChange, AlertStep, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, ReadingsRow, Rows, Seen, StatsRow, envelopes,
+    lane_partition, ledger_rows,
 };
 
 /// One thing to write, in the order in which they are written: the ledger last.
@@ -19,7 +20,7 @@ pub(crate) enum Item<'a> {
     Agent(&'a AgentChange),
     Gap(&'a GapRow),
     Poison(&'a PoisonRow),
-    Ledger(&'a LedgerRow),
+    Ledger(LedgerRow),
 }
 
 /// All items of a plan.
@@ -31,7 +32,7 @@ pub(crate) fn items(rows: &Rows) -> Vec<Item<'_>> {
     items.extend(rows.agents.iter().map(Item::Agent));
     items.extend(rows.gaps.iter().map(Item::Gap));
     items.extend(rows.poison.iter().map(Item::Poison));
-    items.extend(rows.ledger.iter().map(Item::Ledger));
+    items.extend(ledger_rows(&rows.ledger).into_iter().map(|(_, row)| Item::Ledger(row)));
     items
 }
 
@@ -55,8 +56,8 @@ struct NoticeRow {
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     pub(crate) readings: BTreeMap<(String, String), ReadingsRow>,
-    /// Names of the stored blocks: partition, and epoch and number as the sort key ends with them.
-    blocks: BTreeSet<(String, String)>,
+    /// In how many rows each block stands: by partition, epoch and number.
+    pub(crate) blocks: BTreeMap<(String, (Epoch, Seq)), u32>,
     /// By farm and sort key.
     pub(crate) alerts: BTreeMap<(String, String), AlertRow>,
     pub(crate) stats: BTreeMap<(String, String), StatsRow>,
@@ -65,24 +66,25 @@ pub(crate) struct Store {
     /// What packed batches have said once.
     pub(crate) schemas: Known,
     pub(crate) poison: BTreeMap<(String, String), PoisonRow>,
-    pub(crate) ledger: BTreeMap<(String, u64), BTreeSet<u16>>,
+    pub(crate) ledger: BTreeMap<(String, u64), SeqSet>,
     notices: BTreeMap<(String, String, String), NoticeRow>,
 }
 
 impl Store {
-    /// Writes one item. `rows_forget`: a repeated block makes a row of its own; `ledger_forgets`: a bucket is replaced.
-    pub(crate) fn write(&mut self, item: &Item<'_>, rows_forget: bool, ledger_forgets: bool) {
+    /// Writes one item. `ledger_forgets`: a bucket is replaced.
+    pub(crate) fn write(&mut self, item: &Item<'_>, ledger_forgets: bool) {
         match *item {
             Item::Schema(schema) => {
                 self.schemas.insert((schema.agent.clone(), schema.id()), schema.clone());
             }
             Item::Readings(row) => {
-                let mut sort = row.sort.clone();
-                if rows_forget && self.readings.contains_key(&(row.partition.clone(), sort.clone())) {
-                    sort.push_str("#again");
+                if self.readings.contains_key(&(row.partition.clone(), row.sort.clone())) {
+                    return;
                 }
-                self.blocks.insert((row.partition.clone(), name_in(&row.sort).to_owned()));
-                self.readings.entry((row.partition.clone(), sort)).or_insert_with(|| row.clone());
+                for name in names_in(row) {
+                    *self.blocks.entry((row.partition.clone(), name)).or_default() += 1;
+                }
+                self.readings.insert((row.partition.clone(), row.sort.clone()), row.clone());
             }
             Item::Alert(step) => self.merge_alert(step),
             Item::Stats(row) => {
@@ -103,12 +105,12 @@ impl Store {
                 let key = (row.partition.clone(), row.sort.clone());
                 self.poison.entry(key).or_insert_with(|| row.clone());
             }
-            Item::Ledger(row) => {
+            Item::Ledger(ref row) => {
                 let bucket = self.ledger.entry((row.partition.clone(), row.bucket)).or_default();
                 if ledger_forgets {
-                    bucket.clear();
+                    *bucket = SeqSet::new();
                 }
-                bucket.extend(&row.seen);
+                row.seen.ranges().for_each(|range| bucket.insert(range));
             }
         }
     }
@@ -129,6 +131,19 @@ impl Store {
     pub(crate) fn known(&self, deliveries: &[Delivery]) -> Known {
         let named = deliveries.iter().flat_map(named);
         named.filter_map(|key| Some((key.clone(), self.schemas.get(&key)?.clone()))).collect()
+    }
+
+    /// What the ledger has in the buckets of these sequences.
+    pub(crate) fn seen(&self, sequences: &Seen) -> Seen {
+        let found = |(lane, row): (&LaneName, LedgerRow)| {
+            Some((lane.clone(), self.ledger.get(&(row.partition, row.bucket))?.clone()))
+        };
+        let mut seen = Seen::new();
+        for (lane, found) in ledger_rows(sequences).into_iter().filter_map(found) {
+            let into = seen.entry(lane).or_default();
+            found.ranges().for_each(|range| into.insert(range));
+        }
+        seen
     }
 
     /// Reserves a notice.
@@ -162,12 +177,12 @@ impl Store {
     /// Whether the ledger says that this envelope is here.
     pub(crate) fn in_ledger(&self, agent: &AgentId, epoch: Epoch, lane: Lane, seq: Seq) -> bool {
         let bucket = self.ledger.get(&(lane_partition(agent, epoch, lane), seq / LEDGER_BUCKET));
-        bucket.is_some_and(|seen| seen.contains(&((seq % LEDGER_BUCKET) as u16)))
+        bucket.is_some_and(|seen| seen.contains(seq))
     }
 
     /// Whether a block of this name is here.
     pub(crate) fn has_block(&self, agent: &AgentId, device: &str, epoch: Epoch, seq: Seq) -> bool {
-        self.blocks.contains(&(format!("{agent}/{device}"), format!("{epoch:016x}#{seq:020}")))
+        self.blocks.contains_key(&(format!("{agent}/{device}"), (epoch, seq)))
     }
 
     /// Whether an agent has said that this number will never come, and why.
@@ -177,9 +192,11 @@ impl Store {
     }
 }
 
-/// Epoch and number in the sort key of a block.
-fn name_in(sort: &str) -> &str {
-    sort.split_once('#').map_or("", |(_, name)| name)
+/// Epochs and numbers of a row's blocks.
+fn names_in(row: &ReadingsRow) -> Vec<(Epoch, Seq)> {
+    let envelopes = envelopes(&row.block);
+    let decoded = envelopes.iter().filter_map(|bytes| Envelope::decode(bytes).ok());
+    decoded.map(|envelope| (envelope.epoch, envelope.seq)).collect()
 }
 
 fn key(notice: &Notice) -> (String, String, String) {

@@ -4,6 +4,7 @@
 //! broke off halfway is written again as a whole (S2).
 
 mod answers;
+mod calls;
 mod commit;
 mod items;
 mod tables;

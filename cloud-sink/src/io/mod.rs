@@ -18,8 +18,10 @@ pub mod webhook;
 
 use crate::config::Config;
 use crate::decode::{Delivery, Known};
+use crate::ledger::Ledger;
 use crate::notify::Policy;
-use crate::sink::{self, Plan, Remaining};
+use crate::place::Seen;
+use crate::sink::{self, Opened, Plan, Remaining};
 use anyhow::{Context, Result};
 use mqtt::{Incoming, Reply};
 use schemas::Schemas;
@@ -131,6 +133,7 @@ pub async fn start(config: Config) -> Result<Running> {
         farm: config.farm,
         policy: config.notify.policy(),
         schemas: Schemas::new(store.clone()),
+        ledger: Ledger::default(),
         store,
         teller,
         counts: counts.clone(),
@@ -204,6 +207,7 @@ struct Committer {
     farm: String,
     policy: Policy,
     schemas: Schemas,
+    ledger: Ledger,
     store: Store,
     teller: Teller,
     counts: Arc<Counts>,
@@ -230,7 +234,7 @@ impl Committer {
 
     async fn finish(&mut self, deliveries: &[Delivery], replies: Vec<Reply>, stop: &watch::Receiver<Stop>) {
         let Some(known) = self.known(deliveries, stop).await else { return };
-        let mut plan = sink::plan(&self.farm, self.policy, deliveries, known, clock::now_ms());
+        let Some(mut plan) = self.plan(sink::open(deliveries, known), stop).await else { return };
         if !self.commit(&mut plan, stop).await {
             return;
         }
@@ -271,8 +275,24 @@ impl Committer {
         }
     }
 
+    /// Plans, once what the ledger has is looked up. `None`: as in [`Self::commit`].
+    async fn plan(&mut self, opened: Opened, stop: &watch::Receiver<Stop>) -> Option<Plan> {
+        let unknown = self.ledger.unknown(&opened.sequences());
+        let mut pause = COMMIT_PAUSE_MS.0;
+        while !unknown.is_empty() {
+            match self.store.seen(&unknown).await {
+                Ok(found) => {
+                    self.ledger.looked_up(&unknown, &found);
+                    break;
+                }
+                Err(error) => self.failed(error.context("ledger"), &mut pause, stop).await?,
+            }
+        }
+        Some(sink::plan(&self.farm, self.policy, opened, self.ledger.seen(), clock::now_ms()))
+    }
+
     /// Commits until it succeeds. False: the sink is stopping and the store still fails.
-    async fn commit(&self, plan: &mut Plan, stop: &watch::Receiver<Stop>) -> bool {
+    async fn commit(&mut self, plan: &mut Plan, stop: &watch::Receiver<Stop>) -> bool {
         let rows = Arc::new(std::mem::take(&mut plan.rows));
         let mut pause = COMMIT_PAUSE_MS.0;
         loop {
@@ -280,6 +300,8 @@ impl Committer {
                 Ok(before) => {
                     plan.rows = Arc::unwrap_or_clone(rows);
                     self.count(plan, &before);
+                    self.ledger.add(&before);
+                    self.ledger.add(&plan.rows.ledger);
                     return true;
                 }
                 Err(error) => {
@@ -303,7 +325,7 @@ impl Committer {
         Some(())
     }
 
-    fn count(&self, plan: &Plan, before: &[std::collections::BTreeSet<u16>]) {
+    fn count(&self, plan: &Plan, before: &Seen) {
         let tally = plan.tally(before);
         let add = |count: &AtomicU64, more: u64| count.fetch_add(more, Ordering::Relaxed);
         add(&self.counts.deliveries, plan.deliveries.len() as u64);

@@ -17,7 +17,12 @@ use std::time::Duration;
 use windward_protocol::AlertPhase;
 
 /// The schema, step by step; `PRAGMA user_version` counts the steps a file has taken. Only ever appended to.
-const MIGRATIONS: [&str; 3] = [include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// How long a write waits for another process that holds the file, for example a backup.
 const BUSY: Duration = Duration::from_secs(5);

@@ -6,9 +6,8 @@ use super::sqlite::Sqlite;
 use crate::config;
 use crate::decode::Known;
 use crate::notify::Notice;
-use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows, StatsRow};
+use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows, Seen, StatsRow};
 use anyhow::Result;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use windward_protocol::{AgentId, Schema, SchemaId};
 
@@ -54,9 +53,9 @@ pub struct Span {
 /// One page of blocks, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
-    /// The envelopes as they came.
+    /// The blocks of each row ([`crate::place::envelopes`]).
     pub blocks: Vec<Vec<u8>>,
-    /// Sort key of the last block, when there may be more.
+    /// Sort key of the last row, when there may be more.
     pub next: Option<String>,
 }
 
@@ -72,12 +71,21 @@ impl Store {
         })
     }
 
-    /// Makes the rows durable, the ledger last. Gives, for each row of the ledger, what it had seen before.
-    pub async fn commit(&self, rows: Arc<Rows>) -> Result<Vec<BTreeSet<u16>>> {
+    /// Makes the rows durable, the ledger last. Gives what the ledger had, at least of those sequences.
+    pub async fn commit(&self, rows: Arc<Rows>) -> Result<Seen> {
         match self {
             Store::Sqlite(sqlite) => sqlite.commit(rows).await,
             #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.commit(&rows).await,
+        }
+    }
+
+    /// What the ledger has, at least of these sequences.
+    pub async fn seen(&self, sequences: &Seen) -> Result<Seen> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.seen(sequences).await,
+            #[cfg(feature = "aws")]
+            Store::DynamoDb(dynamodb) => dynamodb.seen(sequences).await,
         }
     }
 

@@ -187,8 +187,9 @@ impl Place {
 
 pub(crate) async fn commit(store: &Store, policy: Policy, deliveries: &[Delivery], now_ms: i64) -> (Plan, Tally) {
     let named: Vec<_> = deliveries.iter().flat_map(decode::named).collect();
-    let known = store.schemas(&named).await.unwrap();
-    let plan = sink::plan(FARM, policy, deliveries, known, now_ms);
+    let opened = sink::open(deliveries, store.schemas(&named).await.unwrap());
+    let seen = store.seen(&opened.sequences()).await.unwrap();
+    let plan = sink::plan(FARM, policy, opened, &seen, now_ms);
     let before = store.commit(Arc::new(plan.rows.clone())).await.unwrap();
     let tally = plan.tally(&before);
     (plan, tally)

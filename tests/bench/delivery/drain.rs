@@ -36,16 +36,16 @@ pub(crate) async fn drain(values: u64, rows: u64, dir: &Path) -> Result<()> {
     );
     let mut agent = agent(dir, mosquitto.port(), &device)?;
     sink.start()?;
-    eventually(PATIENCE, "the sink's tables", async || Ok(stored(&file).ok())).await?;
+    eventually(PATIENCE, "the sink's tables", async || Ok(stored(&file, rows).ok())).await?;
     agent.log = "info";
     agent.start()?;
-    eventually(PATIENCE, "the first block", async || Ok((stored(&file)? > 0).then_some(()))).await?;
-    let (begun, before) = (clock::now(), stored(&file)?);
+    eventually(PATIENCE, "the first block", async || Ok((stored(&file, rows)? > 0).then_some(()))).await?;
+    let (begun, before) = (clock::now(), stored(&file, rows)?);
     let (agent_before, sink_before) = (agent.cost()?, sink.cost()?);
     eventually(PATIENCE, "all to be stored", async || {
         agent.check_alive()?;
         sink.check_alive()?;
-        Ok((stored(&file)? >= blocks).then_some(()))
+        Ok((stored(&file, rows)? >= blocks).then_some(()))
     })
     .await?;
     let took_s = begun.elapsed().as_secs_f64();
@@ -102,8 +102,9 @@ fn block(seq: Seq, turbine: &mut Turbine, began_ms: i64, rows: u64) -> Result<Ve
     Ok(Envelope { agent: agent_id()?, epoch: 1, lane: Lane::Readings, seq, record }.encode()?)
 }
 
-/// Blocks that the sink has stored.
-fn stored(file: &Path) -> Result<u64> {
+/// Blocks of so many rows that the sink has stored.
+fn stored(file: &Path, rows: u64) -> Result<u64> {
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    Ok(connection.query_row("SELECT count(*) FROM readings", [], |row| row.get::<_, i64>(0))? as u64)
+    let found = connection.query_row("SELECT coalesce(sum(n), 0) FROM readings", [], |row| row.get::<_, i64>(0))?;
+    Ok(found as u64 / rows)
 }

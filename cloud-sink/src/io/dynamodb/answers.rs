@@ -1,12 +1,13 @@
 //! What is asked of the tables.
 
-use super::items::{Item, alert_row, get_bytes, get_i64, get_text, key, number, numbers, stats_row, text};
+use super::calls::Calls;
+use super::items::{Item, alert_row, get_bytes, get_i64, get_text, key, ledger_key, members, number, stats_row, text};
 use super::{BY_AGENT, DynamoDb, aws};
 use crate::io::store::{MAX_LEDGER_ROWS, Page, Span};
-use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, StatsRow, sortable_time};
+use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Seen, StatsRow, ledger_rows, sortable_time};
 use crate::query::LOOK_BACK_MS;
 use anyhow::{Result, anyhow};
-use windward_protocol::{AgentId, SchemaId};
+use windward_protocol::{AgentId, SchemaId, SeqSet};
 
 impl DynamoDb {
     /// The bytes of each, where it is kept.
@@ -19,6 +20,26 @@ impl DynamoDb {
             found.push(got.item().map(|item| get_bytes(item, "schema")));
         }
         Ok(found)
+    }
+
+    /// What the ledger has in the buckets of these sequences. Read without waiting for the latest: that more was seen
+    /// than it says does no harm.
+    pub(in crate::io) async fn seen(&self, sequences: &Seen) -> Result<Seen> {
+        let mut calls = Calls::new();
+        for (lane, row) in ledger_rows(sequences) {
+            let get = self.client.get_item().table_name(self.table("ledger")).set_key(Some(ledger_key(&row)));
+            let (lane, bucket) = (lane.clone(), row.bucket);
+            let call = async move {
+                let got = get.send().await.map_err(|error| anyhow!("ledger: {}", aws::explain(&error)))?;
+                Ok((lane, bucket, got.item))
+            };
+            calls.spawn(call).await?;
+        }
+        let mut seen = Seen::new();
+        for (lane, bucket, item) in calls.finish().await? {
+            members(bucket, item.and_then(|item| item.get("seen").cloned()).as_ref(), seen.entry(lane).or_default());
+        }
+        Ok(seen)
     }
 
     pub(in crate::io) async fn agents(&self) -> Result<Vec<AgentRow>> {
@@ -122,11 +143,9 @@ impl DynamoDb {
 
     pub(in crate::io) async fn ledger(&self) -> Result<Vec<LedgerRow>> {
         let row = |item: &Item| {
-            Some(LedgerRow {
-                partition: get_text(item, "pk")?,
-                bucket: get_text(item, "sk")?.parse().ok()?,
-                seen: numbers(item.get("seen")),
-            })
+            let (bucket, mut seen) = (get_text(item, "sk")?.parse().ok()?, SeqSet::new());
+            members(bucket, item.get("seen"), &mut seen);
+            Some(LedgerRow { partition: get_text(item, "pk")?, bucket, seen })
         };
         Ok(self.scan("ledger").await?.iter().filter_map(row).collect())
     }

@@ -1,28 +1,27 @@
 //! What a commit writes: the ledger last, because it vouches for the others.
 
-use super::items::{Item, finite, key, number, numbers, readings_item, stats_item, text};
+use super::calls::Calls;
+use super::items::{Item, finite, key, ledger_key, members, number, ranges, readings_item, stats_item, text};
 use super::{DynamoDb, aws};
-use crate::place::{AgentChange, AlertStep, LedgerRow, PoisonRow, Rows, StatsRow};
+use crate::decode::LaneName;
+use crate::place::{AgentChange, AlertStep, LedgerRow, PoisonRow, Rows, Seen, StatsRow, ledger_rows};
 use anyhow::{Result, anyhow, bail};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ReturnValue, WriteRequest};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
-use tokio::task::JoinSet;
-use windward_protocol::AlertPhase;
+use windward_protocol::{AlertPhase, SeqSet};
 
 /// Items in one BatchWriteItem, the service's limit.
 const BATCH: usize = 25;
-/// Calls under way at once within one commit.
-const CALLS: usize = 8;
 /// Tries of a batch's unprocessed items before the whole group is tried again.
 const UNPROCESSED_TRIES: u32 = 8;
 /// First pause before unprocessed items are sent again; doubles each time.
 const UNPROCESSED_PAUSE: Duration = Duration::from_millis(50);
 
 impl DynamoDb {
-    pub(in crate::io) async fn commit(&self, rows: &Rows) -> Result<Vec<BTreeSet<u16>>> {
+    pub(in crate::io) async fn commit(&self, rows: &Rows) -> Result<Seen> {
         self.put_all(rows).await?;
         for step in &rows.alerts {
             self.merge_alert(step).await?;
@@ -33,9 +32,14 @@ impl DynamoDb {
         for row in &rows.poison {
             self.keep_poison(row).await?;
         }
-        let mut before = Vec::with_capacity(rows.ledger.len());
-        for row in &rows.ledger {
-            before.push(self.add_to_ledger(row).await?);
+        let mut calls = Calls::new();
+        for (lane, row) in ledger_rows(&rows.ledger) {
+            calls.spawn(add_to_ledger(self.client.clone(), self.table("ledger"), lane.clone(), row)).await?;
+        }
+        let mut before = Seen::new();
+        for (lane, seen) in calls.finish().await? {
+            let into = before.entry(lane).or_default();
+            seen.ranges().for_each(|range| into.insert(range));
         }
         Ok(before)
     }
@@ -62,18 +66,14 @@ impl DynamoDb {
             add("schemas", schema.agent.as_str(), &schema.id().to_string(), item);
         }
         let items: Vec<_> = items.into_iter().map(|((table, ..), item)| (table, item)).collect();
-        let mut calls: JoinSet<Result<()>> = JoinSet::new();
+        let mut calls = Calls::new();
         for batch in items.chunks(BATCH) {
-            room_for_a_call(&mut calls).await?;
-            calls.spawn(put_batch(self.client.clone(), batch.to_vec()));
+            calls.spawn(put_batch(self.client.clone(), batch.to_vec())).await?;
         }
         for row in &rows.stats {
-            room_for_a_call(&mut calls).await?;
-            calls.spawn(merge_stats(self.client.clone(), self.table("stats"), row.clone()));
+            calls.spawn(merge_stats(self.client.clone(), self.table("stats"), row.clone())).await?;
         }
-        while let Some(done) = calls.join_next().await {
-            done??;
-        }
+        calls.finish().await?;
         Ok(())
     }
 
@@ -149,32 +149,23 @@ impl DynamoDb {
         // The first time it came stays.
         self.update("poison", key(&row.partition, &row.sort), set, Some(("at_ms", ">"))).await
     }
-
-    /// Adds to a bucket's number set, and gives what it held before.
-    async fn add_to_ledger(&self, row: &LedgerRow) -> Result<BTreeSet<u16>> {
-        let seen = row.seen.iter().map(u16::to_string).collect();
-        let added = self
-            .client
-            .update_item()
-            .table_name(self.table("ledger"))
-            .set_key(Some(key(&row.partition, &format!("{:020}", row.bucket))))
-            .update_expression("ADD seen :seen")
-            .expression_attribute_values(":seen", AttributeValue::Ns(seen))
-            .return_values(ReturnValue::UpdatedOld)
-            .send()
-            .await
-            .map_err(|error| anyhow!("ledger: {}", aws::explain(&error)))?;
-        Ok(numbers(added.attributes().and_then(|old| old.get("seen"))))
-    }
 }
 
-async fn room_for_a_call(calls: &mut JoinSet<Result<()>>) -> Result<()> {
-    if calls.len() == CALLS
-        && let Some(done) = calls.join_next().await
-    {
-        done??;
-    }
-    Ok(())
+/// Adds to a bucket's ranges, and gives what it held before.
+async fn add_to_ledger(client: Client, table: String, lane: LaneName, row: LedgerRow) -> Result<(LaneName, SeqSet)> {
+    let added = client
+        .update_item()
+        .table_name(&table)
+        .set_key(Some(ledger_key(&row)))
+        .update_expression("ADD seen :seen")
+        .expression_attribute_values(":seen", ranges(&row))
+        .return_values(ReturnValue::UpdatedOld)
+        .send()
+        .await
+        .map_err(|error| anyhow!("{table}: {}", aws::explain(&error)))?;
+    let mut before = SeqSet::new();
+    members(row.bucket, added.attributes().and_then(|old| old.get("seen")), &mut before);
+    Ok((lane, before))
 }
 
 /// Of two rows of one window, the one with the greater (n, due, mean) stays.

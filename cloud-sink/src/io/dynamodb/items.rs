@@ -1,9 +1,10 @@
 //! Rows to items and back, and DynamoDB's attribute values.
 
-use crate::place::{AlertRow, ChannelSummary, ReadingsRow, StatsRow};
+use crate::place::{AlertRow, ChannelSummary, LEDGER_BUCKET, LedgerRow, ReadingsRow, StatsRow};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use windward_protocol::{SeqRange, SeqSet};
 
 /// One item.
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -146,11 +147,33 @@ pub(super) fn alert_row(item: &Item) -> AlertRow {
     }
 }
 
-/// The members of a number set.
-pub(super) fn numbers(value: Option<&AttributeValue>) -> BTreeSet<u16> {
-    let numbers = value.and_then(|value| value.as_ns().ok());
-    let members = numbers.into_iter().flatten();
-    members.filter_map(|number| number.parse().ok()).collect()
+/// A bucket's ranges as the members of a string set, `first-last` from the bucket's start. Ranges and not numbers,
+/// because an item is paid by its length at every addition.
+pub(super) fn ranges(row: &LedgerRow) -> AttributeValue {
+    let start = row.bucket * LEDGER_BUCKET;
+    let member = |range: SeqRange| format!("{}-{}", range.first - start, range.last - start);
+    AttributeValue::Ss(row.seen.ranges().map(member).collect())
+}
+
+/// Adds what a bucket's string set holds to `seen`.
+pub(super) fn members(bucket: u64, value: Option<&AttributeValue>, seen: &mut SeqSet) {
+    let start = bucket.saturating_mul(LEDGER_BUCKET);
+    let members = value.and_then(|value| value.as_ss().ok());
+    for (first, last) in members.into_iter().flatten().filter_map(|member| ends(member)) {
+        if first <= last && last < LEDGER_BUCKET {
+            seen.insert(SeqRange { first: start + first, last: start + last });
+        }
+    }
+}
+
+fn ends(member: &str) -> Option<(u64, u64)> {
+    let (first, last) = member.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+/// A bucket's key.
+pub(super) fn ledger_key(row: &LedgerRow) -> Item {
+    key(&row.partition, &format!("{:020}", row.bucket))
 }
 
 /// A key with a sort key.

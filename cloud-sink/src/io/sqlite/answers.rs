@@ -1,13 +1,13 @@
 //! What is asked of the file.
 
 use super::Sqlite;
-use super::commit::members;
+use super::commit::{bits_of, members};
 use crate::io::store::{MAX_LEDGER_ROWS, Page, Span};
-use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, StatsRow, sortable_time};
+use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Seen, StatsRow, ledger_rows, sortable_time};
 use crate::query::LOOK_BACK_MS;
 use anyhow::Result;
 use rusqlite::{OptionalExtension, Row, params};
-use windward_protocol::{AgentId, SchemaId};
+use windward_protocol::{AgentId, SchemaId, SeqSet};
 
 impl Sqlite {
     /// The bytes of each, where it is kept.
@@ -19,6 +19,21 @@ impl Sqlite {
                 statement.query_row(params![agent.as_str(), id.to_string()], |row| row.get(0)).optional()
             };
             Ok(keys.iter().map(one).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// What the ledger has in the buckets of these sequences.
+    pub(in crate::io) async fn seen(&self, sequences: &Seen) -> Result<Seen> {
+        let sequences = sequences.clone();
+        self.read(move |db| {
+            let mut seen = Seen::new();
+            for (lane, row) in ledger_rows(&sequences) {
+                if let Some(bits) = bits_of(db, &row)? {
+                    members(row.bucket, &bits, seen.entry(lane.clone()).or_default());
+                }
+            }
+            Ok(seen)
         })
         .await
     }
@@ -121,11 +136,9 @@ impl Sqlite {
         self.read(|db| {
             let mut statement = db.prepare("SELECT * FROM ledger ORDER BY partition, bucket DESC LIMIT ?")?;
             let rows = statement.query_map([MAX_LEDGER_ROWS as i64], |row| {
-                Ok(LedgerRow {
-                    partition: row.get("partition")?,
-                    bucket: row.get::<_, i64>("bucket")? as u64,
-                    seen: members(&row.get::<_, Vec<u8>>("seen")?),
-                })
+                let (bucket, mut seen) = (row.get::<_, i64>("bucket")? as u64, SeqSet::new());
+                members(bucket, &row.get::<_, Vec<u8>>("seen")?, &mut seen);
+                Ok(LedgerRow { partition: row.get("partition")?, bucket, seen })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

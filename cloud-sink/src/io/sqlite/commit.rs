@@ -1,15 +1,14 @@
 //! What a commit writes: all of it in one transaction.
 
 use super::Sqlite;
-use crate::place::{AgentChange, AlertStep, LEDGER_BUCKET, LedgerRow, ReadingsRow, Rows, StatsRow};
+use crate::place::{AgentChange, AlertStep, LEDGER_BUCKET, LedgerRow, ReadingsRow, Rows, Seen, StatsRow, ledger_rows};
 use anyhow::Result;
-use rusqlite::{OptionalExtension, Transaction, named_params, params};
-use std::collections::BTreeSet;
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, named_params, params};
 use std::sync::Arc;
-use windward_protocol::AlertPhase;
+use windward_protocol::{AlertPhase, SeqRange, SeqSet};
 
 impl Sqlite {
-    pub(in crate::io) async fn commit(&self, rows: Arc<Rows>) -> Result<Vec<BTreeSet<u16>>> {
+    pub(in crate::io) async fn commit(&self, rows: Arc<Rows>) -> Result<Seen> {
         self.write(move |tx| {
             insert_readings(tx, &rows.readings)?;
             for step in &rows.alerts {
@@ -22,32 +21,43 @@ impl Sqlite {
                 change_agent(tx, change)?;
             }
             for row in &rows.gaps {
-                tx.execute(
+                run(
+                    tx,
                     "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?)",
                     params![row.partition, row.from as i64, row.to as i64, row.reason],
                 )?;
             }
             for row in &rows.poison {
-                tx.execute(
+                run(
+                    tx,
                     "INSERT OR IGNORE INTO poison VALUES (?, ?, ?, ?, ?, ?)",
                     params![row.partition, row.sort, row.topic, row.reason, row.at_ms, row.bytes],
                 )?;
             }
             for schema in &rows.schemas {
-                tx.execute(
+                run(
+                    tx,
                     "INSERT OR IGNORE INTO schemas VALUES (?, ?, ?)",
                     params![schema.agent.as_str(), schema.id().to_string(), schema.encode()],
                 )?;
             }
-            rows.ledger.iter().map(|row| add_to_ledger(tx, row)).collect()
+            let mut before = Seen::new();
+            for (lane, row) in ledger_rows(&rows.ledger) {
+                add_to_ledger(tx, &row, before.entry(lane.clone()).or_default())?;
+            }
+            Ok(before)
         })
         .await
     }
 }
 
+/// Runs a statement that is prepared once a connection: that takes longer than to insert a row.
+fn run(tx: &Transaction<'_>, sql: &str, values: impl Params) -> rusqlite::Result<usize> {
+    tx.prepare_cached(sql)?.execute(values)
+}
+
 pub(super) fn insert_readings(tx: &Transaction<'_>, rows: &[ReadingsRow]) -> Result<()> {
-    // Prepared once: that takes longer than to insert a row.
-    let mut insert = tx.prepare("INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+    let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
     for row in rows {
         insert.execute(params![
             row.partition,
@@ -69,7 +79,8 @@ pub(super) fn insert_readings(tx: &Transaction<'_>, rows: &[ReadingsRow]) -> Res
 /// The description with the greatest rank stays, and the latest end: in whatever order the steps come.
 fn merge_alert(tx: &Transaction<'_>, step: &AlertStep) -> Result<()> {
     let alert = &step.alert;
-    tx.execute(
+    run(
+        tx,
         "INSERT INTO alerts (farm, sort, agent, id, said, location, device, channel, kind, severity, opened_ms, at_ms,
              value, unit, wind_speed, anomaly_score, threshold, evidence)
          VALUES (:farm, :sort, :agent, :id, :said, :location, :device, :channel, :kind, :severity, :opened_ms, :at_ms,
@@ -88,7 +99,8 @@ fn merge_alert(tx: &Transaction<'_>, step: &AlertStep) -> Result<()> {
         },
     )?;
     if alert.phase == AlertPhase::Clear {
-        tx.execute(
+        run(
+            tx,
             "UPDATE alerts SET cleared_ms = max(coalesce(cleared_ms, ?1), ?1) WHERE farm = ?2 AND sort = ?3",
             params![alert.at_ms, step.farm, step.sort],
         )?;
@@ -97,7 +109,8 @@ fn merge_alert(tx: &Transaction<'_>, step: &AlertStep) -> Result<()> {
 }
 
 fn merge_stats(tx: &Transaction<'_>, row: &StatsRow) -> Result<()> {
-    tx.execute(
+    run(
+        tx,
         "INSERT INTO stats VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET unit = excluded.unit, window_ms = excluded.window_ms, n = excluded.n,
              due = excluded.due, mean = excluded.mean, min = excluded.min, max = excluded.max, std = excluded.std,
@@ -123,14 +136,16 @@ fn merge_stats(tx: &Transaction<'_>, row: &StatsRow) -> Result<()> {
 
 fn change_agent(tx: &Transaction<'_>, change: &AgentChange) -> Result<()> {
     match change {
-        AgentChange::Hello { agent, epoch, at_ms, version, manifest } => tx.execute(
+        AgentChange::Hello { agent, epoch, at_ms, version, manifest } => run(
+            tx,
             "INSERT INTO agents (agent, epoch, version, started_ms, manifest) VALUES (?, ?, ?, ?, ?)
                  ON CONFLICT DO UPDATE SET epoch = excluded.epoch, version = excluded.version,
                      started_ms = excluded.started_ms, manifest = excluded.manifest
                  WHERE excluded.started_ms >= coalesce(agents.started_ms, excluded.started_ms)",
             params![agent.as_str(), format!("{epoch:016x}"), version, at_ms, manifest],
         )?,
-        AgentChange::Health { agent, heard_ms, seen_ms, online, health } => tx.execute(
+        AgentChange::Health { agent, heard_ms, seen_ms, online, health } => run(
+            tx,
             "INSERT INTO agents (agent, heard_ms, seen_ms, online, health) VALUES (?, ?, ?, ?, ?)
                  ON CONFLICT DO UPDATE SET heard_ms = excluded.heard_ms, online = excluded.online,
                      seen_ms = coalesce(excluded.seen_ms, agents.seen_ms),
@@ -142,25 +157,31 @@ fn change_agent(tx: &Transaction<'_>, change: &AgentChange) -> Result<()> {
     Ok(())
 }
 
-/// Adds to a bucket's bit set, and gives what it held before.
-fn add_to_ledger(tx: &Transaction<'_>, row: &LedgerRow) -> Result<BTreeSet<u16>> {
-    let before: Option<Vec<u8>> = tx
-        .query_row(
-            "SELECT seen FROM ledger WHERE partition = ? AND bucket = ?",
-            params![row.partition, row.bucket as i64],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let before = members(&before.unwrap_or_default());
-    let mut bits = vec![0u8; LEDGER_BUCKET as usize / 8];
-    for rest in before.union(&row.seen) {
-        bits[usize::from(*rest) / 8] |= 1 << (rest % 8);
+/// Adds to a bucket's bit set, and to `before` what it held.
+fn add_to_ledger(tx: &Transaction<'_>, row: &LedgerRow, before: &mut SeqSet) -> Result<()> {
+    let mut bits = bits_of(tx, row)?.unwrap_or_else(|| vec![0; LEDGER_BUCKET as usize / 8]);
+    members(row.bucket, &bits, before);
+    for seq in row.seen.ranges().flat_map(|range| range.first..=range.last) {
+        let rest = (seq % LEDGER_BUCKET) as usize;
+        bits[rest / 8] |= 1 << (rest % 8);
     }
-    tx.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?)", params![row.partition, row.bucket as i64, bits])?;
-    Ok(before)
+    let written = params![row.partition, row.bucket as i64, bits];
+    run(tx, "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?)", written)?;
+    Ok(())
 }
 
-pub(super) fn members(bits: &[u8]) -> BTreeSet<u16> {
-    let count = (bits.len() * 8).min(LEDGER_BUCKET as usize) as u16;
-    (0..count).filter(|rest| bits[usize::from(*rest) / 8] & (1 << (rest % 8)) != 0).collect()
+/// The bit set of a bucket, where there is one.
+pub(super) fn bits_of(db: &Connection, row: &LedgerRow) -> Result<Option<Vec<u8>>> {
+    let mut statement = db.prepare_cached("SELECT seen FROM ledger WHERE partition = ? AND bucket = ?")?;
+    Ok(statement.query_row(params![row.partition, row.bucket as i64], |row| row.get(0)).optional()?)
+}
+
+/// Adds the members of a bucket's bit set to `seen`.
+pub(super) fn members(bucket: u64, bits: &[u8], seen: &mut SeqSet) {
+    for (index, byte) in bits.iter().enumerate() {
+        for bit in (0..8).filter(|bit| byte & (1 << bit) != 0) {
+            let seq = bucket * LEDGER_BUCKET + index as u64 * 8 + bit;
+            seen.insert(SeqRange { first: seq, last: seq });
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use super::commit::insert_readings;
 use super::*;
-use crate::place::{ReadingsRow, sortable_time};
+use crate::place::{ReadingsRow, envelopes, sortable_time};
 use windward_protocol::AgentId;
 
 fn file() -> (tempfile::TempDir, PathBuf) {
@@ -45,11 +45,17 @@ fn a_file_of_an_earlier_schema_keeps_its_readings_and_takes_more() {
     let before = readings(&db);
 
     migrate(&db).unwrap();
-    assert_eq!(readings(&db), before);
+    let after = readings(&db);
+    assert_eq!(after.len(), 3);
+    for ((sort, last_ms, envelope), (same, last, stored)) in before.iter().zip(&after) {
+        assert_eq!((sort, last_ms), (same, last));
+        // What was one envelope is now a batch of one.
+        assert_eq!(envelopes(stored), std::slice::from_ref(envelope));
+    }
     let tx = db.transaction().unwrap();
     insert_readings(&tx, &[row(2), row(4)]).unwrap();
     tx.commit().unwrap();
-    assert_eq!(readings(&db)[..3], before, "a repeat changes nothing (S2)");
+    assert_eq!(readings(&db)[..3], after, "a repeat changes nothing (S2)");
     assert_eq!(readings(&db).len(), 4);
     migrate(&db).unwrap();
 }
