@@ -14,6 +14,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// Where rows go.
     pub store: Store,
+    /// Days after which readings are deleted; never unless given.
+    pub keep_days: Option<u32>,
     /// Who is told of alerts.
     pub notify: Notify,
     /// Where the page and the API listen.
@@ -69,6 +71,23 @@ pub struct DynamoDb {
     /// First part of every table's name.
     #[serde(default = "default_prefix")]
     pub prefix: String,
+    /// How readings are laid out.
+    #[serde(default)]
+    pub layout: Layout,
+    /// [`Config::keep_days`].
+    #[serde(skip)]
+    pub keep_days: Option<u32>,
+}
+
+/// How DynamoDB holds readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// What came together of one device is one item: about a hundredth of the cost.
+    #[default]
+    Packed,
+    /// Beside that, an item a reading in a table of its own (`values`), for programs that read the tables themselves.
+    Item,
 }
 
 /// Who is told of alerts.
@@ -190,6 +209,7 @@ struct Raw {
 struct RawStore {
     sqlite: Option<PathBuf>,
     dynamodb: Option<DynamoDb>,
+    keep_days: Option<u32>,
 }
 
 fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
@@ -198,9 +218,13 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
         return refuse("farm", "is empty; it names the farm in tables and messages");
     }
     check_mqtt(&raw.mqtt)?;
+    let keep_days = raw.store.keep_days;
+    if keep_days == Some(0) {
+        return refuse("store.keep_days", "must be at least 1; leave it out to keep readings for ever");
+    }
     let store = match (raw.store.sqlite, raw.store.dynamodb) {
         (Some(path), None) => Store::Sqlite(path),
-        (None, Some(dynamodb)) => Store::DynamoDb(dynamodb),
+        (None, Some(dynamodb)) => Store::DynamoDb(DynamoDb { keep_days, ..dynamodb }),
         (None, None) => return refuse("store", "say where rows go: sqlite = \"<file>\" or dynamodb = { … }"),
         (Some(_), Some(_)) => return refuse("store", "has both sqlite and dynamodb; keep one"),
     };
@@ -226,7 +250,7 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
         );
         return Err(("http.listen", reason));
     }
-    Ok(Config { farm: raw.farm, mqtt: raw.mqtt, store, notify: raw.notify, http })
+    Ok(Config { farm: raw.farm, mqtt: raw.mqtt, store, keep_days, notify: raw.notify, http })
 }
 
 fn check_mqtt(mqtt: &Mqtt) -> Result<(), (&'static str, String)> {

@@ -1,6 +1,6 @@
 //! Rows to answers: what the tables hold, as JSON for pages and people.
 
-use crate::decode::name_of;
+use crate::decode::{Name, name_of};
 use crate::place::{self, AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, SKIPPED, StatsRow, two_decimals};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,14 +75,18 @@ pub fn readings(stored: &[Vec<u8>], from_ms: i64, to_ms: i64) -> Json {
 /// The blocks in stored rows, each once: where two sinks took the same envelope at the same time, it can stand in two
 /// rows. Only what decoded was stored; bytes damaged since then cost their own readings and no others.
 pub fn blocks(stored: &[Vec<u8>]) -> impl Iterator<Item = Block> {
+    named_blocks(stored).map(|(_, block)| block)
+}
+
+/// [`blocks`], each with its name.
+pub fn named_blocks(stored: &[Vec<u8>]) -> impl Iterator<Item = (Name, Block)> {
     let mut met = BTreeSet::new();
     let envelopes = stored.iter().flat_map(|row| place::envelopes(row));
-    envelopes.filter_map(move |bytes| match Envelope::decode(&bytes) {
-        Ok(envelope) if met.insert(name_of(&envelope)) => match envelope.record {
-            Record::Block(block) => Some(block),
-            _ => None,
-        },
-        _ => None,
+    envelopes.filter_map(move |bytes| {
+        let envelope = Envelope::decode(&bytes).ok()?;
+        let name = name_of(&envelope);
+        let Record::Block(block) = envelope.record else { return None };
+        met.insert(name.clone()).then_some((name, block))
     })
 }
 

@@ -248,3 +248,25 @@ proptest! {
         });
     }
 }
+
+/// The layout `item`: programs that know nothing of blocks find each reading by itself, as a number.
+#[tokio::test]
+async fn dynamodb_holds_each_reading_as_an_item_too_or_skipped_without_endpoint() {
+    let Some(place) = Place::dynamodb("items").await else { return };
+    let Store::DynamoDb(dynamodb) = &place.store else { panic!("DynamoDB") };
+    for _ in 0..2 {
+        commit(&place.store, Policy::default(), &deliveries(), T0).await;
+    }
+    let items = dynamodb.items_of("values").await.unwrap();
+    // Ten moments of two channels in each of three blocks; what failed is an item too.
+    assert_eq!(items.len(), 60);
+    let of = |channel: &str, time_ms: i64| {
+        let key = (format!("t1/anemometer/{channel}"), time_ms.to_string());
+        items.iter().find(|item| item["pk"] == key.0 && item["time_ms"] == key.1).unwrap()
+    };
+    let wind = of("wind_speed", T0 + 4_000);
+    assert_eq!((&*wind["value"], &*wind["score"], &*wind["unit"]), ("8.4", "0.9", "m/s"));
+    assert_eq!(of("temperature", T0 + 4_000)["no_data"], "timeout");
+    let expires: i64 = wind["ttl"].parse().unwrap();
+    assert_eq!(expires, (T0 + 29_000) / 1_000 + 30 * 86_400, "with the row it came in");
+}

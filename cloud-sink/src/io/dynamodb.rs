@@ -8,10 +8,11 @@ mod calls;
 mod commit;
 mod items;
 mod tables;
+mod values;
 
 use super::aws;
 use super::store::Claim;
-use crate::config;
+use crate::config::{self, Layout};
 use crate::notify::Notice;
 use anyhow::{Result, anyhow, bail};
 use aws_sdk_dynamodb::Client;
@@ -29,13 +30,16 @@ const BY_AGENT: &str = "by-agent";
 pub struct DynamoDb {
     client: Client,
     prefix: String,
+    layout: Layout,
+    keep_days: Option<u32>,
 }
 
 impl DynamoDb {
     /// A client. Nothing is asked of the service yet.
     pub async fn open(config: &config::DynamoDb) -> Self {
         let shared = aws::load(config.endpoint.as_deref(), config.region.as_deref()).await;
-        Self { client: Client::new(&shared), prefix: config.prefix.clone() }
+        let (prefix, layout, keep_days) = (config.prefix.clone(), config.layout, config.keep_days);
+        Self { client: Client::new(&shared), prefix, layout, keep_days }
     }
 
     pub(super) async fn claim(&self, notice: &Notice, now_ms: i64, until_ms: i64) -> Result<Claim> {

@@ -41,6 +41,8 @@ const GROUP: usize = 64;
 const TELLING: usize = 64;
 /// Pause before a failed commit is tried again, and the longest.
 const COMMIT_PAUSE_MS: (u64, u64) = (250, 10_000);
+/// How often readings that are too old are deleted.
+const PRUNE: Duration = Duration::from_secs(3_600);
 /// How long a graceful stop waits for what is under way.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long it then waits for clients of page and API.
@@ -134,13 +136,16 @@ pub async fn start(config: Config) -> Result<Running> {
         policy: config.notify.policy(),
         schemas: Schemas::new(store.clone()),
         ledger: Ledger::default(),
-        store,
+        store: store.clone(),
         teller,
         counts: counts.clone(),
         telling: JoinSet::new(),
     };
     let committer = tokio::spawn(committer.run(incoming, stopped.clone()));
-    let receiver = tokio::spawn(mqtt::receive(config.mqtt, into, stopped, counts.clone()));
+    let receiver = tokio::spawn(mqtt::receive(config.mqtt, into, stopped.clone(), counts.clone()));
+    if let Some(days) = config.keep_days {
+        tokio::spawn(prune(store, days, stopped.clone()));
+    }
     tracing::info!(%http, "page and API");
     Ok(Running { http, counts, stop, receiver, committer, server })
 }
@@ -340,6 +345,21 @@ impl Committer {
         }
         for row in &plan.rows.poison {
             tracing::warn!(topic = row.topic, reason = row.reason, "refused and kept as poison");
+        }
+    }
+}
+
+/// Deletes readings of more than so many days ago, until the sink stops.
+async fn prune(store: Store, days: u32, mut stop: watch::Receiver<Stop>) {
+    loop {
+        match store.prune(clock::now_ms() - i64::from(days) * 86_400_000).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, days, "deleted readings that were kept for long enough"),
+            Err(error) => tracing::error!("readings that are too old stay: {error:#}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PRUNE) => {}
+            _ = stop.wait_for(|stop| *stop != Stop::Run) => return,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod commit;
+mod prune;
 #[cfg(test)]
 mod tests;
 

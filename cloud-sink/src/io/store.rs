@@ -195,6 +195,15 @@ impl Store {
         }
     }
 
+    /// Deletes readings of before a time; gives how many rows that were. DynamoDB lets them expire by itself.
+    pub async fn prune(&self, before_ms: i64) -> Result<usize> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.prune(before_ms).await,
+            #[cfg(feature = "aws")]
+            Store::DynamoDb(_) => Ok(0),
+        }
+    }
+
     /// Whether the store answers, and has what it needs.
     pub async fn check(&self) -> Result<String> {
         match self {

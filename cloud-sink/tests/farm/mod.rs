@@ -178,6 +178,8 @@ impl Place {
             endpoint: Some(endpoint),
             region: Some("eu-west-1".into()),
             prefix: format!("test-{}-{name}-", std::process::id()),
+            layout: config::Layout::Item,
+            keep_days: Some(30),
         };
         let dynamodb = DynamoDb::open(&config).await;
         dynamodb.create_tables().await.unwrap();

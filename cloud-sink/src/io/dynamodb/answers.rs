@@ -7,6 +7,8 @@ use crate::io::store::{MAX_LEDGER_ROWS, Page, Span};
 use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Seen, StatsRow, ledger_rows, sortable_time};
 use crate::query::LOOK_BACK_MS;
 use anyhow::{Result, anyhow};
+use aws_sdk_dynamodb::types::AttributeValue;
+use std::collections::BTreeMap;
 use windward_protocol::{AgentId, SchemaId, SeqSet};
 
 impl DynamoDb {
@@ -179,6 +181,18 @@ impl DynamoDb {
         rows.sort_by(|a, b| (b.at_ms, &a.sort).cmp(&(a.at_ms, &b.sort)));
         rows.truncate(limit as usize);
         Ok(rows)
+    }
+
+    /// All items of a table, their attributes as text: for tests and those who look for themselves.
+    pub async fn items_of(&self, table: &str) -> Result<Vec<BTreeMap<String, String>>> {
+        let shown = |(name, value): (String, AttributeValue)| {
+            let shown = match value {
+                AttributeValue::S(text) | AttributeValue::N(text) => text,
+                other => format!("{other:?}"),
+            };
+            (name, shown)
+        };
+        Ok(self.scan(table).await?.into_iter().map(|item| item.into_iter().map(shown).collect()).collect())
     }
 
     async fn scan(&self, table: &str) -> Result<Vec<Item>> {

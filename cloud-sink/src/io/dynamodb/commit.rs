@@ -2,7 +2,9 @@
 
 use super::calls::Calls;
 use super::items::{Item, finite, key, ledger_key, members, number, ranges, readings_item, stats_item, text};
+use super::values::value_items;
 use super::{DynamoDb, aws};
+use crate::config::Layout;
 use crate::decode::LaneName;
 use crate::place::{AgentChange, AlertStep, LedgerRow, PoisonRow, Rows, Seen, StatsRow, ledger_rows};
 use anyhow::{Result, anyhow, bail};
@@ -54,7 +56,18 @@ impl DynamoDb {
             items.insert((self.table(table), pk.into(), sk.into()), item);
         };
         for row in &rows.readings {
-            add("readings", &row.partition, &row.sort, readings_item(row));
+            let ttl =
+                self.keep_days.map(|days| ("ttl".to_string(), number(row.last_ms / 1000 + i64::from(days) * 86_400)));
+            let expiring = |mut item: Item| {
+                item.extend(ttl.clone());
+                item
+            };
+            add("readings", &row.partition, &row.sort, expiring(readings_item(row)));
+            if self.layout == Layout::Item {
+                for (pk, sk, item) in value_items(row) {
+                    add("values", &pk, &sk, expiring(item));
+                }
+            }
         }
         for row in &rows.gaps {
             let sort = format!("{:020}-{:020}", row.from, row.to);

@@ -1,18 +1,19 @@
 //! The tables: made on an emulator or by hand; in production by the stack's template.
 
 use super::{BY_AGENT, DynamoDb};
+use crate::config::Layout;
 use crate::io::aws;
 use anyhow::{Context, Result, anyhow, bail};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType, TableStatus,
+    ScalarAttributeType, TableStatus, TimeToLiveSpecification,
 };
 use std::time::Duration;
 
 /// How long `check --create` waits for a table, seconds.
 const CREATE_WAIT_S: u32 = 60;
 /// Tables, and whether they have a sort key.
-const TABLES: [(&str, bool); 8] = [
+const TABLES: [(&str, bool); 9] = [
     ("readings", true),
     ("alerts", true),
     ("stats", true),
@@ -21,13 +22,18 @@ const TABLES: [(&str, bool); 8] = [
     ("gaps", true),
     ("poison", true),
     ("schemas", true),
+    (VALUES, true),
 ];
+/// There only with the layout `item`.
+const VALUES: &str = "values";
+/// Tables whose items expire, where readings are not kept for ever.
+const EXPIRING: [&str; 2] = ["readings", VALUES];
 
 impl DynamoDb {
     /// Makes the tables that are not there, and waits until they can be used. Gives the names of those made.
     pub async fn create_tables(&self) -> Result<Vec<String>> {
         let mut made = Vec::new();
-        for (name, sorted) in TABLES {
+        for (name, sorted) in self.tables() {
             let table = self.table(name);
             let described = self.client.describe_table().table_name(&table).send().await;
             match described.map_err(|error| error.into_service_error()) {
@@ -36,18 +42,34 @@ impl DynamoDb {
                 Err(error) => bail!("{table}: {}", aws::explain(&error)),
             }
             self.create_table(name, sorted).await.with_context(|| table.clone())?;
+            if self.keep_days.is_some() && EXPIRING.contains(&name) {
+                self.let_expire(&table).await.with_context(|| table.clone())?;
+            }
             made.push(table);
         }
         Ok(made)
     }
 
     pub(in crate::io) async fn check(&self) -> Result<String> {
-        for (name, _) in TABLES {
+        for (name, _) in self.tables() {
             let table = self.table(name);
             let described = self.client.describe_table().table_name(&table).send().await;
             described.map_err(|error| anyhow!("table {table}: {}", aws::explain(&error)))?;
         }
-        Ok(format!("DynamoDB, {} tables {}*", TABLES.len(), self.prefix))
+        Ok(format!("DynamoDB, {} tables {}*", self.tables().count(), self.prefix))
+    }
+
+    fn tables(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let has_values = self.layout == Layout::Item;
+        TABLES.into_iter().filter(move |(name, _)| *name != VALUES || has_values)
+    }
+
+    /// Items go when the time in `ttl` has passed, at no cost.
+    async fn let_expire(&self, table: &str) -> Result<()> {
+        let ttl = TimeToLiveSpecification::builder().attribute_name("ttl").enabled(true).build()?;
+        let update = self.client.update_time_to_live().table_name(table).time_to_live_specification(ttl);
+        update.send().await.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
+        Ok(())
     }
 
     async fn create_table(&self, name: &str, sorted: bool) -> Result<()> {

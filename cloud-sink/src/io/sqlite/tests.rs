@@ -71,3 +71,17 @@ fn a_small_row_takes_no_page_of_its_own() {
     let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     assert!(pages < 500, "{pages} pages for 1,000 rows");
 }
+
+#[tokio::test]
+async fn readings_that_were_kept_for_long_enough_go_and_no_others() {
+    let (_dir, path) = file();
+    let sqlite = Sqlite::open(path.clone()).await.unwrap();
+    let of = |partition: &str, seq| ReadingsRow { partition: partition.into(), ..row(seq) };
+    let rows: Vec<_> = (0..2_500).map(|seq| of("t1/mast", seq)).chain((0..10).map(|seq| of("t2/mast", seq))).collect();
+    sqlite.write(move |tx| insert_readings(tx, &rows)).await.unwrap();
+    assert_eq!(sqlite.prune(0).await.unwrap(), 0);
+    assert_eq!(sqlite.prune(2_400_000).await.unwrap(), 2_410);
+    assert_eq!(sqlite.prune(2_400_000).await.unwrap(), 0);
+    let left = readings(&connect(&path).unwrap());
+    assert_eq!((left.len(), left[0].1), (100, 2_400_000));
+}
