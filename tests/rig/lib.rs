@@ -8,6 +8,7 @@
 pub mod broker;
 pub mod certificates;
 pub mod clock;
+pub mod cost;
 pub mod faulty_stream;
 pub mod known;
 pub mod life;

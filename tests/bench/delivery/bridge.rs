@@ -3,7 +3,6 @@
 //! The publisher forgets nothing: what it has no PUBACK for it publishes again on its next connection, so that only what
 //! the gateway's mosquitto has said to have taken can be lost. The subscriber listens before the link comes back.
 
-use super::cost::Program;
 use super::site::Tally;
 use anyhow::{Context as _, Result};
 use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, QoS};
@@ -14,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use windward_tests::clock;
+use windward_tests::cost::Program;
 use windward_tests::peers::find;
 use windward_tests::plant::Turbine;
 use windward_tests::process::{eventually, free_port};

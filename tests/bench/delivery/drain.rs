@@ -1,6 +1,5 @@
 //! How fast a spool drains: two million values queued, then a broker and a sink beside the agent.
 
-use super::cost::Cost;
 use super::windward::{AGENT, agent, agent_id, sink};
 use anyhow::{Context as _, Result};
 use rusqlite::{Connection, OpenFlags};
@@ -10,6 +9,7 @@ use windward_agent::forward::journal::{Journal as _, Numbered};
 use windward_agent::io::spool::{self, Options};
 use windward_protocol::{BlockBuilder, Channel, Envelope, Lane, Quantity, Record, Seq};
 use windward_tests::clock;
+use windward_tests::cost::Cost;
 use windward_tests::peers::Mosquitto;
 use windward_tests::plant::Turbine;
 use windward_tests::process::{eventually, free_port};

@@ -15,7 +15,6 @@
 //! headers. *Drain* is Windward alone: values that wait in its spool, and how long until the sink has stored them.
 
 mod bridge;
-mod cost;
 mod drain;
 mod site;
 mod windward;

@@ -1,12 +1,12 @@
 //! A site: what makes readings, the program at the edge that is judged, the link, the broker, and who receives.
 
 use super::bridge::Bridge;
-use super::cost::Program;
 use super::windward::Windward;
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
+use windward_tests::cost::Program;
 use windward_tests::link::Link;
 use windward_tests::peers::Mosquitto;
 use windward_tests::process::eventually;

@@ -1,6 +1,5 @@
 //! Windward's ends: simulated turbines that an agent reads, and a sink with SQLite behind the broker.
 
-use super::cost::Program;
 use super::site::Tally;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use windward_protocol::AgentId;
+use windward_tests::cost::Program;
 use windward_tests::plant::Turbine;
 use windward_tests::process::{free_port, program};
 use windward_tests::slave::{Slave, serve_tcp};

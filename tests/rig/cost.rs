@@ -1,12 +1,12 @@
 //! A program that is measured: what it has cost over all its lives, from proc(5), and its syncs, by strace.
 
+use crate::peers::find;
+use crate::process::{Process, eventually};
 use anyhow::{Context as _, Result};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use windward_tests::peers::find;
-use windward_tests::process::{Process, eventually};
 
 /// Ticks of processor time in a second: USER_HZ, 100 on every Linux of today.
 const TICKS: f64 = 100.0;
@@ -15,10 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cost {
-    pub(crate) cpu_s: f64,
+pub struct Cost {
+    /// Processor time, s.
+    pub cpu_s: f64,
     /// Bytes to disk: those whose pages it has made dirty, less those that were gone before they were written.
-    pub(crate) written: f64,
+    pub written: f64,
 }
 
 impl Cost {
@@ -34,30 +35,34 @@ impl Cost {
         Ok(Self { cpu_s, written })
     }
 
-    pub(crate) fn since(self, before: Self) -> Self {
+    /// What was used since then.
+    pub fn since(self, before: Self) -> Self {
         Self { cpu_s: self.cpu_s - before.cpu_s, written: self.written - before.written }
     }
 }
 
 /// A program: started, killed and started again with the same arguments.
-pub(crate) struct Program {
+#[derive(Debug)]
+pub struct Program {
     name: &'static str,
     path: PathBuf,
     arguments: Vec<OsString>,
     /// Its RUST_LOG.
-    pub(crate) log: &'static str,
+    pub log: &'static str,
     process: Option<Process>,
     /// Output of its lives before.
     said: String,
 }
 
 impl Program {
-    pub(crate) fn new<const N: usize>(name: &'static str, path: PathBuf, arguments: [OsString; N]) -> Self {
+    /// One that does not run yet; `name` is for messages.
+    pub fn new<const N: usize>(name: &'static str, path: PathBuf, arguments: [OsString; N]) -> Self {
         let arguments = arguments.to_vec();
         Self { name, path, arguments, log: "warn", process: None, said: String::new() }
     }
 
-    pub(crate) fn start(&mut self) -> Result<()> {
+    /// Starts it.
+    pub fn start(&mut self) -> Result<()> {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments).env("RUST_LOG", self.log).env("NO_COLOR", "1");
         self.process = Some(Process::start(self.name, &mut command)?);
@@ -65,7 +70,7 @@ impl Program {
     }
 
     /// SIGKILL.
-    pub(crate) fn kill(&mut self) -> Result<()> {
+    pub fn kill(&mut self) -> Result<()> {
         let process = self.process.as_mut().context("is not running")?;
         process.check_alive()?;
         process.kill()?;
@@ -75,7 +80,7 @@ impl Program {
     }
 
     /// SIGTERM; the end must be a good one.
-    pub(crate) async fn stop(&mut self) -> Result<()> {
+    pub async fn stop(&mut self) -> Result<()> {
         let process = self.process.as_mut().context("is not running")?;
         let status = process.terminate(PATIENCE).await?;
         anyhow::ensure!(status.success(), "{} stopped with {status}, see {}", self.name, process.log().display());
@@ -84,33 +89,35 @@ impl Program {
         Ok(())
     }
 
-    pub(crate) async fn listens(&mut self, port: u16) -> Result<()> {
+    /// Waits until it listens at this port of the loopback address.
+    pub async fn listens(&mut self, port: u16) -> Result<()> {
         let process = self.process.as_mut().context("is not running")?;
         process.listens(std::net::SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE).await
     }
 
-    pub(crate) fn check_alive(&mut self) -> Result<()> {
+    /// Fails when it has ended by itself.
+    pub fn check_alive(&mut self) -> Result<()> {
         self.process.as_mut().context("is not running")?.check_alive()
     }
 
     /// Everything it has said, in all its lives.
-    pub(crate) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         let now = self.process.as_ref().map(Process::output).unwrap_or_default();
         format!("{}{now}", self.said)
     }
 
     /// What its present life has cost so far.
-    pub(crate) fn cost(&self) -> Result<Cost> {
+    pub fn cost(&self) -> Result<Cost> {
         Cost::of(self.id()?)
     }
 
     /// Proportional set size, KiB.
-    pub(crate) fn pss_kib(&self) -> Result<f64> {
+    pub fn pss_kib(&self) -> Result<f64> {
         number_after(&std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id()?))?, "\nPss:")
     }
 
     /// Calls of fsync and fdatasync while `pass` passes; `None` without strace.
-    pub(crate) async fn syncs(&self, dir: &Path, pass: impl AsyncFnOnce()) -> Result<Option<f64>> {
+    pub async fn syncs(&self, dir: &Path, pass: impl AsyncFnOnce()) -> Result<Option<f64>> {
         let Some(strace) = find("strace") else { return Ok(None) };
         let table = dir.join("strace");
         let mut command = Command::new(strace);
