@@ -1,6 +1,7 @@
-//! Bytes from a topic to envelopes, or to poison with its reason (invariant S3).
+//! Bytes from a source to envelopes, or to poison with its reason (invariant S3).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use windward_protocol::{AgentId, DecodeError, Envelope, Epoch, Lane, Record, Schema, SchemaId, Seq, batch, topic};
 
 /// Longest name of a device or channel that is stored, bytes: names become keys, and stores bound those.
@@ -17,13 +18,64 @@ pub fn name_of(envelope: &Envelope) -> Name {
     (envelope.agent.clone(), envelope.epoch, envelope.lane, envelope.seq)
 }
 
-/// One message as a broker delivers it.
+/// One message as a source delivers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Topic it came on.
-    pub topic: String,
-    /// What was published.
+    /// Where it came from.
+    pub from: Origin,
+    /// What was sent.
     pub payload: Vec<u8>,
+}
+
+/// Where a delivery came from, and so what is known of its sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An MQTT topic. A broker lets an agent publish on its own topics only: who sent it is proved.
+    Topic(String),
+    /// A record of a Kinesis stream. Its partition key is the agent by agreement. That is a claim and no proof: whoever
+    /// may write into the stream may write any key. An envelope of another agent than the key's is refused all the same,
+    /// because a mistake is one too, and because order holds per key.
+    Record {
+        /// The stream.
+        stream: String,
+        /// Partition key.
+        key: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Topic(topic) => f.write_str(topic),
+            Origin::Record { stream, key } => write!(f, "kinesis:{stream}/{key}"),
+        }
+    }
+}
+
+/// Who sent a delivery, as far as its source knows.
+struct Sender {
+    agent: AgentId,
+    /// The lane that all of it must be of, where the source tells it.
+    lane: Option<Lane>,
+    /// What names the agent, in words.
+    by: &'static str,
+    /// Whether the agent hears that a schema is missing here, and sends again in full. It hears it by the missing ack.
+    hears: bool,
+}
+
+impl Origin {
+    fn sender(&self) -> Result<Sender, String> {
+        match self {
+            Origin::Topic(topic) => match topic::parse(topic) {
+                Some((agent, lane)) => Ok(Sender { agent, lane: Some(lane), by: "topic of", hears: true }),
+                None => Err(format!("topic {topic:?} names no agent and lane")),
+            },
+            Origin::Record { key, .. } => match AgentId::new(key) {
+                Ok(agent) => Ok(Sender { agent, lane: None, by: "partition key", hears: false }),
+                Err(_) => Err(format!("partition key {key:?} names no agent")),
+            },
+        }
+    }
 }
 
 /// An envelope and the bytes it came as, which are kept with its rows.
@@ -38,7 +90,7 @@ pub struct Received {
 /// What could not be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Poison {
-    /// The topic's agent; `None` when the topic is none of ours.
+    /// The sender by topic or partition key; `None` when that is none of ours.
     pub agent: Option<AgentId>,
     /// Name of the envelope, where it could be read: it is acked like any other, for it would be refused again.
     pub name: Option<Name>,
@@ -67,28 +119,27 @@ pub struct Decoded {
 
 /// The schemas that a delivery names and does not carry: what [`decode`] needs to know.
 pub fn named(delivery: &Delivery) -> Vec<(AgentId, SchemaId)> {
-    let Some((agent, _)) = topic::parse(&delivery.topic) else { return Vec::new() };
+    let Ok(Sender { agent, .. }) = delivery.from.sender() else { return Vec::new() };
     batch::named(&delivery.payload).into_iter().map(|id| (agent.clone(), id)).collect()
 }
 
 /// Takes a delivery apart. One bad envelope spoils none of its siblings.
 pub fn decode(delivery: &Delivery, known: &Known) -> Decoded {
-    let Some((agent, lane)) = topic::parse(&delivery.topic) else {
-        let poison = Poison {
-            agent: None,
-            name: None,
-            reason: format!("topic {:?} names no agent and lane", delivery.topic),
-            bytes: delivery.payload.clone(),
-        };
-        return Decoded { poison: vec![poison], ..Decoded::default() };
+    let sender = match delivery.from.sender() {
+        Ok(sender) => sender,
+        Err(reason) => {
+            let poison = Poison { agent: None, name: None, reason, bytes: delivery.payload.clone() };
+            return Decoded { poison: vec![poison], ..Decoded::default() };
+        }
     };
+    let agent = &sender.agent;
     let refuse =
         |reason: String, name: Option<Name>, bytes: Vec<u8>| Poison { agent: Some(agent.clone()), name, reason, bytes };
     let of_agent = named(delivery).into_iter().filter_map(|key| Some((key.1, known.get(&key)?.clone()))).collect();
     let split = batch::split_with(&delivery.payload, &of_agent);
     let (mut received, mut poison, mut unknown) = (Vec::new(), Vec::new(), None);
     for bytes in split.envelopes {
-        let envelope = match decode_one(&agent, lane, &bytes) {
+        let envelope = match decode_one(&sender, &bytes) {
             Ok(envelope) => envelope,
             Err(reason) => {
                 poison.push(refuse(reason, None, bytes));
@@ -102,24 +153,38 @@ pub fn decode(delivery: &Delivery, known: &Known) -> Decoded {
     }
     match split.broken {
         None => {}
-        Some(DecodeError::UnknownSchema(id)) => unknown = Some((agent.clone(), id)),
-        Some(error) => poison.push(refuse(format!("batch: {error}"), None, delivery.payload.clone())),
+        Some(DecodeError::UnknownSchema(id)) if sender.hears => unknown = Some((agent.clone(), id)),
+        Some(error) => poison.push(refuse(no_batch(&delivery.payload, &error), None, delivery.payload.clone())),
     }
     // Under another's name it would never be looked for.
-    let schemas = split.schemas.into_iter().filter(|schema| schema.agent == agent).collect();
+    let schemas = split.schemas.into_iter().filter(|schema| schema.agent == *agent).collect();
     Decoded { received, poison, schemas, unknown }
 }
 
-fn decode_one(agent: &AgentId, lane: Lane, bytes: &[u8]) -> Result<Envelope, String> {
+/// First bytes of what the Kinesis Producer Library makes of several records.
+const AGGREGATED: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
+
+/// Why bytes are no batch, with a better word for what is met in other people's streams.
+fn no_batch(bytes: &[u8], error: &DecodeError) -> String {
+    if bytes.starts_with(b"{") {
+        "JSON, for consumers that are not ours: it has no sequence to be stored once by".into()
+    } else if bytes.starts_with(&AGGREGATED) {
+        "aggregated by the Kinesis Producer Library, which agents do not use".into()
+    } else {
+        format!("batch: {error}")
+    }
+}
+
+fn decode_one(sender: &Sender, bytes: &[u8]) -> Result<Envelope, String> {
     let envelope = Envelope::decode(bytes).map_err(|error| format!("envelope: {error}"))?;
-    // A broker lets an agent publish on its own topics only; a name inside that differs is a lie or a mistake.
-    if envelope.agent != *agent {
-        return Err(format!("agent {} inside, topic of {agent}", envelope.agent));
+    // A name inside that differs is a lie or a mistake.
+    if envelope.agent != sender.agent {
+        return Err(format!("agent {} inside, {} {}", envelope.agent, sender.by, sender.agent));
     }
-    if envelope.lane != lane {
-        return Err(format!("lane {} inside, topic of lane {lane}", envelope.lane));
+    match sender.lane {
+        Some(lane) if envelope.lane != lane => Err(format!("lane {} inside, topic of lane {lane}", envelope.lane)),
+        _ => Ok(envelope),
     }
-    Ok(envelope)
 }
 
 /// What the wire allows and the tables do not.
@@ -147,7 +212,8 @@ fn check(envelope: &Envelope) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use windward_protocol::{Gap, GapReason, batch::BatchBuilder};
+    use windward_protocol::batch::BatchBuilder;
+    use windward_protocol::{BlockBuilder, Channel, Gap, GapReason, Quantity, Row, Value};
 
     fn envelope(agent: &str, lane: Lane) -> Vec<u8> {
         let envelope = Envelope {
@@ -165,7 +231,7 @@ mod tests {
         for envelope in envelopes {
             assert!(batch.push(envelope));
         }
-        let decoded = decode(&Delivery { topic: topic.into(), payload: batch.finish() }, &Known::new());
+        let decoded = decode(&Delivery { from: Origin::Topic(topic.into()), payload: batch.finish() }, &Known::new());
         (decoded.received.len(), decoded.poison.into_iter().map(|poison| poison.reason).collect())
     }
 
@@ -196,10 +262,69 @@ mod tests {
     #[test]
     fn bytes_that_are_no_batch_are_kept_whole() {
         let payload = b"\xffnot ours".to_vec();
-        let delivery = Delivery { topic: "windward/v1/t1/readings".into(), payload: payload.clone() };
+        let delivery = Delivery { from: Origin::Topic("windward/v1/t1/readings".into()), payload: payload.clone() };
         let decoded = decode(&delivery, &Known::new());
         assert!(decoded.received.is_empty());
         assert_eq!(decoded.poison[0].bytes, payload);
         assert_eq!(decoded.poison[0].reason, "batch: malformed: unknown codec of a batch");
+    }
+
+    fn record(key: &str, payload: Vec<u8>) -> Decoded {
+        let from = Origin::Record { stream: "farm".into(), key: key.into() };
+        decode(&Delivery { from, payload }, &Known::new())
+    }
+
+    #[test]
+    fn an_envelope_in_a_stream_must_be_its_partition_keys() {
+        let batch = |envelope: Vec<u8>| {
+            let mut batch = BatchBuilder::new();
+            assert!(batch.push(&envelope));
+            batch.finish()
+        };
+        for lane in Lane::DURABLE {
+            assert_eq!(record("t1", batch(envelope("t1", lane))).received.len(), 1);
+        }
+        let refused = record("t2", batch(envelope("t1", Lane::Alerts)));
+        assert_eq!(refused.poison[0].reason, "agent t1 inside, partition key t2");
+        let refused = record("a b", batch(envelope("t1", Lane::Alerts)));
+        assert_eq!(refused.poison[0].reason, "partition key \"a b\" names no agent");
+    }
+
+    /// It cannot be asked for again by leaving out an ack, as it can by MQTT.
+    #[test]
+    fn a_record_that_wants_a_schema_which_is_not_known_is_poison() {
+        let block = |seq| {
+            let channel = Channel { name: "wind".into(), quantity: Quantity::WindSpeed, unit: "m/s".into() };
+            let agent = AgentId::new("t1").unwrap();
+            let mut block = BlockBuilder::new(&agent, "mast", "here", &[channel], true);
+            for second in 0..50 {
+                let readings = vec![Ok(Value::Int { mantissa: 80 + second % 3, exponent: -1 })];
+                block.push(&Row { time_ms: second * 1000, readings, scores: vec![None] }).unwrap();
+            }
+            let record = Record::Block(block.finish().unwrap());
+            Envelope { agent, epoch: 7, lane: Lane::Readings, seq, record }.encode().unwrap()
+        };
+        let mut batch = BatchBuilder::new();
+        assert!(batch.push(&block(1)) && batch.push(&block(2)));
+        let full = batch.clone().finish_packed(&Default::default());
+        let named = batch.finish_packed(&full.schemas.iter().copied().collect()).bytes;
+        let decoded = record("t1", named.clone());
+        assert_eq!((decoded.unknown, decoded.poison.len()), (None, 1));
+        assert_eq!(decoded.poison[0].bytes, named);
+        assert_eq!(record("t1", full.bytes).received.len(), 2);
+    }
+
+    #[test]
+    fn what_others_put_into_a_stream_is_kept_with_its_reason() {
+        for (payload, reason) in [
+            (b"{\"location\":\"Turbine 1\"}".to_vec(), "JSON, for consumers that are not ours"),
+            ([&AGGREGATED[..], b"\x0a\x02t1"].concat(), "aggregated by the Kinesis Producer Library"),
+            (b"\xff".to_vec(), "batch: malformed: unknown codec of a batch"),
+            (Vec::new(), "batch: "),
+        ] {
+            let decoded = record("t1", payload.clone());
+            assert!(decoded.poison[0].reason.starts_with(reason), "{}", decoded.poison[0].reason);
+            assert_eq!(decoded.poison[0].bytes, payload);
+        }
     }
 }

@@ -258,14 +258,14 @@ pub struct GapRow {
     pub reason: String,
 }
 
-/// Something refused. The same bytes on the same topic are one row, however often they come.
+/// Something refused. The same bytes from the same place are one row, however often they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoisonRow {
-    /// The topic's agent, or `-`.
+    /// The agent that topic or partition key names, or `-`.
     pub partition: String,
     /// Digest of topic and bytes, with their length.
     pub sort: String,
-    /// Topic.
+    /// Where it came from: an MQTT topic, or `kinesis:<stream>/<partition key>`.
     pub topic: String,
     /// Why, in words.
     pub reason: String,

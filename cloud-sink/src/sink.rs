@@ -26,7 +26,7 @@ pub fn open(deliveries: &[Delivery], mut known: Known) -> Opened {
         let decoded = decode(delivery, &known);
         // They are kept with this very group, so what follows in it may go by the name.
         known.extend(decoded.schemas.iter().map(|schema| ((schema.agent.clone(), schema.id()), schema.clone())));
-        (delivery.topic.clone(), decoded)
+        (delivery.from.to_string(), decoded)
     };
     Opened(deliveries.iter().map(one).collect())
 }
@@ -80,14 +80,14 @@ pub struct Tally {
 pub fn plan(farm: &str, policy: Policy, opened: Opened, seen: &Seen, now_ms: i64) -> Plan {
     let mut plan = Plan::default();
     let mut poisoned = BTreeSet::new();
-    for (topic, decoded) in opened.0 {
+    for (from, decoded) in opened.0 {
         let mut remaining = Remaining::default();
         plan.unknown.extend(decoded.unknown);
         plan.rows.schemas.extend(decoded.schemas);
         for poison in decoded.poison {
             let durable = poison.name.clone().filter(|(_, _, lane, _)| *lane != Lane::State);
             remaining.placed.extend(durable.inspect(|name| plan.note(name, 0)));
-            let row = place::poison_row(&topic, poison, now_ms);
+            let row = place::poison_row(&from, poison, now_ms);
             if poisoned.insert((row.partition.clone(), row.sort.clone())) {
                 plan.rows.poison.push(row);
             }

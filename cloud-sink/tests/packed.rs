@@ -7,7 +7,7 @@ use farm::{FARM, Place, T0, block, commit, delivery, envelope};
 use std::collections::BTreeSet;
 use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{AgentId, Block, Lane, SchemaId, topic};
-use windward_sink::decode::{Delivery, Known};
+use windward_sink::decode::{Delivery, Known, Origin};
 use windward_sink::io::store::{Span, Store};
 use windward_sink::notify::Policy;
 use windward_sink::place::Seen;
@@ -23,7 +23,7 @@ fn packed(seq: u64, acked: &BTreeSet<SchemaId>) -> (Delivery, BTreeSet<SchemaId>
     let packed = batch.finish_packed(acked);
     assert_eq!(packed.bytes[0], 2, "packed");
     (
-        Delivery { topic: topic::of_lane(&farm::agent(), Lane::Readings), payload: packed.bytes },
+        Delivery { from: Origin::Topic(topic::of_lane(&farm::agent(), Lane::Readings)), payload: packed.bytes },
         packed.schemas.into_iter().collect(),
     )
 }
@@ -76,7 +76,7 @@ async fn a_schema_that_was_never_told_is_waited_for(place: Place) {
 /// A name is one agent's own: another, which may have made up a schema of the same name, cannot stand in its way.
 async fn an_agents_schemas_are_its_own(place: Place) {
     let (full, known) = packed(1, &BTreeSet::new());
-    let stolen = Delivery { topic: "windward/v1/t2/readings".into(), ..full };
+    let stolen = Delivery { from: Origin::Topic("windward/v1/t2/readings".into()), ..full };
     let (plan, _) = commit(&place.store, Policy::default(), &[stolen], T0).await;
     assert_eq!((plan.rows.schemas.len(), plan.rows.poison.len()), (0, 2));
     let (named, _) = packed(1, &known);

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{Ack, Lane, SeqRange, SeqSet, topic};
 use windward_sink::config::Config;
-use windward_sink::decode::Delivery;
+use windward_sink::decode::{Delivery, Origin};
 use windward_sink::io;
 
 /// How long anything may take before the test fails.
@@ -78,7 +78,7 @@ impl Agent {
 
     async fn publish(&self, delivery: &Delivery) {
         let payload = delivery.payload.clone();
-        self.client.publish(&delivery.topic, QoS::AtLeastOnce, false, payload).await.unwrap();
+        self.client.publish(delivery.from.to_string(), QoS::AtLeastOnce, false, payload).await.unwrap();
     }
 
     async fn acked(&mut self, lane: Lane, ranges: &[(u64, u64)]) {
@@ -123,7 +123,7 @@ fn packed(envelopes: &[Vec<u8>], named: bool) -> Delivery {
     let full = batch.clone().finish_packed(&BTreeSet::new());
     let known = full.schemas.iter().copied().collect();
     let payload = if named { batch.finish_packed(&known).bytes } else { full.bytes };
-    Delivery { topic: topic::of_lane(&farm::agent(), Lane::Readings), payload }
+    Delivery { from: Origin::Topic(topic::of_lane(&farm::agent(), Lane::Readings)), payload }
 }
 
 /// Takes alerts; the first POST is answered with a failure.

@@ -5,7 +5,7 @@ use crate::scenario::about;
 use crate::stage::{Event, Mail, Stage};
 use std::collections::{BTreeMap, VecDeque};
 use windward_protocol::{AgentId, Lane, topic};
-use windward_sink::decode::Delivery;
+use windward_sink::decode::{Delivery, Origin};
 use windward_tests::random::Random;
 
 /// Deliveries that a sink may have unacked.
@@ -138,7 +138,7 @@ impl Broker {
         stage.count("messages that nobody understands");
         let payload = (0..self.random.between(0, 40)).map(|_| self.random.bits() as u8).collect();
         if self.is_up {
-            self.route(Delivery { topic, payload }, stage);
+            self.route(Delivery { from: Origin::Topic(topic), payload }, stage);
         }
         self.plan(stage.scenario.broker.garbage_every_ms, Event::Garbage, stage);
     }

@@ -78,7 +78,7 @@ impl Oracle {
 
     /// The envelopes of a delivery, for one who has been told everything.
     fn envelopes(&self, delivery: &Delivery) -> Vec<Vec<u8>> {
-        let agent = topic::parse(&delivery.topic).map(|(agent, _)| agent);
+        let agent = topic::parse(&delivery.from.to_string()).map(|(agent, _)| agent);
         let told = agent.map(|agent| self.told_by(&agent)).unwrap_or_default();
         batch::split_with(&delivery.payload, &told).envelopes
     }
@@ -95,7 +95,8 @@ impl Oracle {
 
     /// What a delivery holds, in a few words.
     pub(crate) fn contents(&self, delivery: &Delivery) -> String {
-        let topic = delivery.topic.rsplit('/').next().unwrap_or_default();
+        let from = delivery.from.to_string();
+        let topic = from.rsplit('/').next().unwrap_or_default();
         let envelopes = self.envelopes(delivery);
         let seqs: Vec<Seq> = envelopes.iter().filter_map(|bytes| Some(Envelope::decode(bytes).ok()?.seq)).collect();
         match (seqs.first(), seqs.last()) {
@@ -191,7 +192,7 @@ impl Oracle {
             }
         }
         for refused in poison {
-            if !store.poison.values().any(|row| row.topic == delivery.topic && row.bytes == refused.bytes) {
+            if !store.poison.values().any(|row| row.topic == delivery.from.to_string() && row.bytes == refused.bytes) {
                 self.violated("S3", || format!("{:?} is acked and not kept", refused.reason));
             }
         }

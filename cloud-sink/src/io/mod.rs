@@ -11,6 +11,7 @@ pub mod mqtt;
 mod schemas;
 #[cfg(feature = "aws")]
 pub mod sns;
+mod source;
 pub mod sqlite;
 pub mod store;
 pub mod tell;
@@ -23,8 +24,8 @@ use crate::notify::Policy;
 use crate::place::Seen;
 use crate::sink::{self, Opened, Plan, Remaining};
 use anyhow::{Context, Result};
-use mqtt::{Incoming, Reply};
 use schemas::Schemas;
+use source::{Incoming, Reply};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -247,10 +248,11 @@ impl Committer {
         // S1: from here on the rows are durable. A broker wants its PUBACKs in the order of its deliveries (MQTT 5,
         // section 4.6), so they do not wait for people to be told, or readings would; the agents' acks do (A3).
         for reply in &replies {
-            reply.puback().await;
+            reply.stored().await;
         }
-        if let Some(reply) = replies.last() {
-            for (agent, ack) in sink::acks(plan.deliveries.iter().flat_map(|remaining| &remaining.placed)) {
+        let waited_for = || plan.deliveries.iter().zip(&replies).filter(|(_, reply)| reply.reaches_agents());
+        if let Some((_, reply)) = waited_for().last() {
+            for (agent, ack) in sink::acks(waited_for().flat_map(|(remaining, _)| &remaining.placed)) {
                 reply.ack(&agent, &ack).await;
             }
         }

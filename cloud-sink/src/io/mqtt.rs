@@ -5,9 +5,10 @@
 //! of 512), so the queue is larger; should it fill up all the same, the connection is dropped, and what was not acked
 //! comes again on the next one.
 
+use super::source::{self, Incoming};
 use super::{Counts, Stop};
 use crate::config;
-use crate::decode::Delivery;
+use crate::decode::{Delivery, Origin};
 use anyhow::{Context, Result, anyhow, bail};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, SubscribeReasonCode};
@@ -23,7 +24,7 @@ use windward_protocol::{Ack, AgentId, topic};
 /// Deliveries the broker may have with us unacked.
 const RECEIVE_MAXIMUM: u16 = 128;
 /// Deliveries that wait to be committed.
-pub const QUEUE: usize = 1024;
+pub(super) const QUEUE: usize = 1024;
 /// Acks on their way into the event loop; when full, who acks waits.
 const REQUESTS: usize = 1024;
 /// Largest packet taken. Agents send at most 128 KiB; what is larger is read too, to be kept as poison (S3).
@@ -35,30 +36,22 @@ const PAUSE_MS: (u64, u64) = (1_000, 5_000);
 /// How long a graceful disconnect may take.
 const DISCONNECT: Duration = Duration::from_secs(2);
 
-/// A delivery, and how to answer it.
-pub struct Incoming {
-    /// What came.
-    pub delivery: Delivery,
-    /// How to answer.
-    pub reply: Reply,
-}
-
-/// Answers one delivery, on the connection it came by. Once that is gone, answers are lost: the delivery comes again.
-pub struct Reply {
+/// Answers one publish, on the connection it came by. Once that is gone, answers are lost: the publish comes again.
+pub(super) struct Reply {
     publish: Publish,
     client: AsyncClient,
 }
 
 impl Reply {
-    /// Frees the delivery at the broker.
-    pub async fn puback(&self) {
+    /// Frees the publish at the broker.
+    pub(super) async fn puback(&self) {
         if self.client.ack(&self.publish).await.is_err() {
             tracing::debug!("connection gone before a PUBACK; the delivery comes again");
         }
     }
 
     /// Tells an agent what is committed (A3).
-    pub async fn ack(&self, agent: &AgentId, ack: &Ack) {
+    pub(super) async fn ack(&self, agent: &AgentId, ack: &Ack) {
         let sent = self.client.publish(topic::ack(agent), QoS::AtMostOnce, false, ack.encode());
         if sent.await.is_err() {
             tracing::debug!(%agent, "connection gone before an ack; the agent sends again");
@@ -164,10 +157,10 @@ pub(super) fn plain(error: ConnectionError) -> anyhow::Error {
 fn offer(publish: Publish, client: &AsyncClient, into: &mpsc::Sender<Incoming>) -> Result<()> {
     let incoming = Incoming {
         delivery: Delivery {
-            topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+            from: Origin::Topic(String::from_utf8_lossy(&publish.topic).into_owned()),
             payload: publish.payload.to_vec(),
         },
-        reply: Reply { publish, client: client.clone() },
+        reply: source::Reply::Mqtt(Reply { publish, client: client.clone() }),
     };
     if into.try_send(incoming).is_err() {
         bail!("it sent {QUEUE} deliveries and more at once, against a receive maximum of {RECEIVE_MAXIMUM}");

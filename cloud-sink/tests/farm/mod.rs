@@ -8,7 +8,7 @@ use windward_protocol::{
     Hello, Lane, LaneHealth, NoData, Quantity, Record, Row, Severity, Stats, Value, topic,
 };
 use windward_sink::config;
-use windward_sink::decode::{self, Delivery};
+use windward_sink::decode::{self, Delivery, Origin};
 use windward_sink::io::dynamodb::DynamoDb;
 use windward_sink::io::store::Store;
 use windward_sink::notify::Policy;
@@ -81,7 +81,7 @@ pub(crate) fn delivery(lane: Lane, envelopes: &[Vec<u8>]) -> Delivery {
     for envelope in envelopes {
         assert!(batch.push(envelope));
     }
-    Delivery { topic: topic::of_lane(&agent(), lane), payload: batch.finish() }
+    Delivery { from: Origin::Topic(topic::of_lane(&agent(), lane)), payload: batch.finish() }
 }
 
 /// Ten minutes of wind, of which `n` readings came.
@@ -151,7 +151,7 @@ pub(crate) fn deliveries() -> Vec<Delivery> {
         step(4, AlertPhase::Clear, T0 + 40_000),
         alerts(5, gap),
         hello(6, T0 + 50_000, "0.1.1"),
-        Delivery { topic: topic::of_lane(&agent(), Lane::Readings), payload: b"\x07not ours".to_vec() },
+        Delivery { from: Origin::Topic(topic::of_lane(&agent(), Lane::Readings)), payload: b"\x07not ours".to_vec() },
     ]
 }
 

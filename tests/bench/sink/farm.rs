@@ -7,7 +7,7 @@ use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{
     AgentId, BlockBuilder, Channel, Envelope, Lane, Quantity, Record, Row, SchemaId, Value, topic,
 };
-use windward_sink::decode::Delivery;
+use windward_sink::decode::{Delivery, Origin};
 
 /// Channels of a device.
 pub(crate) const CHANNELS: usize = 8;
@@ -62,7 +62,7 @@ impl Farm {
         let packed = batch.finish_packed(&self.acked[agent]);
         self.acked[agent].extend(packed.schemas);
         self.published += 1;
-        Delivery { topic: topic::of_lane(&self.agents[agent], Lane::Readings), payload: packed.bytes }
+        Delivery { from: Origin::Topic(topic::of_lane(&self.agents[agent], Lane::Readings)), payload: packed.bytes }
     }
 
     fn block(&mut self, agent: usize) -> Vec<u8> {

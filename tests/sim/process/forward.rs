@@ -11,7 +11,7 @@ use crate::stream::STREAM;
 use windward_agent::forward::journal::{Numbered, Room};
 use windward_agent::forward::{Input, Kept, Output};
 use windward_protocol::{Ack, Envelope, Lane, Record, SeqRange, topic};
-use windward_sink::decode::Delivery;
+use windward_sink::decode::{Delivery, Origin};
 
 impl Process {
     /// The disk is done with the job at the head.
@@ -131,7 +131,7 @@ impl Process {
                     machine.links[uplink].session += 1;
                 }
                 Output::Publish { uplink, token, lane, payload, .. } => {
-                    let delivery = Delivery { topic: topic::of_lane(&machine.id, lane), payload };
+                    let delivery = Delivery { from: Origin::Topic(topic::of_lane(&machine.id, lane)), payload };
                     self.publish(uplink, token, lane, delivery, machine, stage);
                 }
                 Output::Hurry { .. } | Output::Configure { .. } => {
