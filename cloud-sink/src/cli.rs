@@ -13,7 +13,7 @@ use windward_sink::config::{self, Config};
 use windward_sink::io::dynamodb::DynamoDb;
 use windward_sink::io::sns::Sns;
 use windward_sink::io::store::Store;
-use windward_sink::io::{self, mqtt};
+use windward_sink::io::{self, kinesis, mqtt};
 
 /// Windward's cloud sink: takes what the agents of a wind farm send, stores every reading once, tells people of every
 /// alert once, and shows the farm on a page.
@@ -145,7 +145,8 @@ async fn perform(command: Command) -> Result<bool> {
             let request = request(ask)?;
             let config = Config::from_file(&config)?;
             let wait = Duration::from_secs(wait);
-            io::command::command(&config.mqtt, &agent, request, key.as_deref(), wait, &mut std::io::stdout()).await
+            let mqtt = config.mqtt.context("[mqtt] is missing: agents are commanded over a broker")?;
+            io::command::command(&mqtt, &agent, request, key.as_deref(), wait, &mut std::io::stdout()).await
         }
     }
 }
@@ -182,7 +183,12 @@ async fn run(config: Config) -> Result<bool> {
 
 async fn check(config: Config, create: bool) -> Result<bool> {
     let mut all = say("configuration", Ok(format!("farm {}", config.farm)));
-    all &= say("broker", mqtt::check(&config.mqtt).await);
+    if let Some(mqtt) = &config.mqtt {
+        all &= say("broker", mqtt::check(mqtt).await);
+    }
+    if let Some(kinesis) = &config.kinesis {
+        all &= say("stream", kinesis::check(kinesis).await);
+    }
     if let (true, config::Store::DynamoDb(dynamodb)) = (create, &config.store) {
         let made = DynamoDb::open(dynamodb).await.create_tables().await;
         all &= say(

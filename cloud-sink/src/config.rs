@@ -1,6 +1,9 @@
 //! The configuration: raw TOML, refused on anything unknown, then checked once into what the sink uses.
 
+mod kinesis;
+
 use crate::notify::Policy;
+pub use kinesis::{Kinesis, Start};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,8 +13,10 @@ use std::path::PathBuf;
 pub struct Config {
     /// Farm, the partition of the alerts.
     pub farm: String,
-    /// Where deliveries come from.
-    pub mqtt: Mqtt,
+    /// A broker that deliveries come from. There is at least one source.
+    pub mqtt: Option<Mqtt>,
+    /// A stream that deliveries come from.
+    pub kinesis: Option<Kinesis>,
     /// Where rows go.
     pub store: Store,
     /// Days after which readings are deleted; never unless given.
@@ -197,7 +202,8 @@ impl Config {
 #[serde(deny_unknown_fields)]
 struct Raw {
     farm: String,
-    mqtt: Mqtt,
+    mqtt: Option<Mqtt>,
+    kinesis: Option<Kinesis>,
     store: RawStore,
     #[serde(default)]
     notify: Notify,
@@ -217,7 +223,11 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
     if raw.farm.is_empty() {
         return refuse("farm", "is empty; it names the farm in tables and messages");
     }
-    check_mqtt(&raw.mqtt)?;
+    if raw.mqtt.is_none() && raw.kinesis.is_none() {
+        return refuse("mqtt", "say where deliveries come from: [mqtt], [kinesis] or both");
+    }
+    raw.mqtt.as_ref().map_or(Ok(()), check_mqtt)?;
+    raw.kinesis.as_ref().map_or(Ok(()), kinesis::check)?;
     let keep_days = raw.store.keep_days;
     if keep_days == Some(0) {
         return refuse("store.keep_days", "must be at least 1; leave it out to keep readings for ever");
@@ -250,7 +260,7 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
         );
         return Err(("http.listen", reason));
     }
-    Ok(Config { farm: raw.farm, mqtt: raw.mqtt, store, keep_days, notify: raw.notify, http })
+    Ok(Config { farm: raw.farm, mqtt: raw.mqtt, kinesis: raw.kinesis, store, keep_days, notify: raw.notify, http })
 }
 
 fn check_mqtt(mqtt: &Mqtt) -> Result<(), (&'static str, String)> {
@@ -346,9 +356,17 @@ mod tests {
     #[test]
     fn the_least_configuration_is_enough() {
         let config = Config::from_toml(LEAST, "sink.toml").unwrap();
-        assert_eq!(config.mqtt.port, 1883);
+        assert_eq!(config.mqtt.unwrap().port, 1883);
+        assert_eq!(config.kinesis, None);
         assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.notify.policy(), Policy::default());
+    }
+
+    #[test]
+    fn a_stream_alone_is_source_enough() {
+        let stream = "[kinesis]\nstream = \"farm\"\n";
+        let config = Config::from_toml(&LEAST.replace("[mqtt]\nhost = \"127.0.0.1\"\n", stream), "sink.toml").unwrap();
+        assert_eq!((config.mqtt, config.kinesis.unwrap().start), (None, Start::Oldest));
     }
 
     #[test]
@@ -374,6 +392,8 @@ mod tests {
         for (addition, reason) in [
             ("[http]\nlisten = \"0.0.0.0:8080\"\n", "http.listen: 0.0.0.0:8080 is not a loopback address"),
             ("dynamodb = {}\n", "store: has both sqlite and dynamodb"),
+            ("[kinesis]\nstream = \"farm/1\"\n", "kinesis.stream: \"farm/1\" is no stream's name"),
+            ("[kinesis]\nstream = \"farm\"\nstart = \"newest\"\n", "unknown variant `newest`"),
             ("[notify]\nsns = { topic = \"alerts\" }\n", "notify.sns.topic: must be an ARN"),
             ("[notify]\nwebhook = { url = \"ftp://x\" }\n", "notify.webhook.url: must begin with"),
         ] {
@@ -382,6 +402,8 @@ mod tests {
         }
         let error = refused(&LEAST.replace("sqlite = \"farm.db\"\n", ""));
         assert!(error.contains("store: say where rows go"), "{error}");
+        let error = refused(&LEAST.replace("[mqtt]\nhost = \"127.0.0.1\"\n", ""));
+        assert!(error.contains("mqtt: say where deliveries come from"), "{error}");
         let error = refused(&LEAST.replace("[store]", "keep_alive_s = 1\n[store]"));
         assert!(error.contains("mqtt.keep_alive_s: must be at least 5"), "{error}");
     }

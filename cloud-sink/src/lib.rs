@@ -1,8 +1,9 @@
 //! Windward's cloud sink: a pure core and a thin shell.
 //!
 //! [`sink`] turns what a broker delivers into a plan: rows to place, people to tell, sequences to ack. [`query`] turns
-//! rows back into answers. Neither touches the world; the shell in [`io`] (feature `shell`) receives, stores, tells and
-//! answers, and is the only part that knows of MQTT, SQLite, AWS, HTTP and the clock.
+//! rows back into answers; [`shards`] decides which part of a Kinesis stream is whose. None touches the world; the shell
+//! in [`io`] (feature `shell`) receives, stores, tells and answers, and is the only part that knows of MQTT, SQLite, AWS,
+//! HTTP and the clock.
 
 pub mod config;
 pub mod decode;
@@ -12,4 +13,5 @@ pub mod ledger;
 pub mod notify;
 pub mod place;
 pub mod query;
+pub mod shards;
 pub mod sink;

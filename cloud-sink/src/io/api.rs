@@ -152,14 +152,17 @@ fn limit(asked: Option<u32>) -> Result<u32, Refusal> {
 async fn healthz(State(shared): State<Shared>) -> Result<Response, Refusal> {
     shared.store.agents().await?;
     let counters = shared.counts.read();
-    let (status, word) =
-        if counters.connected { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "no broker") };
+    let (status, word) = if counters.connected {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "a source is not heard")
+    };
     let body = json!({
         "status": word, "farm": &*shared.farm, "now_ms": now_ms(), "connected": counters.connected,
         "deliveries": counters.deliveries, "envelopes": counters.envelopes, "readings": counters.readings,
         "repeated": counters.repeated, "alerts": counters.alerts, "told": counters.told, "untold": counters.untold,
         "poison": counters.poison, "commits_failed": counters.commits_failed,
-        "unknown_schema": counters.unknown_schema,
+        "unknown_schema": counters.unknown_schema, "shards": counters.shards, "behind_ms": counters.behind_ms,
     });
     Ok((status, axum::Json(body)).into_response())
 }

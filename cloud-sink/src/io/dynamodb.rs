@@ -7,6 +7,7 @@ mod answers;
 mod calls;
 mod commit;
 mod items;
+mod leases;
 mod tables;
 mod values;
 

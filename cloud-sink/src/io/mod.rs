@@ -7,6 +7,8 @@ pub mod clock;
 pub mod command;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
+#[cfg(feature = "aws")]
+pub mod kinesis;
 pub mod mqtt;
 mod schemas;
 #[cfg(feature = "aws")]
@@ -55,7 +57,7 @@ pub struct Running {
     pub http: SocketAddr,
     counts: Arc<Counts>,
     stop: watch::Sender<Stop>,
-    receiver: JoinHandle<()>,
+    sources: JoinSet<()>,
     committer: JoinHandle<()>,
     server: JoinHandle<()>,
 }
@@ -63,7 +65,7 @@ pub struct Running {
 /// What a sink has done since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Messages taken from the broker.
+    /// Messages taken from the broker, or records from the stream.
     pub deliveries: u64,
     /// Envelopes stored for the first time.
     pub envelopes: u64,
@@ -83,7 +85,11 @@ pub struct Counters {
     pub commits_failed: u64,
     /// Messages left unacked because they name a schema that is not known here; their agents send them again in full.
     pub unknown_schema: u64,
-    /// Whether the broker has granted the subscriptions.
+    /// Shards of the stream that are read here.
+    pub shards: u64,
+    /// How far the one furthest behind lags behind the newest record of its shard, ms.
+    pub behind_ms: u64,
+    /// Whether all sources are heard: the broker has granted the subscriptions, the stream and its leases answer.
     pub connected: bool,
 }
 
@@ -100,7 +106,12 @@ struct Counts {
     poison: AtomicU64,
     commits_failed: AtomicU64,
     unknown_schema: AtomicU64,
+    shards: AtomicU64,
+    behind_ms: AtomicU64,
+    /// The broker is heard, or there is none.
     connected: AtomicBool,
+    /// The stream is heard, or there is none.
+    stream: AtomicBool,
 }
 
 /// How far stopping has come.
@@ -117,16 +128,23 @@ enum Stop {
 /// Starts a sink. It is up when this returns; the broker may come later.
 pub async fn start(config: Config) -> Result<Running> {
     #[cfg(not(feature = "aws"))]
-    anyhow::ensure!(config.notify.sns.is_none(), "this program was built without SNS (feature `aws`)");
+    {
+        anyhow::ensure!(config.notify.sns.is_none(), "this program was built without SNS (feature `aws`)");
+        anyhow::ensure!(config.kinesis.is_none(), "this program was built without Kinesis (feature `aws`)");
+    }
     let store = Store::open(&config.store).await?;
     let teller = Teller::open(store.clone(), &config.notify).await;
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(Counts {
+        connected: config.mqtt.is_none().into(),
+        stream: config.kinesis.is_none().into(),
+        ..Counts::default()
+    });
     let listener = tokio::net::TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;
     let http = listener.local_addr()?;
     let (stop, stopped) = watch::channel(Stop::Run);
-    let (into, incoming) = mpsc::channel(mqtt::QUEUE);
+    let (into, incoming) = mpsc::channel(source::QUEUE);
     let server = tokio::spawn(api::serve(
         listener,
         api::Shared::new(config.farm.clone(), store.clone(), counts.clone()),
@@ -143,12 +161,19 @@ pub async fn start(config: Config) -> Result<Running> {
         telling: JoinSet::new(),
     };
     let committer = tokio::spawn(committer.run(incoming, stopped.clone()));
-    let receiver = tokio::spawn(mqtt::receive(config.mqtt, into, stopped.clone(), counts.clone()));
+    let mut sources = JoinSet::new();
+    if let Some(mqtt) = config.mqtt {
+        sources.spawn(mqtt::receive(mqtt, into.clone(), stopped.clone(), counts.clone()));
+    }
+    #[cfg(feature = "aws")]
+    if let Some(kinesis) = config.kinesis {
+        sources.spawn(kinesis::follow(kinesis, store.clone(), into, stopped.clone(), counts.clone()));
+    }
     if let Some(days) = config.keep_days {
-        tokio::spawn(prune(store, days, stopped.clone()));
+        tokio::spawn(prune(store, days, stopped));
     }
     tracing::info!(%http, "page and API");
-    Ok(Running { http, counts, stop, receiver, committer, server })
+    Ok(Running { http, counts, stop, sources, committer, server })
 }
 
 impl Running {
@@ -161,7 +186,7 @@ impl Running {
     /// sink then; a stop would wait for that part.
     pub async fn failed(&mut self) -> anyhow::Error {
         let (part, ended) = tokio::select! {
-            ended = &mut self.receiver => ("receiver", ended),
+            Some(ended) = self.sources.join_next() => ("source", ended),
             ended = &mut self.committer => ("committer", ended),
             ended = &mut self.server => ("page and API", ended),
         };
@@ -180,7 +205,9 @@ impl Running {
             self.committer.abort();
         }
         self.stop.send_replace(Stop::Quit);
-        self.receiver.await?;
+        while let Some(ended) = self.sources.join_next().await {
+            ended?;
+        }
         if tokio::time::timeout(HANG_UP, &mut self.server).await.is_err() {
             tracing::debug!("a client of page or API did not hang up");
             self.server.abort();
@@ -203,7 +230,9 @@ impl Counts {
             poison: read(&self.poison),
             commits_failed: read(&self.commits_failed),
             unknown_schema: read(&self.unknown_schema),
-            connected: self.connected.load(Ordering::Relaxed),
+            shards: read(&self.shards),
+            behind_ms: read(&self.behind_ms),
+            connected: self.connected.load(Ordering::Relaxed) && self.stream.load(Ordering::Relaxed),
         }
     }
 }
@@ -247,8 +276,11 @@ impl Committer {
         self.schemas.learn(&plan.rows.schemas);
         // S1: from here on the rows are durable. A broker wants its PUBACKs in the order of its deliveries (MQTT 5,
         // section 4.6), so they do not wait for people to be told, or readings would; the agents' acks do (A3).
-        for reply in &replies {
-            reply.stored().await;
+        // A stream has no other answer than this one, so there it waits for what is still to be told.
+        for (remaining, reply) in plan.deliveries.iter().zip(&replies) {
+            if reply.reaches_agents() || remaining.to_tell.is_empty() {
+                reply.stored().await;
+            }
         }
         let waited_for = || plan.deliveries.iter().zip(&replies).filter(|(_, reply)| reply.reaches_agents());
         if let Some((_, reply)) = waited_for().last() {
@@ -267,7 +299,8 @@ impl Committer {
         if self.telling.len() < TELLING {
             self.telling.spawn(tell(self.teller.clone(), remaining, reply, self.counts.clone()));
         } else {
-            tracing::warn!("too many alerts to tell at once; the agent sends this one again");
+            tracing::warn!("too many alerts to tell at once; this one comes again");
+            reply.undone();
         }
     }
 
@@ -368,6 +401,7 @@ async fn prune(store: Store, days: u32, mut stop: watch::Receiver<Stop>) {
 
 /// Tells people of one delivery's alerts, acking each alert once everybody has been told of it (S1).
 async fn tell(teller: Teller, remaining: Remaining, reply: Reply, counts: Arc<Counts>) {
+    let mut is_done = true;
     for (name, notices) in &remaining.to_tell {
         let mut all = true;
         for notice in notices {
@@ -376,12 +410,18 @@ async fn tell(teller: Teller, remaining: Remaining, reply: Reply, counts: Arc<Co
             count.fetch_add(1, Ordering::Relaxed);
             all &= told;
         }
+        is_done &= all;
         if all {
             for (agent, ack) in sink::acks([name]) {
                 reply.ack(&agent, &ack).await;
             }
         } else {
-            tracing::error!(agent = %name.0, seq = name.3, "people were not told of an alert; the agent sends it again");
+            tracing::error!(agent = %name.0, seq = name.3, "people were not told of an alert; it comes again");
         }
+    }
+    match is_done {
+        true if !reply.reaches_agents() => reply.stored().await,
+        true => {}
+        false => reply.undone(),
     }
 }

@@ -1,8 +1,16 @@
 //! What every source hands to the committer: a delivery, and how to answer it.
 
+#[cfg(feature = "aws")]
+use super::kinesis;
 use super::mqtt;
 use crate::decode::Delivery;
 use windward_protocol::{Ack, AgentId};
+
+/// Deliveries that wait to be committed. There is room for all that each source may have on its way by its own bound.
+#[cfg(feature = "aws")]
+pub(super) const QUEUE: usize = mqtt::QUEUE + kinesis::ROOM;
+#[cfg(not(feature = "aws"))]
+pub(super) const QUEUE: usize = mqtt::QUEUE;
 
 /// A delivery, and how to answer it.
 pub(super) struct Incoming {
@@ -17,6 +25,9 @@ pub(super) struct Incoming {
 pub(super) enum Reply {
     /// By MQTT: a PUBACK, and acks on the agents' topics.
     Mqtt(mqtt::Reply),
+    /// From a stream: the position may pass the record. Its agent hears nothing: what is in the stream has left its disk.
+    #[cfg(feature = "aws")]
+    Kinesis(kinesis::Reply),
 }
 
 impl Reply {
@@ -24,20 +35,31 @@ impl Reply {
     pub(super) async fn stored(&self) {
         match self {
             Reply::Mqtt(reply) => reply.puback().await,
+            #[cfg(feature = "aws")]
+            Reply::Kinesis(reply) => reply.stored(),
+        }
+    }
+
+    /// Tells the source that the delivery was left undone. By MQTT the agent finds out by itself, for want of an ack.
+    pub(super) fn undone(&self) {
+        match self {
+            Reply::Mqtt(_) => {}
+            #[cfg(feature = "aws")]
+            Reply::Kinesis(reply) => reply.undone(),
         }
     }
 
     /// Whether agents wait for acks by this way.
     pub(super) fn reaches_agents(&self) -> bool {
-        match self {
-            Reply::Mqtt(_) => true,
-        }
+        matches!(self, Reply::Mqtt(_))
     }
 
     /// Tells an agent what is committed (A3).
     pub(super) async fn ack(&self, agent: &AgentId, ack: &Ack) {
         match self {
             Reply::Mqtt(reply) => reply.ack(agent, ack).await,
+            #[cfg(feature = "aws")]
+            Reply::Kinesis(_) => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod commit;
+mod leases;
 mod prune;
 #[cfg(test)]
 mod tests;
@@ -18,11 +19,12 @@ use std::time::Duration;
 use windward_protocol::AlertPhase;
 
 /// The schema, step by step; `PRAGMA user_version` counts the steps a file has taken. Only ever appended to.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
+    include_str!("schema_7.sql"),
 ];
 
 /// How long a write waits for another process that holds the file, for example a backup.

@@ -1,5 +1,7 @@
 //! Where rows stand: SQLite or DynamoDB, with the same rows in both.
 
+mod leases;
+
 #[cfg(feature = "aws")]
 use super::dynamodb::DynamoDb;
 use super::sqlite::Sqlite;

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long `check --create` waits for a table, seconds.
 const CREATE_WAIT_S: u32 = 60;
 /// Tables, and whether they have a sort key.
-const TABLES: [(&str, bool); 9] = [
+const TABLES: [(&str, bool); 10] = [
     ("readings", true),
     ("alerts", true),
     ("stats", true),
@@ -22,6 +22,7 @@ const TABLES: [(&str, bool); 9] = [
     ("gaps", true),
     ("poison", true),
     ("schemas", true),
+    ("leases", true),
     (VALUES, true),
 ];
 /// There only with the layout `item`.

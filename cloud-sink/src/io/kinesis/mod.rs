@@ -1,0 +1,284 @@
+//! The Kinesis source: all shards of a stream, shared with other sinks by leases in the store.
+//!
+//! [`crate::shards`] decides; this follows. One task looks after leases and positions, one more reads each shard that is
+//! ours. Every few seconds a held lease is written with the position up to which all is stored, and nothing beyond it;
+//! what died before that is read again, and stored once (S2). A stop stores what was read, writes positions, and gives
+//! the leases back, so that the next sink need not wait for their end.
+//!
+//! Back-pressure: records read and not yet stored have room for [`ROOM`] pieces together; no shard is read while there
+//! is none. At most [`READS`] pages are in memory beside that.
+
+mod reader;
+mod stream;
+
+use super::source::Incoming;
+use super::store::Store;
+use super::{Counts, Stop, clock};
+use crate::config;
+use crate::shards::{Lease, Leases, Position, Progress, RENEW_MS, Write};
+use anyhow::{Context, Result};
+use reader::{Outcome, Reader};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use stream::Stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// Pieces of at most [`PIECE`] bytes that may be on their way from the stream into the store: 32 MiB.
+pub(super) const ROOM: usize = 512;
+/// A record takes the room of as many pieces as it has begun.
+const PIECE: usize = 64 * 1024;
+/// Shards read at the same time; a page has at most 10 MiB.
+const READS: usize = 4;
+/// How often positions are looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// Pause before a stream that could not be described is asked again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The row that remembers where shards begin that have no row of their own. No shard is named like this.
+const START: &str = "start";
+
+/// Answers one record.
+pub(super) struct Reply {
+    progress: Arc<Mutex<Progress>>,
+    number: u64,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Reply {
+    /// The position may pass the record.
+    pub(super) fn stored(&self) {
+        lock(&self.progress).stored(self.number);
+    }
+
+    /// The shard is to be read again from its position.
+    pub(super) fn undone(&self) {
+        lock(&self.progress).failed();
+    }
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the stream is there.
+pub async fn check(config: &config::Kinesis) -> Result<String> {
+    let stream = Stream::open(config).await;
+    stream.key().await?;
+    Ok(format!("{}, {} shards", config.stream, stream.shards().await?.len()))
+}
+
+/// Follows the stream until told to quit.
+pub(super) async fn follow(
+    config: config::Kinesis,
+    store: Store,
+    into: mpsc::Sender<Incoming>,
+    mut stop: watch::Receiver<Stop>,
+    counts: Arc<Counts>,
+) {
+    let stream = Stream::open(&config).await;
+    let (key, start) = loop {
+        match begin(&stream, &store, config.start).await {
+            Ok(begun) => break begun,
+            Err(error) => tracing::warn!(stream = config.stream, "stream: {error:#}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            _ = stop.wait_for(|stop| *stop == Stop::Quit) => return,
+        }
+    };
+    let me = format!("{:016x}", RandomState::new().hash_one(clock::now_ms()));
+    tracing::info!(stream = config.stream, %me, begin = %start, "following");
+    let follower = Follower {
+        leases: Leases::new(me, start),
+        readers: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        looked_ms: None,
+        room: Arc::new(Semaphore::new(ROOM)),
+        reads: Arc::new(Semaphore::new(READS)),
+        stream,
+        key,
+        store,
+        into,
+        counts,
+    };
+    follower.run(stop).await;
+}
+
+/// The name of the stream's leases, and where shards without one begin: settled by the first sink that ever saw it.
+async fn begin(stream: &Stream, store: &Store, start: config::Start) -> Result<(String, Position)> {
+    let key = stream.key().await?;
+    let position = match start {
+        config::Start::Oldest => Position::Oldest,
+        config::Start::Latest => Position::Since(clock::now_ms()),
+    };
+    let lease = Lease { position, owner: String::new(), counter: 1 };
+    store.put_lease(&key, &Write { shard: START.into(), lease, expected: None }).await?;
+    let mut rows = store.leases(&key).await?;
+    let start = rows.remove(START).context("the row that was just written is not there")?;
+    Ok((key, start.position))
+}
+
+/// A shard that is ours.
+struct Held {
+    progress: Arc<Mutex<Progress>>,
+    behind_ms: Arc<AtomicU64>,
+    task: AbortHandle,
+}
+
+struct Follower {
+    leases: Leases,
+    readers: BTreeMap<String, Held>,
+    tasks: JoinSet<(String, Outcome)>,
+    /// When shards and leases were last looked at; `None`: look now.
+    looked_ms: Option<u64>,
+    room: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    stream: Stream,
+    key: String,
+    store: Store,
+    into: mpsc::Sender<Incoming>,
+    counts: Arc<Counts>,
+}
+
+impl Follower {
+    async fn run(mut self, mut stop: watch::Receiver<Stop>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop == Stop::Quit) => break,
+                _ = tick.tick() => {}
+            }
+            let is_running = *stop.borrow() == Stop::Run;
+            if !is_running {
+                self.tasks.shutdown().await;
+            }
+            let done = self.look_after(is_running).await;
+            self.counts.stream.store(done.is_ok(), Ordering::Relaxed);
+            if let Err(error) = done {
+                tracing::error!(stream = self.stream.name(), "stream: {error:#}");
+            }
+            self.count();
+        }
+        self.tasks.shutdown().await;
+        for shard in self.readers.keys().cloned().collect::<Vec<_>>() {
+            self.give_back(&shard).await;
+        }
+        self.counts.stream.store(false, Ordering::Relaxed);
+    }
+
+    async fn look_after(&mut self, is_running: bool) -> Result<()> {
+        for shard in self.leases.expire(clock::mono_ms()) {
+            self.lose(&shard, "it could not be renewed in time");
+        }
+        while let Some(ended) = self.tasks.try_join_next() {
+            match ended {
+                Ok((shard, Outcome::Ended)) => tracing::info!(shard, "read to its end"),
+                Ok((shard, Outcome::Again(why))) => {
+                    tracing::warn!(stream = self.stream.name(), shard, "to be read again: {why}");
+                    self.give_back(&shard).await;
+                }
+                // Of the tasks only those end so that were aborted, because their lease was lost.
+                Err(error) => anyhow::ensure!(error.is_cancelled(), "a reader: {error}"),
+            }
+        }
+        self.renew().await?;
+        let is_time = self.looked_ms.is_none_or(|at_ms| clock::mono_ms().saturating_sub(at_ms) >= RENEW_MS);
+        if is_running && is_time {
+            self.look().await?;
+            self.looked_ms = Some(clock::mono_ms());
+        }
+        Ok(())
+    }
+
+    /// Writes the leases that are due.
+    async fn renew(&mut self) -> Result<()> {
+        let shards: Vec<String> = self.leases.held().map(str::to_string).collect();
+        for shard in shards {
+            let Some(held) = self.readers.get(&shard) else { continue };
+            let position = lock(&held.progress).position();
+            let is_end = position == Position::End;
+            let begun_ms = clock::mono_ms();
+            let Some(write) = self.leases.renewal(&shard, position, begun_ms) else { continue };
+            if !self.store.put_lease(&self.key, &write).await? {
+                self.lose(&shard, "another sink has taken it");
+                continue;
+            }
+            self.leases.written(write, begun_ms);
+            if is_end {
+                self.readers.remove(&shard);
+                // Its children may be read now.
+                self.looked_ms = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at shards and leases, and takes what is to be taken.
+    async fn look(&mut self) -> Result<()> {
+        self.leases.listed(self.stream.shards().await?);
+        let rows = self.store.leases(&self.key).await?;
+        for shard in self.leases.seen(rows, clock::mono_ms()) {
+            self.lose(&shard, "another sink has taken it");
+        }
+        for write in self.leases.takes(clock::mono_ms()) {
+            let begun_ms = clock::mono_ms();
+            if self.store.put_lease(&self.key, &write).await? {
+                tracing::info!(shard = write.shard, position = %write.lease.position, "reading");
+                self.read(write.shard.clone(), write.lease.position.clone());
+                self.leases.written(write, begun_ms);
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, shard: String, position: Position) {
+        let progress = Arc::new(Mutex::new(Progress::new(position.clone())));
+        let behind_ms = Arc::new(AtomicU64::new(0));
+        let reader = Reader {
+            stream: self.stream.clone(),
+            shard: shard.clone(),
+            progress: progress.clone(),
+            behind_ms: behind_ms.clone(),
+            room: self.room.clone(),
+            reads: self.reads.clone(),
+            into: self.into.clone(),
+        };
+        let name = shard.clone();
+        let task = self.tasks.spawn(async move { (name, reader.read(position).await) });
+        self.readers.insert(shard, Held { progress, behind_ms, task });
+    }
+
+    /// Stops reading a shard at once. What was read of it and is not stored yet will be, and then passes no position.
+    fn lose(&mut self, shard: &str, why: &str) {
+        tracing::warn!(stream = self.stream.name(), shard, "no longer read here: {why}");
+        self.leases.lost(shard);
+        if let Some(held) = self.readers.remove(shard) {
+            held.task.abort();
+        }
+    }
+
+    /// Leaves a shard to whoever takes it next, at the position that it has.
+    async fn give_back(&mut self, shard: &str) {
+        let Some(held) = self.readers.remove(shard) else { return };
+        let position = lock(&held.progress).position();
+        let Some(write) = self.leases.giving_back(shard, position) else { return };
+        match self.store.put_lease(&self.key, &write).await {
+            Ok(_) => tracing::debug!(shard, position = %write.lease.position, "given back"),
+            Err(error) => tracing::warn!(shard, "a lease that is not given back ends by itself: {error:#}"),
+        }
+        self.leases.lost(shard);
+    }
+
+    fn count(&self) {
+        let behind_ms = self.readers.values().map(|held| held.behind_ms.load(Ordering::Relaxed)).max();
+        self.counts.shards.store(self.readers.len() as u64, Ordering::Relaxed);
+        self.counts.behind_ms.store(behind_ms.unwrap_or_default(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The calls to Kinesis.
+
+use crate::config;
+use crate::io::aws;
+use crate::shards::Position;
+use anyhow::{Context, Result, anyhow};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{Record, ShardIteratorType};
+use std::collections::BTreeMap;
+
+/// Most records of one page. With those of our agents it has at most 12 MiB; the service ends it at 10.
+const PAGE: i32 = 100;
+
+/// One stream.
+#[derive(Clone)]
+pub(super) struct Stream {
+    client: Client,
+    name: String,
+}
+
+/// What one call gives.
+pub(super) struct Page {
+    pub(super) records: Vec<Record>,
+    /// Where to go on; `None`: the shard is closed, and this was its end.
+    pub(super) next: Option<String>,
+    /// How long the last record had been in the stream when the next one came, or the last of all, ms.
+    pub(super) behind_ms: u64,
+}
+
+/// Why there is no page.
+pub(super) enum Failure {
+    /// The shard is not there any more.
+    Gone,
+    /// What was asked for cannot be: the position is none of this stream.
+    NoPosition(String),
+    /// Something that may pass; a new iterator is wanted.
+    Passing(String),
+}
+
+impl Stream {
+    pub(super) async fn open(config: &config::Kinesis) -> Self {
+        let shared = aws::load(config.endpoint.as_deref(), config.region.as_deref()).await;
+        Self { client: Client::new(&shared), name: config.stream.clone() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `<name>@<when it was made, s>`: a stream that was deleted and made anew has other records under the same shards.
+    pub(super) async fn key(&self) -> Result<String> {
+        let described = self.client.describe_stream_summary().stream_name(&self.name).send().await;
+        let described = described.map_err(|error| anyhow!("DescribeStreamSummary: {}", aws::explain(&error)))?;
+        let summary = described.stream_description_summary.context("DescribeStreamSummary: an answer without it")?;
+        Ok(format!("{}@{}", self.name, summary.stream_creation_timestamp.secs()))
+    }
+
+    /// Its shards, each with its parents.
+    pub(super) async fn shards(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        let (mut shards, mut next) = (BTreeMap::new(), None);
+        loop {
+            // A token stands for the name too, and both together are refused.
+            let name = if next.is_none() { Some(self.name.clone()) } else { None };
+            let listed = self.client.list_shards().set_stream_name(name).set_next_token(next).send().await;
+            let listed = listed.map_err(|error| anyhow!("ListShards: {}", aws::explain(&error)))?;
+            for shard in listed.shards.unwrap_or_default() {
+                let parents = [shard.parent_shard_id, shard.adjacent_parent_shard_id];
+                shards.insert(shard.shard_id, parents.into_iter().flatten().collect());
+            }
+            next = listed.next_token;
+            if next.is_none() {
+                return Ok(shards);
+            }
+        }
+    }
+
+    /// An iterator that begins behind the position. `None`: there is nothing behind it.
+    pub(super) async fn iterator(&self, shard: &str, position: &Position) -> Result<Option<String>, Failure> {
+        let ask = self.client.get_shard_iterator().stream_name(&self.name).shard_id(shard);
+        let ask = match position {
+            Position::Oldest => ask.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Position::Since(ms) => {
+                ask.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(*ms))
+            }
+            Position::After(sequence) => {
+                ask.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).starting_sequence_number(sequence)
+            }
+            Position::End => return Ok(None),
+        };
+        let asked = ask.send().await.map_err(|error| {
+            let said = format!("GetShardIterator: {}", aws::explain(&error));
+            match error.into_service_error() {
+                error if error.is_resource_not_found_exception() => Failure::Gone,
+                error if error.is_invalid_argument_exception() => Failure::NoPosition(said),
+                _ => Failure::Passing(said),
+            }
+        })?;
+        Ok(asked.shard_iterator)
+    }
+
+    pub(super) async fn page(&self, iterator: &str) -> Result<Page, Failure> {
+        let read = self.client.get_records().shard_iterator(iterator).limit(PAGE).send().await;
+        let read = read.map_err(|error| {
+            let said = format!("GetRecords: {}", aws::explain(&error));
+            match error.into_service_error() {
+                error if error.is_resource_not_found_exception() => Failure::Gone,
+                _ => Failure::Passing(said),
+            }
+        })?;
+        let behind_ms = read.millis_behind_latest.unwrap_or_default().max(0) as u64;
+        Ok(Page { records: read.records, next: read.next_shard_iterator, behind_ms })
+    }
+}
