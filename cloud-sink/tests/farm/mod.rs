@@ -161,7 +161,17 @@ pub(crate) struct Place {
     _directory: Option<tempfile::TempDir>,
 }
 
+/// First part of the tables' names of a test in DynamoDB.
+pub(crate) fn prefix(name: &str) -> String {
+    format!("test-{}-{name}-", std::process::id())
+}
+
 impl Place {
+    /// A store that the test has opened.
+    pub(crate) fn of(store: Store) -> Self {
+        Self { store, _directory: None }
+    }
+
     pub(crate) async fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = config::Store::Sqlite(directory.path().join("farm.db"));
@@ -177,7 +187,7 @@ impl Place {
         let config = config::DynamoDb {
             endpoint: Some(endpoint),
             region: Some("eu-west-1".into()),
-            prefix: format!("test-{}-{name}-", std::process::id()),
+            prefix: prefix(name),
             layout: config::Layout::Item,
             keep_days: Some(30),
         };

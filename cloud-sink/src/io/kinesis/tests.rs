@@ -4,6 +4,7 @@
 use super::*;
 use crate::decode::Origin;
 use crate::io::aws;
+use crate::io::dynamodb::DynamoDb;
 use crate::io::source;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
@@ -165,6 +166,26 @@ impl Log {
 async fn nothing_is_missed_nor_out_of_order_over_splits_merges_and_deaths_or_skipped_without_kinesalite() {
     let oldest = config::Start::Oldest;
     let Some(emulator) = Emulator::start("WINDWARD_KINESALITE_ENDPOINT", "moving", 2, oldest).await else { return };
+    nothing_is_missed_nor_out_of_order(&emulator).await;
+}
+
+#[tokio::test]
+async fn nor_with_leases_in_dynamodb_or_skipped_without_kinesalite_and_endpoint() {
+    let oldest = config::Start::Oldest;
+    let Some(mut emulator) = Emulator::start("WINDWARD_KINESALITE_ENDPOINT", "moved", 2, oldest).await else { return };
+    let Ok(endpoint) = std::env::var("WINDWARD_DYNAMODB_ENDPOINT") else {
+        eprintln!("skipped: WINDWARD_DYNAMODB_ENDPOINT is not set");
+        return;
+    };
+    let prefix = format!("test-{}-moved-", std::process::id());
+    let config = config::DynamoDb { endpoint: Some(endpoint), region: Some("eu-west-1".into()), prefix };
+    let dynamodb = DynamoDb::open(&config).await;
+    dynamodb.create_tables().await.unwrap();
+    emulator.store = Store::DynamoDb(dynamodb);
+    nothing_is_missed_nor_out_of_order(&emulator).await;
+}
+
+async fn nothing_is_missed_nor_out_of_order(emulator: &Emulator) {
     let mut log = Log::default();
     emulator.put(0..20).await;
     emulator.split().await;
@@ -172,7 +193,7 @@ async fn nothing_is_missed_nor_out_of_order_over_splits_merges_and_deaths_or_ski
     emulator.merge().await;
 
     // The first reads some, of which the last are never stored, and dies without a word.
-    let mut first = Sink::start(&emulator);
+    let mut first = Sink::start(emulator);
     for taken in 0..400 {
         let (key, number, reply) = first.next().await;
         log.came(key, number);
@@ -190,7 +211,7 @@ async fn nothing_is_missed_nor_out_of_order_over_splits_merges_and_deaths_or_ski
     assert!(aborted.unwrap_err().is_cancelled());
 
     // The second takes over while the stream goes on changing.
-    let mut second = Sink::start(&emulator);
+    let mut second = Sink::start(emulator);
     emulator.put(40..50).await;
     emulator.split().await;
     emulator.merge().await;
@@ -205,7 +226,7 @@ async fn nothing_is_missed_nor_out_of_order_over_splits_merges_and_deaths_or_ski
     assert!(log.repeats >= 50, "what was not stored comes again: {}", log.repeats);
 
     // All was stored and said so: a third reads what is new, and nothing else.
-    let mut third = Sink::start(&emulator);
+    let mut third = Sink::start(emulator);
     emulator.put(60..61).await;
     let mut keys = [0; KEYS];
     for _ in 0..KEYS {
@@ -293,6 +314,80 @@ async fn no_more_is_read_while_there_is_no_room_or_skipped_without_endpoint() {
     reply.stored().await;
     drop(reply);
     sink.next().await;
+}
+
+/// Before the stream, a service in distress: calls fail in runs longer than the client's own patience.
+struct Distress {
+    endpoint: String,
+    failed: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+}
+
+impl Distress {
+    async fn before(endpoint: String) -> Self {
+        let failed: Arc<Mutex<BTreeMap<&'static str, u64>>> = Arc::default();
+        let (count, calls) = (failed.clone(), Arc::new(AtomicU64::new(0)));
+        let answer = move |request: axum::extract::Request| {
+            let (endpoint, count, calls) = (endpoint.clone(), count.clone(), calls.clone());
+            async move {
+                let target = request.headers()["x-amz-target"].to_str().unwrap().to_string();
+                let is_read = target.ends_with("GetRecords") || target.ends_with("GetShardIterator");
+                let call = if is_read { calls.fetch_add(1, Ordering::Relaxed) } else { 0 };
+                let fault = match call / 4 % 8 {
+                    1 if call % 4 == 0 && target.ends_with("GetRecords") => Some((400, "ExpiredIteratorException")),
+                    3 => Some((400, "ProvisionedThroughputExceededException")),
+                    5 => Some((400, "LimitExceededException")),
+                    7 => Some((500, "InternalFailureException")),
+                    _ => None,
+                };
+                if let Some((status, name)) = fault {
+                    *count.lock().unwrap().entry(name).or_default() += 1;
+                    return (axum::http::StatusCode::from_u16(status).unwrap(), format!("{{\"__type\":\"{name}\"}}"));
+                }
+                let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+                let asked = tokio::task::spawn_blocking(move || {
+                    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+                    let ask = agent.post(&endpoint).header("X-Amz-Target", &target).header("Authorization", SIGNED);
+                    let ask = ask.header("Content-Type", "application/x-amz-json-1.1").header("X-Amz-Date", "now");
+                    let mut answer = ask.send(&body[..]).unwrap();
+                    (answer.status(), answer.body_mut().read_to_string().unwrap())
+                });
+                asked.await.unwrap()
+            }
+        };
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let app = axum::Router::new().route("/", axum::routing::post(answer));
+        tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+        Self { endpoint, failed }
+    }
+}
+
+/// Of its form alone: the emulator does not check who signs.
+const SIGNED: &str =
+    "AWS4-HMAC-SHA256 Credential=test/20261122/eu-west-1/kinesis/aws4_request, SignedHeaders=host, Signature=0";
+
+#[tokio::test]
+async fn a_service_in_distress_delays_and_loses_nothing_or_skipped_without_kinesalite() {
+    let oldest = config::Start::Oldest;
+    let Some(mut emulator) = Emulator::start("WINDWARD_KINESALITE_ENDPOINT", "distress", 1, oldest).await else {
+        return;
+    };
+    emulator.put(0..60).await;
+    let distress = Distress::before(emulator.config.endpoint.take().unwrap()).await;
+    emulator.config.endpoint = Some(distress.endpoint.clone());
+    let (mut sink, mut log) = (Sink::start(&emulator), Log::default());
+    while !log.has_all(60) {
+        let (key, number, reply) = sink.next().await;
+        log.came(key, number);
+        reply.stored().await;
+    }
+    assert_eq!(log.repeats, 0);
+    let calm = async || (distress.failed.lock().unwrap().len() == 4).then_some(());
+    eventually("every kind of failure", calm).await;
+    sink.stop().await;
+    let key = Stream::open(&emulator.config).await.key().await.unwrap();
+    let leases = emulator.store.leases(&key).await.unwrap();
+    assert!(matches!(leases["shardId-000000000000"].position, Position::After(_)));
 }
 
 /// A stream that was deleted and made anew has the same shards by name, and none of the old positions hold.
