@@ -87,7 +87,8 @@ pub struct Counters {
     pub unknown_schema: u64,
     /// Shards of the stream that are read here.
     pub shards: u64,
-    /// How far the one furthest behind lags behind the newest record of its shard, ms.
+    /// How long ago the shard furthest behind was last read to its newest record, as far as the service tells, ms. It
+    /// grows while calls fail.
     pub behind_ms: u64,
     /// Whether all sources are heard: the broker has granted the subscriptions, the stream and its leases answer.
     pub connected: bool,

@@ -376,7 +376,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     /// Positions never go back and pass nothing unstored, children wait: asserted at every step. Then two containers
     /// that live on finish everything, and share it.

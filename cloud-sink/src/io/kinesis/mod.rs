@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use reader::{Outcome, Reader};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use stream::Stream;
@@ -124,7 +124,8 @@ async fn begin(stream: &Stream, store: &Store, start: config::Start) -> Result<(
 /// A shard that is ours.
 struct Held {
     progress: Arc<Mutex<Progress>>,
-    behind_ms: Arc<AtomicU64>,
+    /// All that was put until then has been read; monotonic, ms. It stands still when calls fail.
+    until_ms: Arc<AtomicI64>,
     task: AbortHandle,
 }
 
@@ -156,10 +157,13 @@ impl Follower {
             if !is_running {
                 self.tasks.shutdown().await;
             }
-            let done = self.look_after(is_running).await;
-            self.counts.stream.store(done.is_ok(), Ordering::Relaxed);
-            if let Err(error) = done {
-                tracing::error!(stream = self.stream.name(), "stream: {error:#}");
+            match self.look_after(is_running).await {
+                Ok(false) => {}
+                Ok(true) => self.counts.stream.store(true, Ordering::Relaxed),
+                Err(error) => {
+                    self.counts.stream.store(false, Ordering::Relaxed);
+                    tracing::error!(stream = self.stream.name(), "stream: {error:#}");
+                }
             }
             self.count();
         }
@@ -170,7 +174,8 @@ impl Follower {
         self.counts.stream.store(false, Ordering::Relaxed);
     }
 
-    async fn look_after(&mut self, is_running: bool) -> Result<()> {
+    /// One turn. True when stream and leases were looked at, and answered.
+    async fn look_after(&mut self, is_running: bool) -> Result<bool> {
         for shard in self.leases.expire(clock::mono_ms()) {
             self.lose(&shard, "it could not be renewed in time");
         }
@@ -181,17 +186,24 @@ impl Follower {
                     tracing::warn!(stream = self.stream.name(), shard, "to be read again: {why}");
                     self.give_back(&shard).await;
                 }
-                // Of the tasks only those end so that were aborted, because their lease was lost.
-                Err(error) => anyhow::ensure!(error.is_cancelled(), "a reader: {error}"),
+                // Aborted, because its lease was lost.
+                Err(error) if error.is_cancelled() => {}
+                Err(error) => {
+                    let whose = self.readers.iter().find(|(_, held)| held.task.id() == error.id());
+                    let shard = whose.map(|(shard, _)| shard.clone()).unwrap_or_default();
+                    tracing::error!(stream = self.stream.name(), shard, "a reader has failed: {error}");
+                    self.give_back(&shard).await;
+                }
             }
         }
         self.renew().await?;
-        let is_time = self.looked_ms.is_none_or(|at_ms| clock::mono_ms().saturating_sub(at_ms) >= RENEW_MS);
+        let now_ms = clock::mono_ms();
+        let is_time = self.looked_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= RENEW_MS);
         if is_running && is_time {
+            self.looked_ms = Some(now_ms);
             self.look().await?;
-            self.looked_ms = Some(clock::mono_ms());
         }
-        Ok(())
+        Ok(is_running && is_time)
     }
 
     /// Writes the leases that are due.
@@ -237,19 +249,19 @@ impl Follower {
 
     fn read(&mut self, shard: String, position: Position) {
         let progress = Arc::new(Mutex::new(Progress::new(position.clone())));
-        let behind_ms = Arc::new(AtomicU64::new(0));
+        let until_ms = Arc::new(AtomicI64::new(clock::mono_ms() as i64));
         let reader = Reader {
             stream: self.stream.clone(),
             shard: shard.clone(),
             progress: progress.clone(),
-            behind_ms: behind_ms.clone(),
+            until_ms: until_ms.clone(),
             room: self.room.clone(),
             reads: self.reads.clone(),
             into: self.into.clone(),
         };
         let name = shard.clone();
         let task = self.tasks.spawn(async move { (name, reader.read(position).await) });
-        self.readers.insert(shard, Held { progress, behind_ms, task });
+        self.readers.insert(shard, Held { progress, until_ms, task });
     }
 
     /// Stops reading a shard at once. What was read of it and is not stored yet will be, and then passes no position.
@@ -274,7 +286,8 @@ impl Follower {
     }
 
     fn count(&self) {
-        let behind_ms = self.readers.values().map(|held| held.behind_ms.load(Ordering::Relaxed)).max();
+        let least_ms = self.readers.values().map(|held| held.until_ms.load(Ordering::Relaxed)).min();
+        let behind_ms = least_ms.map(|until_ms| (clock::mono_ms() as i64).saturating_sub(until_ms).max(0) as u64);
         self.counts.shards.store(self.readers.len() as u64, Ordering::Relaxed);
         self.counts.behind_ms.store(behind_ms.unwrap_or_default(), Ordering::Relaxed);
     }

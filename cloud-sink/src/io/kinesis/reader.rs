@@ -3,11 +3,12 @@
 use super::stream::{Failure, Stream};
 use super::{PIECE, ROOM, Reply, lock};
 use crate::decode::{Delivery, Origin};
+use crate::io::clock;
 use crate::io::source::{self, Incoming};
 use crate::shards::{Position, Progress};
 use aws_sdk_kinesis::types::Record;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -31,7 +32,7 @@ pub(super) struct Reader {
     pub(super) stream: Stream,
     pub(super) shard: String,
     pub(super) progress: Arc<Mutex<Progress>>,
-    pub(super) behind_ms: Arc<AtomicU64>,
+    pub(super) until_ms: Arc<AtomicI64>,
     pub(super) room: Arc<Semaphore>,
     pub(super) reads: Arc<Semaphore>,
     pub(super) into: mpsc::Sender<Incoming>,
@@ -77,7 +78,7 @@ impl Reader {
             }
             let Ok(turn) = self.reads.acquire().await else { return Ok(Outcome::Again("the sink stops")) };
             let page = self.stream.page(&iterator).await?;
-            self.behind_ms.store(page.behind_ms, Ordering::Relaxed);
+            self.until_ms.store(clock::mono_ms() as i64 - page.behind_ms as i64, Ordering::Relaxed);
             for record in page.records {
                 let sequence = record.sequence_number.clone();
                 if !self.hand_over(record).await {
@@ -90,7 +91,7 @@ impl Reader {
             tokio::time::sleep(if page.behind_ms > 0 { PAUSES.0 } else { PAUSES.1 }).await;
         }
         lock(&self.progress).ended();
-        self.behind_ms.store(0, Ordering::Relaxed);
+        self.until_ms.store(i64::MAX, Ordering::Relaxed);
         Ok(Outcome::Ended)
     }
 
