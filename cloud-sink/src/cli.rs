@@ -9,11 +9,15 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use windward_protocol::{AgentId, BadAgentId, Lane, Request, SeqRange};
+use windward_sink::archive::DataSet;
 use windward_sink::config::{self, Config};
+use windward_sink::io::archive::export::{Export, export};
+use windward_sink::io::archive::{Format, Place};
 use windward_sink::io::dynamodb::DynamoDb;
 use windward_sink::io::sns::Sns;
 use windward_sink::io::store::Store;
 use windward_sink::io::{self, kinesis, mqtt};
+use windward_sink::query;
 
 /// Windward's cloud sink: takes what the agents of a wind farm send, stores every reading once, tells people of every
 /// alert once, and shows the farm on a page.
@@ -46,6 +50,35 @@ enum Command {
         /// Make the DynamoDB tables that are not there.
         #[arg(long)]
         create: bool,
+    },
+    /// Write a range of what is stored as Parquet or CSV.
+    ///
+    /// The store is read, not the archive; a sink may be running on it.
+    Export {
+        /// Configuration file, of which farm and store are used.
+        #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/sink.toml")]
+        config: PathBuf,
+        /// From this time on: like 2026-11-20T13:00:00Z, or milliseconds since 1970.
+        #[arg(long, value_name = "TIME", value_parser = query::parse_time)]
+        from: i64,
+        /// Until this time, included.
+        #[arg(long, value_name = "TIME", value_parser = query::parse_time)]
+        to: i64,
+        /// Only this agent.
+        #[arg(long, value_name = "NAME")]
+        agent: Option<String>,
+        /// Only this device.
+        #[arg(long, value_name = "NAME")]
+        device: Option<String>,
+        /// What: readings, alerts or stats.
+        #[arg(long, value_parser = data_set, default_value = "readings")]
+        data: DataSet,
+        /// Form of the file: parquet or csv.
+        #[arg(long, value_parser = format, default_value = "parquet")]
+        format: Format,
+        /// One file; or a folder, given with a / at its end: then a file an hour, as in the archive.
+        #[arg(long, value_name = "PATH")]
+        out: PathBuf,
     },
     /// Command an agent, and print its answers. Fails unless the last one is `done`.
     ///
@@ -108,6 +141,16 @@ fn agent_id(text: &str) -> std::result::Result<AgentId, BadAgentId> {
     AgentId::new(text)
 }
 
+fn data_set(text: &str) -> std::result::Result<DataSet, String> {
+    let known = DataSet::ALL.into_iter().find(|set| set.name() == text);
+    known.ok_or_else(|| "readings, alerts or stats".into())
+}
+
+fn format(text: &str) -> std::result::Result<Format, String> {
+    let known = [Format::Parquet, Format::Csv].into_iter().find(|format| format.ending() == text);
+    known.ok_or_else(|| "parquet or csv".into())
+}
+
 fn lane(text: &str) -> std::result::Result<Lane, String> {
     let known = Lane::DURABLE.into_iter().find(|lane| lane.name() == text);
     known.ok_or_else(|| "alerts or readings".into())
@@ -141,6 +184,17 @@ async fn perform(command: Command) -> Result<bool> {
     match command {
         Command::Run { config } => run(Config::from_file(&config)?).await,
         Command::Check { config, create } => check(Config::from_file(&config)?, create).await,
+        Command::Export { config, from, to, agent, device, data, format, out } => {
+            let config = Config::from_file(&config)?;
+            let store = Store::open(&config.store).await?;
+            let asked = Export { farm: config.farm, set: data, from_ms: from, to_ms: to, agent, device, format, out };
+            let done = export(&store, &asked).await?;
+            println!("{} rows in {} files", done.rows, done.files);
+            if done.unreadable > 0 {
+                eprintln!("{} rows of the store could not be read and are left out", done.unreadable);
+            }
+            Ok(done.unreadable == 0)
+        }
         Command::Give { config, agent, key, wait, ask } => {
             let request = request(ask)?;
             let config = Config::from_file(&config)?;
@@ -210,6 +264,13 @@ async fn check(config: Config, create: bool) -> Result<bool> {
     if let Some(webhook) = &config.notify.webhook {
         // A webhook has no question that is not an alarm; it is only named here.
         all &= say("webhook", Ok(format!("{}, not called by a check", webhook.url)));
+    }
+    if let Some(archive) = &config.archive {
+        let place = match Place::open(&archive.place).await {
+            Ok(place) => place.check().await,
+            Err(error) => Err(error),
+        };
+        all &= say("archive", place);
     }
     let listening = tokio::net::TcpListener::bind(config.http.listen).await;
     all &= say(

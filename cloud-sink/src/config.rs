@@ -1,6 +1,9 @@
 //! The configuration: raw TOML, refused on anything unknown, then checked once into what the sink uses.
 
+mod archive;
 mod kinesis;
+
+pub use archive::{Archive, ArchivePlace, S3};
 
 use crate::notify::Policy;
 pub use kinesis::{Kinesis, Start};
@@ -25,6 +28,8 @@ pub struct Config {
     pub notify: Notify,
     /// Where the page and the API listen.
     pub http: Http,
+    /// Parquet files of closed hours; none unless asked for.
+    pub archive: Option<Archive>,
 }
 
 /// The broker.
@@ -208,6 +213,7 @@ struct Raw {
     #[serde(default)]
     notify: Notify,
     http: Option<Http>,
+    archive: Option<archive::Raw>,
 }
 
 #[derive(Deserialize)]
@@ -260,7 +266,9 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
         );
         return Err(("http.listen", reason));
     }
-    Ok(Config { farm: raw.farm, mqtt: raw.mqtt, kinesis: raw.kinesis, store, keep_days, notify: raw.notify, http })
+    let archive = raw.archive.map(archive::check).transpose()?;
+    let (farm, mqtt, kinesis, notify) = (raw.farm, raw.mqtt, raw.kinesis, raw.notify);
+    Ok(Config { farm, mqtt, kinesis, store, keep_days, notify, http, archive })
 }
 
 fn check_mqtt(mqtt: &Mqtt) -> Result<(), (&'static str, String)> {
@@ -396,6 +404,11 @@ mod tests {
             ("[kinesis]\nstream = \"farm\"\nstart = \"newest\"\n", "unknown variant `newest`"),
             ("[notify]\nsns = { topic = \"alerts\" }\n", "notify.sns.topic: must be an ARN"),
             ("[notify]\nwebhook = { url = \"ftp://x\" }\n", "notify.webhook.url: must begin with"),
+            ("[archive]\n", "archive: say where files go"),
+            ("[archive]\nfolder = \"a\"\ns3 = { bucket = \"b\" }\n", "archive: has both folder and s3"),
+            ("[archive]\nfolder = \"a\"\nclose_after_min = 1\n", "archive.close_after_min: must be 5 to 1440"),
+            ("[archive]\nfolder = \"a\"\nevery_s = 1\n", "archive.every_s: must be 10 to 3600"),
+            ("[archive]\ns3 = { bucket = \"b\", prefix = \"/x\" }\n", "archive.s3.prefix: must be names joined"),
         ] {
             let error = refused(&format!("{LEAST}{addition}"));
             assert!(error.contains(reason), "{error}");

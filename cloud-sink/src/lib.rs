@@ -1,10 +1,11 @@
 //! Windward's cloud sink: a pure core and a thin shell.
 //!
 //! [`sink`] turns what a broker delivers into a plan: rows to place, people to tell, sequences to ack. [`query`] turns
-//! rows back into answers; [`shards`] decides which part of a Kinesis stream is whose. None touches the world; the shell
-//! in [`io`] (feature `shell`) receives, stores, tells and answers, and is the only part that knows of MQTT, SQLite, AWS,
-//! HTTP and the clock.
+//! rows back into answers, [`archive`] into files; [`shards`] decides which part of a Kinesis stream is whose. None of
+//! them touches the world; the shell in [`io`] (feature `shell`) receives, stores, tells and answers, and is the only part
+//! that knows of MQTT, SQLite, AWS, HTTP and the clock.
 
+pub mod archive;
 pub mod config;
 pub mod decode;
 #[cfg(feature = "shell")]

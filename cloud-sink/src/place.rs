@@ -5,6 +5,7 @@ mod readings;
 
 pub use readings::{Gathered, envelopes};
 
+use crate::archive::HourRow;
 use crate::decode::{LaneName, Poison};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -43,6 +44,8 @@ pub struct Rows {
     pub poison: Vec<PoisonRow>,
     /// What packed batches said once and will go by the name of.
     pub schemas: BTreeSet<Schema>,
+    /// Hours of the archive that the rows touch; written after the rows.
+    pub hours: Vec<HourRow>,
     /// Sequences seen; written last, because it vouches for the others.
     pub ledger: Seen,
 }

@@ -9,6 +9,7 @@
 //! long it fails, they go on. The ack meant is the agent's ([`Ack`], A3); the broker's PUBACK follows the commit, for a
 //! broker wants PUBACKs in order and an alert would hold up the readings behind it.
 
+use crate::archive;
 use crate::decode::{Decoded, Delivery, Known, Name, Received, decode, name_of};
 use crate::notify::{self, Notice, Policy};
 use crate::place::{self, Gathered, Rows, Seen};
@@ -98,6 +99,7 @@ pub fn plan(farm: &str, policy: Policy, opened: Opened, seen: &Seen, now_ms: i64
         plan.deliveries.push(remaining);
     }
     plan.rows.readings = std::mem::take(&mut plan.blocks).rows();
+    plan.rows.hours = archive::touched(farm, &plan.rows);
     plan.rows.ledger = sequences(plan.readings.keys().cloned());
     plan
 }

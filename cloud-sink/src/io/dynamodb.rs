@@ -4,6 +4,7 @@
 //! broke off halfway is written again as a whole (S2).
 
 mod answers;
+mod archive;
 mod calls;
 mod commit;
 mod items;
@@ -11,8 +12,8 @@ mod leases;
 mod tables;
 mod values;
 
-use super::aws;
 use super::store::Claim;
+use super::{aws, clock};
 use crate::config::{self, Layout};
 use crate::notify::Notice;
 use anyhow::{Result, anyhow, bail};
@@ -26,6 +27,9 @@ use windward_protocol::AlertPhase;
 /// Index of the alerts by agent.
 const BY_AGENT: &str = "by-agent";
 
+/// Index of the hours whose file is not of their version; they alone have its key.
+const DIRTY: &str = "dirty";
+
 /// The tables under one prefix.
 #[derive(Clone)]
 pub struct DynamoDb {
@@ -33,14 +37,27 @@ pub struct DynamoDb {
     prefix: String,
     layout: Layout,
     keep_days: Option<u32>,
+    open_hours: archive::OpenHours,
+    clock: fn() -> i64,
 }
 
 impl DynamoDb {
     /// A client. Nothing is asked of the service yet.
     pub async fn open(config: &config::DynamoDb) -> Self {
         let shared = aws::load(config.endpoint.as_deref(), config.region.as_deref()).await;
-        let (prefix, layout, keep_days) = (config.prefix.clone(), config.layout, config.keep_days);
-        Self { client: Client::new(&shared), prefix, layout, keep_days }
+        Self {
+            client: Client::new(&shared),
+            prefix: config.prefix.clone(),
+            layout: config.layout,
+            keep_days: config.keep_days,
+            open_hours: archive::OpenHours::default(),
+            clock: clock::now_ms,
+        }
+    }
+
+    /// The same with another clock, for tests: it says which hours of the archive are open still.
+    pub fn with_clock(self, clock: fn() -> i64) -> Self {
+        Self { clock, ..self }
     }
 
     pub(super) async fn claim(&self, notice: &Notice, now_ms: i64, until_ms: i64) -> Result<Claim> {

@@ -1,6 +1,8 @@
 //! The shell: receives, commits, tells, acks and answers. What it decides stands in the core.
 
 mod api;
+#[cfg(feature = "archive")]
+pub mod archive;
 #[cfg(feature = "aws")]
 mod aws;
 pub mod clock;
@@ -85,6 +87,12 @@ pub struct Counters {
     pub commits_failed: u64,
     /// Messages left unacked because they name a schema that is not known here; their agents send them again in full.
     pub unknown_schema: u64,
+    /// Files written to the archive.
+    pub archived: u64,
+    /// Hours that could not be archived, and are tried again.
+    pub archive_failed: u64,
+    /// Rows of the store that the archive could not read, and left out.
+    pub archive_unreadable: u64,
     /// Shards of the stream that are read here.
     pub shards: u64,
     /// How long ago the shard furthest behind was last read to its newest record, as far as the service tells, ms. It
@@ -107,6 +115,9 @@ struct Counts {
     poison: AtomicU64,
     commits_failed: AtomicU64,
     unknown_schema: AtomicU64,
+    archived: AtomicU64,
+    archive_failed: AtomicU64,
+    archive_unreadable: AtomicU64,
     shards: AtomicU64,
     behind_ms: AtomicU64,
     /// The broker is heard, or there is none.
@@ -133,6 +144,8 @@ pub async fn start(config: Config) -> Result<Running> {
         anyhow::ensure!(config.notify.sns.is_none(), "this program was built without SNS (feature `aws`)");
         anyhow::ensure!(config.kinesis.is_none(), "this program was built without Kinesis (feature `aws`)");
     }
+    #[cfg(not(feature = "archive"))]
+    anyhow::ensure!(config.archive.is_none(), "this program was built without the archive (feature `archive`)");
     let store = Store::open(&config.store).await?;
     let teller = Teller::open(store.clone(), &config.notify).await;
     let counts = Arc::new(Counts {
@@ -151,6 +164,12 @@ pub async fn start(config: Config) -> Result<Running> {
         api::Shared::new(config.farm.clone(), store.clone(), counts.clone()),
         stopped.clone(),
     ));
+    #[cfg(feature = "archive")]
+    if let Some(archive) = &config.archive {
+        let archiver = archive::Archiver::open(store.clone(), config.farm.clone(), archive).await.context("archive")?;
+        let every = Duration::from_secs(archive.every_s.into());
+        tokio::spawn(archive::run(archiver, every, stopped.clone(), counts.clone()));
+    }
     let committer = Committer {
         farm: config.farm,
         policy: config.notify.policy(),
@@ -231,6 +250,9 @@ impl Counts {
             poison: read(&self.poison),
             commits_failed: read(&self.commits_failed),
             unknown_schema: read(&self.unknown_schema),
+            archived: read(&self.archived),
+            archive_failed: read(&self.archive_failed),
+            archive_unreadable: read(&self.archive_unreadable),
             shards: read(&self.shards),
             behind_ms: read(&self.behind_ms),
             connected: self.connected.load(Ordering::Relaxed) && self.stream.load(Ordering::Relaxed),

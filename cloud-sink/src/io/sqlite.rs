@@ -3,6 +3,7 @@
 //! One connection writes, one reads; each call takes its connection on tokio's blocking threads.
 
 mod answers;
+mod archive;
 mod commit;
 mod leases;
 mod prune;
@@ -19,12 +20,13 @@ use std::time::Duration;
 use windward_protocol::AlertPhase;
 
 /// The schema, step by step; `PRAGMA user_version` counts the steps a file has taken. Only ever appended to.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_7.sql"),
+    include_str!("schema_5.sql"),
 ];
 
 /// How long a write waits for another process that holds the file, for example a backup.

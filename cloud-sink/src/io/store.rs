@@ -1,5 +1,6 @@
 //! Where rows stand: SQLite or DynamoDB, with the same rows in both.
 
+mod archive;
 mod leases;
 
 #[cfg(feature = "aws")]
@@ -12,6 +13,8 @@ use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows, Seen,
 use anyhow::Result;
 use std::sync::Arc;
 use windward_protocol::{AgentId, Schema, SchemaId};
+
+pub use archive::Taken;
 
 /// Most rows of ledger or gaps that one answer looks at.
 pub const MAX_LEDGER_ROWS: usize = 10_000;

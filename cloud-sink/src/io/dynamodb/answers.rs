@@ -93,6 +93,8 @@ impl DynamoDb {
             .client
             .query()
             .table_name(self.table("readings"))
+            // The archive must find what was committed before it asked.
+            .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
             .filter_expression("last_ms >= :least")
             .expression_attribute_values(":pk", text(&span.partition))
@@ -126,6 +128,7 @@ impl DynamoDb {
             .client
             .query()
             .table_name(self.table("stats"))
+            .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
             .expression_attribute_values(":pk", text(partition))
             .expression_attribute_values(":from", text(sortable_time(from_ms)))

@@ -16,7 +16,7 @@ use std::time::Duration;
 use windward_protocol::{AlertPhase, SeqSet};
 
 /// Items in one BatchWriteItem, the service's limit.
-const BATCH: usize = 25;
+pub(super) const BATCH: usize = 25;
 /// Tries of a batch's unprocessed items before the whole group is tried again.
 const UNPROCESSED_TRIES: u32 = 8;
 /// First pause before unprocessed items are sent again; doubles each time.
@@ -34,6 +34,7 @@ impl DynamoDb {
         for row in &rows.poison {
             self.keep_poison(row).await?;
         }
+        self.touch(&rows.hours).await?;
         let mut calls = Calls::new();
         for (lane, row) in ledger_rows(&rows.ledger) {
             calls.spawn(add_to_ledger(self.client.clone(), self.table("ledger"), lane.clone(), row)).await?;
@@ -207,7 +208,7 @@ async fn merge_stats(client: Client, table: String, row: StatsRow) -> Result<()>
     }
 }
 
-async fn put_batch(client: Client, items: Vec<(String, Item)>) -> Result<()> {
+pub(super) async fn put_batch(client: Client, items: Vec<(String, Item)>) -> Result<()> {
     let mut left: HashMap<String, Vec<WriteRequest>> = HashMap::new();
     for (table, item) in items {
         let put = PutRequest::builder().set_item(Some(item)).build()?;

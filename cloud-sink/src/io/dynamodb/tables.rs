@@ -1,6 +1,6 @@
 //! The tables: made on an emulator or by hand; in production by the stack's template.
 
-use super::{BY_AGENT, DynamoDb};
+use super::{BY_AGENT, DIRTY, DynamoDb};
 use crate::config::Layout;
 use crate::io::aws;
 use anyhow::{Context, Result, anyhow, bail};
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long `check --create` waits for a table, seconds.
 const CREATE_WAIT_S: u32 = 60;
 /// Tables, and whether they have a sort key.
-const TABLES: [(&str, bool); 10] = [
+const TABLES: [(&str, bool); 11] = [
     ("readings", true),
     ("alerts", true),
     ("stats", true),
@@ -23,8 +23,12 @@ const TABLES: [(&str, bool); 10] = [
     ("poison", true),
     ("schemas", true),
     ("leases", true),
+    ("hours", true),
     (VALUES, true),
 ];
+/// Indexes: table, name, partition key and what they hold beside the keys. Their sort key is the table's.
+const INDEXES: [(&str, &str, &str, ProjectionType); 2] =
+    [("alerts", BY_AGENT, "agent", ProjectionType::All), ("hours", DIRTY, "dirty", ProjectionType::KeysOnly)];
 /// There only with the layout `item`.
 const VALUES: &str = "values";
 /// Tables whose items expire, where readings are not kept for ever.
@@ -84,14 +88,14 @@ impl DynamoDb {
         if sorted {
             create = create.attribute_definitions(attribute("sk")?).key_schema(key_part("sk", KeyType::Range)?);
         }
-        if name == "alerts" {
+        for (_, index, pk, holds) in INDEXES.into_iter().filter(|(table, ..)| *table == name) {
             let index = GlobalSecondaryIndex::builder()
-                .index_name(BY_AGENT)
-                .key_schema(key_part("agent", KeyType::Hash)?)
+                .index_name(index)
+                .key_schema(key_part(pk, KeyType::Hash)?)
                 .key_schema(key_part("sk", KeyType::Range)?)
-                .projection(Projection::builder().projection_type(ProjectionType::All).build())
+                .projection(Projection::builder().projection_type(holds).build())
                 .build()?;
-            create = create.attribute_definitions(attribute("agent")?).global_secondary_indexes(index);
+            create = create.attribute_definitions(attribute(pk)?).global_secondary_indexes(index);
         }
         let created = create.send().await;
         created.map_err(|error| anyhow!("{}", aws::explain(&error)))?;

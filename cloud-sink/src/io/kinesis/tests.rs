@@ -178,7 +178,9 @@ async fn nor_with_leases_in_dynamodb_or_skipped_without_kinesalite_and_endpoint(
         return;
     };
     let prefix = format!("test-{}-moved-", std::process::id());
-    let config = config::DynamoDb { endpoint: Some(endpoint), region: Some("eu-west-1".into()), prefix };
+    let (layout, keep_days) = (config::Layout::default(), None);
+    let config =
+        config::DynamoDb { endpoint: Some(endpoint), region: Some("eu-west-1".into()), prefix, layout, keep_days };
     let dynamodb = DynamoDb::open(&config).await;
     dynamodb.create_tables().await.unwrap();
     emulator.store = Store::DynamoDb(dynamodb);

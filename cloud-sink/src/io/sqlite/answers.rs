@@ -180,7 +180,7 @@ impl Sqlite {
     }
 }
 
-fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
+pub(super) fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
     let id: String = row.get("id")?;
     Ok(AlertRow {
         sort: row.get("sort")?,

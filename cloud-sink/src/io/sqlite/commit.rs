@@ -1,6 +1,6 @@
 //! What a commit writes: all of it in one transaction.
 
-use super::Sqlite;
+use super::{Sqlite, archive};
 use crate::place::{AgentChange, AlertStep, LEDGER_BUCKET, LedgerRow, ReadingsRow, Rows, Seen, StatsRow, ledger_rows};
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, named_params, params};
@@ -41,6 +41,7 @@ impl Sqlite {
                     params![schema.agent.as_str(), schema.id().to_string(), schema.encode()],
                 )?;
             }
+            archive::touch(tx, &rows.hours)?;
             let mut before = Seen::new();
             for (lane, row) in ledger_rows(&rows.ledger) {
                 add_to_ledger(tx, &row, before.entry(lane.clone()).or_default())?;
