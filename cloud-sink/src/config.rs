@@ -2,11 +2,13 @@
 
 mod archive;
 mod kinesis;
+mod presence;
 
 pub use archive::{Archive, ArchivePlace, S3};
 
 use crate::notify::Policy;
 pub use kinesis::{Kinesis, Start};
+pub use presence::{Fleet, Presence};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +32,10 @@ pub struct Config {
     pub http: Http,
     /// Parquet files of closed hours; none unless asked for.
     pub archive: Option<Archive>,
+    /// Who is silent, and what is missing.
+    pub presence: Presence,
+    /// Who departs from its neighbours.
+    pub fleet: Fleet,
 }
 
 /// The broker.
@@ -214,6 +220,10 @@ struct Raw {
     notify: Notify,
     http: Option<Http>,
     archive: Option<archive::Raw>,
+    #[serde(default)]
+    presence: Presence,
+    #[serde(default)]
+    fleet: Fleet,
 }
 
 #[derive(Deserialize)]
@@ -267,8 +277,9 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
         return Err(("http.listen", reason));
     }
     let archive = raw.archive.map(archive::check).transpose()?;
-    let (farm, mqtt, kinesis, notify) = (raw.farm, raw.mqtt, raw.kinesis, raw.notify);
-    Ok(Config { farm, mqtt, kinesis, store, keep_days, notify, http, archive })
+    presence::check(&raw.presence, &raw.fleet)?;
+    let Raw { farm, mqtt, kinesis, notify, presence, fleet, .. } = raw;
+    Ok(Config { farm, mqtt, kinesis, store, keep_days, notify, http, archive, presence, fleet })
 }
 
 fn check_mqtt(mqtt: &Mqtt) -> Result<(), (&'static str, String)> {
@@ -409,6 +420,9 @@ mod tests {
             ("[archive]\nfolder = \"a\"\nclose_after_min = 1\n", "archive.close_after_min: must be 5 to 1440"),
             ("[archive]\nfolder = \"a\"\nevery_s = 1\n", "archive.every_s: must be 10 to 3600"),
             ("[archive]\ns3 = { bucket = \"b\", prefix = \"/x\" }\n", "archive.s3.prefix: must be names joined"),
+            ("[presence]\nevery_s = 0\n", "presence.every_s: must be 1 to 60"),
+            ("[presence]\nsilent_after_s = 30\n", "presence.silent_after_s: must be at least 90"),
+            ("[fleet]\ncut_in_mps = -1.0\n", "fleet.cut_in_mps: must be 0 to 30"),
         ] {
             let error = refused(&format!("{LEAST}{addition}"));
             assert!(error.contains(reason), "{error}");

@@ -1,18 +1,23 @@
 //! Windward's cloud sink: a pure core and a thin shell.
 //!
 //! [`sink`] turns what a broker delivers into a plan: rows to place, people to tell, sequences to ack. [`query`] turns
-//! rows back into answers, [`archive`] into files; [`shards`] decides which part of a Kinesis stream is whose. None of
-//! them touches the world; the shell in [`io`] (feature `shell`) receives, stores, tells and answers, and is the only part
-//! that knows of MQTT, SQLite, AWS, HTTP and the clock.
+//! rows back into answers, [`archive`] into files; [`presence`] and [`fleet`] find in them what no single agent can tell;
+//! [`shards`] decides which part of a Kinesis stream is whose. None of them touches the world; the shell in [`io`]
+//! (feature `shell`) receives, stores, tells and answers, and is the only part that knows of MQTT, SQLite, AWS, HTTP and
+//! the clock.
 
 pub mod archive;
 pub mod config;
+pub mod days;
 pub mod decode;
+pub mod fleet;
+pub mod health;
 #[cfg(feature = "shell")]
 pub mod io;
 pub mod ledger;
 pub mod notify;
 pub mod place;
+pub mod presence;
 pub mod query;
 pub mod shards;
 pub mod sink;

@@ -6,7 +6,9 @@ mod readings;
 pub use readings::{Gathered, envelopes};
 
 use crate::archive::HourRow;
+use crate::days::Day;
 use crate::decode::{LaneName, Poison};
+use crate::health::AgentHealth;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +38,8 @@ pub struct Rows {
     pub alerts: Vec<AlertStep>,
     /// Statistics over windows.
     pub stats: Vec<StatsRow>,
+    /// Days of which a window changes: made anew from their windows, after these are written.
+    pub days: BTreeSet<Day>,
     /// What agents said of themselves.
     pub agents: Vec<AgentChange>,
     /// Losses the agents reported.
@@ -222,8 +226,17 @@ pub enum AgentChange {
         seen_ms: Option<i64>,
         /// Whether the agent is there.
         online: bool,
-        /// What it said, as JSON; `None` in a last will, which knows nothing of the present.
+        /// What it said, as JSON ([`AgentHealth`]); `None` in a last will, which knows nothing of the present.
         health: Option<String>,
+    },
+    /// Something came from it; the latest stays.
+    Heard {
+        /// Agent.
+        agent: AgentId,
+        /// When the sink received it.
+        at_ms: i64,
+        /// Devices of which it spoke.
+        devices: BTreeSet<String>,
     },
 }
 
@@ -244,8 +257,14 @@ pub struct AgentRow {
     pub started_ms: Option<i64>,
     /// What it reads, as JSON.
     pub manifest: Option<String>,
-    /// Its last health, as JSON.
+    /// Its last health, as JSON ([`AgentHealth`]).
     pub health: Option<String>,
+    /// When its last health or its last will arrived, by the sink's clock.
+    pub heard_ms: Option<i64>,
+    /// When anything last came from itself, by the sink's clock, to some ten seconds. A last will is the broker's.
+    pub alive_ms: Option<i64>,
+    /// When anything last came of each of its devices, by the sink's clock, likewise.
+    pub devices: BTreeMap<String, i64>,
 }
 
 /// A loss the agent reported.
@@ -298,7 +317,11 @@ pub fn place(farm: &str, envelope: &Envelope, now_ms: i64, rows: &mut Rows) {
         // Gathered by `readings::Gathered`, for those that come together are one row.
         Record::Block(_) => {}
         Record::Alert(alert) => rows.alerts.push(alert_step(farm, envelope, alert)),
-        Record::Stats(stats) => rows.stats.push(stats_row(&envelope.agent, stats)),
+        Record::Stats(stats) => {
+            let row = stats_row(&envelope.agent, stats);
+            rows.days.insert(Day::of(farm, &row.partition, stats.start_ms));
+            rows.stats.push(row);
+        }
         Record::Gap(gap) => rows.gaps.push(gap_row(envelope, gap)),
         Record::Health(health) => rows.agents.push(health_change(&envelope.agent, health, now_ms)),
         Record::Hello(hello) => rows.agents.push(hello_change(envelope, hello)),
@@ -409,29 +432,13 @@ fn gap_row(envelope: &Envelope, gap: &Gap) -> GapRow {
 }
 
 fn health_change(agent: &AgentId, health: &Health, now_ms: i64) -> AgentChange {
-    let lane = |lane: &windward_protocol::LaneHealth| json!({"waiting": lane.waiting, "durable": lane.durable, "acked": lane.acked});
-    let devices: Vec<_> = health
-        .devices
-        .iter()
-        .map(|device| {
-            json!({
-                "device": device.device, "good": device.good, "failed": device.failed,
-                "failing": device.failing.map(|reason| reason.to_string()),
-            })
-        })
-        .collect();
-    let said = json!({
-        "at_ms": health.at_ms, "synced": health.synced, "uptime_ms": health.uptime_ms, "rss_kib": health.rss_kib,
-        "alerts": lane(&health.alerts), "readings": lane(&health.readings),
-        "dropped_rows": health.dropped_rows, "spool_error": health.spool_error, "devices": devices,
-    });
     AgentChange::Health {
         agent: agent.clone(),
         heard_ms: now_ms,
         // An agent whose clock runs ahead is not seen in the future.
         seen_ms: health.online.then_some(health.at_ms.min(now_ms)),
         online: health.online,
-        health: health.online.then(|| said.to_string()),
+        health: health.online.then(|| AgentHealth::of(health).write()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::decode::{Name, name_of};
 use crate::place::{self, AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, SKIPPED, StatsRow, two_decimals};
+use crate::presence;
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use windward_protocol::{Block, Channel, Envelope, Iso8601, NoData, Record, SeqRange, SeqSet, parse_iso8601};
@@ -23,7 +24,7 @@ pub fn agent(row: &AgentRow, now_ms: i64) -> Json {
     };
     json!({
         "agent": row.agent, "online": row.online, "seen_ms": row.seen_ms,
-        "age_ms": row.seen_ms.map(|seen_ms| (now_ms - seen_ms).max(0)),
+        "age_ms": row.seen_ms.map(|seen_ms| (now_ms - seen_ms).max(0)), "heard_ms": row.alive_ms,
         "epoch": row.epoch, "version": row.version, "started_ms": row.started_ms,
         "devices": parsed(&row.manifest), "health": parsed(&row.health),
     })
@@ -34,19 +35,24 @@ pub fn starts(agents: &[AgentRow]) -> BTreeMap<&str, i64> {
     agents.iter().filter_map(|row| Some((row.agent.as_str(), row.started_ms?))).collect()
 }
 
-/// One alert. Its state is `open`, `cleared`, or `restarted`: its agent has started anew and has
-/// not spoken of it since: it lost its state, and were the cause still there, another alert would be open. `starts` is what [`starts`] gives.
-pub fn alert(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> Json {
-    let restarted = starts.get(row.agent.as_str()).is_some_and(|started_ms| row.at_ms < *started_ms);
-    let state = match row.cleared_ms {
+/// The state of an alert: `open`, `cleared`, or `restarted`: its agent has started anew and has not spoken of it since: it
+/// lost its state, and were the cause still there, another alert would be open. What the sink has seen itself, no
+/// restart of an agent makes forgotten. `starts` is what [`starts`] gives.
+pub fn alert_state(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> &'static str {
+    let is_restarted = starts.get(row.agent.as_str()).is_some_and(|started_ms| row.at_ms < *started_ms);
+    match row.cleared_ms {
         Some(_) => "cleared",
-        None if restarted => "restarted",
+        None if is_restarted && !presence::is_own(&row.kind) => "restarted",
         None => "open",
-    };
+    }
+}
+
+/// One alert, with its [`alert_state`].
+pub fn alert(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> Json {
     json!({
         "agent": row.agent, "id": format!("{:016x}", row.id), "location": row.location, "device": row.device,
         "channel": row.channel, "kind": row.kind, "severity": row.severity,
-        "state": state,
+        "state": alert_state(row, starts),
         "opened": Iso8601(row.opened_ms).to_string(), "opened_ms": row.opened_ms,
         "updated_ms": row.at_ms.max(row.cleared_ms.unwrap_or(row.at_ms)), "cleared_ms": row.cleared_ms,
         "value": row.value, "unit": row.unit, "wind_speed": row.wind_speed, "anomaly_score": row.anomaly_score,
@@ -128,10 +134,21 @@ pub fn poison(row: &PoisonRow) -> Json {
     })
 }
 
+/// Sequences of one lane that are not here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// `<agent>#<epoch>#<lane>`.
+    pub partition: String,
+    /// Which.
+    pub range: SeqRange,
+    /// Why, if the agent has said so.
+    pub reason: Option<String>,
+}
+
 /// The sequences below the greatest seen that are missing, a lane after the other (invariant S4). Where the agent has
 /// said why, the reason stands there; the others may still be on their way. Numbers that were never given out are not
 /// missing. Without the `whole` ledger, nothing is said of what lies before the first sequence in it.
-pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Json> {
+pub fn missing(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Missing> {
     let mut lanes: BTreeMap<&str, (SeqSet, Vec<&GapRow>)> = BTreeMap::new();
     for row in ledger {
         let seen = &mut lanes.entry(&row.partition).or_default().0;
@@ -140,11 +157,15 @@ pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Json>
     for row in reported {
         lanes.entry(&row.partition).or_default().1.push(row);
     }
-    let mut answer = Vec::new();
+    let mut missing = Vec::new();
     for (partition, (mut seen, reported)) in lanes {
+        let mut miss = |first, last, reason: Option<&String>| {
+            let range = SeqRange { first, last };
+            missing.push(Missing { partition: partition.into(), range, reason: reason.cloned() });
+        };
         for gap in reported {
             if gap.reason != SKIPPED {
-                answer.push(gap_json(partition, gap.from, gap.to, Some(&gap.reason)));
+                miss(gap.from, gap.to, Some(&gap.reason));
             }
             if gap.from <= gap.to {
                 seen.insert(SeqRange { first: gap.from, last: gap.to });
@@ -154,19 +175,25 @@ pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Json>
         let mut next = if whole { 1 } else { first };
         for range in seen.ranges() {
             if range.first > next {
-                answer.push(gap_json(partition, next, range.first - 1, None));
+                miss(next, range.first - 1, None);
             }
             next = range.last.saturating_add(1);
         }
     }
-    answer
+    missing
 }
 
-fn gap_json(partition: &str, from: u64, to: u64, reason: Option<&str>) -> Json {
-    let mut parts = partition.split('#');
+/// What is [`missing`], for people.
+pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Json> {
+    missing(ledger, whole, reported).iter().map(gap_json).collect()
+}
+
+fn gap_json(missing: &Missing) -> Json {
+    let mut parts = missing.partition.split('#');
     let mut part = || parts.next().unwrap_or_default();
+    let Missing { range, reason, .. } = missing;
     json!({
-        "agent": part(), "epoch": part(), "lane": part(), "from": from, "to": to,
+        "agent": part(), "epoch": part(), "lane": part(), "from": range.first, "to": range.last,
         "reason": reason, "state": if reason.is_some() { "lost" } else { "not received" },
     })
 }

@@ -154,6 +154,11 @@ impl Plan {
         self.readings.insert(name.clone(), readings);
     }
 
+    /// The agents of its envelopes on the durable lanes, some more than once.
+    pub fn agents(&self) -> impl Iterator<Item = &AgentId> {
+        self.readings.keys().map(|(agent, ..)| agent)
+    }
+
     /// Counts what a commit changed. `before`: what the ledger had of the plan's sequences.
     pub fn tally(&self, before: &Seen) -> Tally {
         let mut tally = Tally { repeated: self.repeated, ..Tally::default() };

@@ -6,7 +6,7 @@ mod farm;
 use axum::routing::post;
 use farm::{T0, block, deliveries, delivery, envelope, open_alert};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{Ack, Lane, SeqRange, SeqSet, topic};
-use windward_sink::config::Config;
+use windward_sink::config::{Config, Presence};
 use windward_sink::decode::{Delivery, Origin};
 use windward_sink::io;
 
@@ -69,6 +69,8 @@ impl Agent {
     async fn connect(port: u16) -> Self {
         let mut options = MqttOptions::new("t1", "127.0.0.1", port);
         options.set_keep_alive(Duration::from_secs(5));
+        let will = farm::health(false, T0);
+        options.set_last_will(LastWill::new(will.from.to_string(), will.payload, QoS::AtLeastOnce, true, None));
         let (client, events) = AsyncClient::new(options, 64);
         client.try_subscribe("windward/v1/t1/ack", QoS::AtMostOnce).unwrap();
         let mut agent = Self { client, events, alerts: SeqSet::new(), readings: SeqSet::new() };
@@ -225,6 +227,52 @@ async fn what_agents_send_is_stored_told_acked_and_shown_or_skipped_without_mosq
     running.stop().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_will_of_a_killed_agent_is_told_and_its_return_too_or_skipped_without_mosquitto() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(broker) = Broker::start(&directory) else {
+        return;
+    };
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let mut config = config(&directory, broker.port, webhook(taken.clone()).await);
+    config.notify.clear = true;
+    config.presence = Presence { every_s: 1, will_after_s: 1, settle_s: 1, ..Presence::default() };
+    let mut agent = Agent::connect(broker.port).await;
+    let running = io::start(config).await.unwrap();
+    connected(&running).await;
+    let heard = async |agent: &mut Agent, seq: u64| {
+        agent.publish(&delivery(Lane::Readings, &[envelope(Lane::Readings, seq, block(T0, 80))])).await;
+        agent.acked(Lane::Readings, &[(seq, seq)]).await;
+    };
+    heard(&mut agent, 1).await;
+    // Without a goodbye: the broker tells the will. The receiver refuses the first POST.
+    drop(agent);
+    told(&taken, 2).await;
+    let opened = taken.lock().unwrap()[1].clone();
+    assert_eq!((&opened["kind"], &opened["agent"]), (&"agent-silent".into(), &"t1".into()));
+    assert_eq!((&opened["phase"], &opened["severity"]), (&"open".into(), &"critical".into()));
+
+    let mut agent = Agent::connect(broker.port).await;
+    heard(&mut agent, 2).await;
+    told(&taken, 3).await;
+    let ended = taken.lock().unwrap()[2].clone();
+    assert_eq!((&ended["phase"], &ended["id"]), (&"clear".into(), &opened["id"]));
+    let alerts = json(running.http, "/api/v1/alerts").await;
+    assert_eq!(alerts["alerts"].as_array().unwrap().len(), 1);
+    assert_eq!(alerts["alerts"][0]["state"], "cleared");
+    running.stop().await.unwrap();
+    assert_eq!(taken.lock().unwrap().len(), 3, "each once");
+}
+
+async fn told(taken: &Mutex<Vec<Json>>, messages: usize) {
+    let waiting = async {
+        while taken.lock().unwrap().len() < messages {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "told {:?}", taken.lock().unwrap());
+}
+
 async fn shown(http: SocketAddr) {
     assert_eq!(json(http, "/healthz").await["status"], "ok");
     assert_eq!(json(http, "/api/v1/agents").await["agents"][0]["agent"], "t1");
@@ -235,6 +283,9 @@ async fn shown(http: SocketAddr) {
     assert_eq!(json(http, path).await["rows"].as_array().unwrap().len(), 3);
     let path = "/api/v1/stats?agent=t1&device=anemometer&channel=wind_speed";
     assert_eq!(json(http, path).await["windows"][0]["gust_3s"], 12.5);
+    let day = &json(http, "/api/v1/days?from=2026-11-20T00:00:00Z&to=2026-11-20T23:59:59Z").await["days"][0];
+    assert_eq!(day["max_wind_speed"], serde_json::json!({ "value": 13.0, "of": "t1/anemometer/wind_speed" }));
+    assert_eq!((&day["max_gust_3s"]["value"], &day["availability"]), (&12.5.into(), &1.0.into()));
     assert_eq!(json(http, "/api/v1/gaps").await["gaps"][0]["reason"], "power cut");
     assert_eq!(json(http, "/api/v1/poison").await["poison"].as_array().unwrap().len(), 1);
     for (path, reason) in [

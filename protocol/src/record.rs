@@ -169,6 +169,20 @@ pub enum AlertKind {
     HighWind,
     /// Turbulence beyond the turbine's class.
     Turbulence,
+    /// An agent is not heard any more. Like all that follow, said by the sink.
+    AgentSilent,
+    /// Most agents are not heard any more: the way to them is gone, or the broker.
+    FarmSilent,
+    /// A device gives nothing although its agent is there.
+    DeviceSilent,
+    /// An agent's clock is not set, or differs from the sink's.
+    ClockOff,
+    /// A spool fills instead of emptying.
+    SpoolFilling,
+    /// Sequences are missing that nobody has explained (invariant S4).
+    GapsFound,
+    /// A turbine departs from its neighbours in the same wind.
+    Departs,
 }
 
 impl AlertKind {
@@ -188,6 +202,13 @@ impl AlertKind {
             AlertKind::Gust => "gust",
             AlertKind::HighWind => "high-wind",
             AlertKind::Turbulence => "turbulence",
+            AlertKind::AgentSilent => "agent-silent",
+            AlertKind::FarmSilent => "farm-silent",
+            AlertKind::DeviceSilent => "device-silent",
+            AlertKind::ClockOff => "clock-off",
+            AlertKind::SpoolFilling => "spool-filling",
+            AlertKind::GapsFound => "gaps-found",
+            AlertKind::Departs => "departs",
         }
     }
 }

@@ -95,7 +95,9 @@ impl Store {
                     *known = row.clone();
                 }
             }
-            Item::Agent(AgentChange::Hello { agent, .. } | AgentChange::Health { agent, .. }) => {
+            Item::Agent(
+                AgentChange::Hello { agent, .. } | AgentChange::Health { agent, .. } | AgentChange::Heard { agent, .. },
+            ) => {
                 self.agents.insert(agent.clone());
             }
             Item::Gap(row) => {

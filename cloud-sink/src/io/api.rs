@@ -21,6 +21,8 @@ use tokio::sync::watch;
 const MAX_LIMIT: u32 = 1_000;
 /// Most rows of readings in one answer, up to the end of the block that reaches it.
 const MAX_ROWS: u64 = 10_000;
+/// Most rows of days in one answer, one a day and channel.
+const MAX_DAY_ROWS: u32 = 20_000;
 /// Scripts and styles come from here only, and nothing inline is run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -50,6 +52,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared, mut stop: watch
         .route("/api/v1/alerts", get(alerts))
         .route("/api/v1/readings", get(readings))
         .route("/api/v1/stats", get(stats))
+        .route("/api/v1/days", get(days))
         .route("/api/v1/gaps", get(gaps))
         .route("/api/v1/poison", get(poison))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing at this address".into()) })
@@ -105,6 +108,13 @@ struct Nothing {}
 struct Listing {
     agent: Option<String>,
     limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Days {
+    from: Option<String>,
+    to: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -207,6 +217,15 @@ async fn stats(State(shared): State<Shared>, asked: Asked<Stats>) -> Answer {
     let rows = shared.store.stats(&partition, from_ms, to_ms, limit(asked)?).await?;
     let windows: Vec<Json> = rows.iter().map(query::stats).collect();
     Ok(axum::Json(json!({ "agent": agent, "device": device, "channel": channel, "windows": windows })))
+}
+
+async fn days(State(shared): State<Shared>, asked: Asked<Days>) -> Answer {
+    let Query(Days { from, to }) = asked?;
+    let (from_ms, to_ms) = span(&from, &to)?;
+    let rows = shared.store.days(&shared.farm, from_ms, to_ms, MAX_DAY_ROWS).await?;
+    let days = crate::days::answer(&rows, &shared.store.agents().await?);
+    let whole = rows.len() < MAX_DAY_ROWS as usize;
+    Ok(axum::Json(json!({ "farm": &*shared.farm, "whole": whole, "days": days })))
 }
 
 async fn gaps(State(shared): State<Shared>, asked: Asked<Nothing>) -> Answer {

@@ -9,6 +9,7 @@ mod calls;
 mod commit;
 mod items;
 mod leases;
+mod presence;
 mod tables;
 mod values;
 
@@ -26,6 +27,8 @@ use windward_protocol::AlertPhase;
 
 /// Index of the alerts by agent.
 const BY_AGENT: &str = "by-agent";
+/// What the names of attributes begin with that say when each device of an agent was heard.
+const HEARD: &str = "heard:";
 
 /// Index of the hours whose file is not of their version; they alone have its key.
 const DIRTY: &str = "dirty";

@@ -9,9 +9,11 @@ pub mod clock;
 pub mod command;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
+mod fleet;
 #[cfg(feature = "aws")]
 pub mod kinesis;
 pub mod mqtt;
+pub mod presence;
 mod schemas;
 #[cfg(feature = "aws")]
 pub mod sns;
@@ -26,8 +28,10 @@ use crate::decode::{Delivery, Known};
 use crate::ledger::Ledger;
 use crate::notify::Policy;
 use crate::place::Seen;
+use crate::presence::hearing::Hearing;
 use crate::sink::{self, Opened, Plan, Remaining};
 use anyhow::{Context, Result};
+use presence::Lookout;
 use schemas::Schemas;
 use source::{Incoming, Reply};
 use std::net::SocketAddr;
@@ -62,6 +66,7 @@ pub struct Running {
     sources: JoinSet<()>,
     committer: JoinHandle<()>,
     server: JoinHandle<()>,
+    lookout: JoinHandle<()>,
 }
 
 /// What a sink has done since its start.
@@ -170,11 +175,14 @@ pub async fn start(config: Config) -> Result<Running> {
         let every = Duration::from_secs(archive.every_s.into());
         tokio::spawn(archive::run(archiver, every, stopped.clone(), counts.clone()));
     }
+    let lookout = Lookout::new(store.clone(), teller.clone(), &config);
+    let lookout = tokio::spawn(lookout.run(counts.clone(), stopped.clone()));
     let committer = Committer {
         farm: config.farm,
         policy: config.notify.policy(),
         schemas: Schemas::new(store.clone()),
         ledger: Ledger::default(),
+        hearing: Hearing::default(),
         store: store.clone(),
         teller,
         counts: counts.clone(),
@@ -193,7 +201,7 @@ pub async fn start(config: Config) -> Result<Running> {
         tokio::spawn(prune(store, days, stopped));
     }
     tracing::info!(%http, "page and API");
-    Ok(Running { http, counts, stop, sources, committer, server })
+    Ok(Running { http, counts, stop, sources, committer, server, lookout })
 }
 
 impl Running {
@@ -209,6 +217,7 @@ impl Running {
             Some(ended) = self.sources.join_next() => ("source", ended),
             ended = &mut self.committer => ("committer", ended),
             ended = &mut self.server => ("page and API", ended),
+            ended = &mut self.lookout => ("lookout", ended),
         };
         match ended {
             Ok(()) => anyhow::anyhow!("the {part} has ended"),
@@ -228,6 +237,8 @@ impl Running {
         while let Some(ended) = self.sources.join_next().await {
             ended?;
         }
+        // Whatever it is at, the next look does again.
+        self.lookout.abort();
         if tokio::time::timeout(HANG_UP, &mut self.server).await.is_err() {
             tracing::debug!("a client of page or API did not hang up");
             self.server.abort();
@@ -266,6 +277,7 @@ struct Committer {
     policy: Policy,
     schemas: Schemas,
     ledger: Ledger,
+    hearing: Hearing,
     store: Store,
     teller: Teller,
     counts: Arc<Counts>,
@@ -293,6 +305,8 @@ impl Committer {
     async fn finish(&mut self, deliveries: &[Delivery], replies: Vec<Reply>, stop: &watch::Receiver<Stop>) {
         let Some(known) = self.known(deliveries, stop).await else { return };
         let Some(mut plan) = self.plan(sink::open(deliveries, known), stop).await else { return };
+        let heard = self.hearing.note(plan.agents(), &plan.rows, clock::now_ms());
+        plan.rows.agents.extend(heard);
         if !self.commit(&mut plan, stop).await {
             return;
         }

@@ -6,6 +6,7 @@ mod answers;
 mod archive;
 mod commit;
 mod leases;
+mod presence;
 mod prune;
 #[cfg(test)]
 mod tests;
@@ -20,13 +21,14 @@ use std::time::Duration;
 use windward_protocol::AlertPhase;
 
 /// The schema, step by step; `PRAGMA user_version` counts the steps a file has taken. Only ever appended to.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("schema.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_7.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 
 /// How long a write waits for another process that holds the file, for example a backup.

@@ -2,6 +2,7 @@
 
 mod archive;
 mod leases;
+mod presence;
 
 #[cfg(feature = "aws")]
 use super::dynamodb::DynamoDb;
@@ -11,6 +12,7 @@ use crate::decode::Known;
 use crate::notify::Notice;
 use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows, Seen, StatsRow};
 use anyhow::Result;
+pub use presence::{Document, Shelf};
 use std::sync::Arc;
 use windward_protocol::{AgentId, Schema, SchemaId};
 

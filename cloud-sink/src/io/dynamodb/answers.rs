@@ -2,7 +2,7 @@
 
 use super::calls::Calls;
 use super::items::{Item, alert_row, get_bytes, get_i64, get_text, key, ledger_key, members, number, stats_row, text};
-use super::{BY_AGENT, DynamoDb, aws};
+use super::{BY_AGENT, DynamoDb, HEARD, aws};
 use crate::io::store::{MAX_LEDGER_ROWS, Page, Span};
 use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Seen, StatsRow, ledger_rows, sortable_time};
 use crate::query::LOOK_BACK_MS;
@@ -57,6 +57,12 @@ impl DynamoDb {
                 started_ms: get_i64(item, "started_ms"),
                 manifest: get_text(item, "manifest"),
                 health: get_text(item, "health"),
+                heard_ms: get_i64(item, "heard_ms"),
+                alive_ms: get_i64(item, "alive_ms"),
+                devices: item
+                    .keys()
+                    .filter_map(|name| Some((name.strip_prefix(HEARD)?.to_string(), get_i64(item, name)?)))
+                    .collect(),
             })
             .collect();
         rows.sort_by(|a, b| a.agent.cmp(&b.agent));

@@ -3,7 +3,7 @@
 use super::calls::Calls;
 use super::items::{Item, finite, key, ledger_key, members, number, ranges, readings_item, stats_item, text};
 use super::values::value_items;
-use super::{DynamoDb, aws};
+use super::{DynamoDb, HEARD, aws};
 use crate::config::Layout;
 use crate::decode::LaneName;
 use crate::place::{AgentChange, AlertStep, LedgerRow, PoisonRow, Rows, Seen, StatsRow, ledger_rows};
@@ -25,6 +25,7 @@ const UNPROCESSED_PAUSE: Duration = Duration::from_millis(50);
 impl DynamoDb {
     pub(in crate::io) async fn commit(&self, rows: &Rows) -> Result<Seen> {
         self.put_all(rows).await?;
+        self.make_days(&rows.days).await?;
         for step in &rows.alerts {
             self.merge_alert(step).await?;
         }
@@ -145,6 +146,12 @@ impl DynamoDb {
                 set.extend(health.as_ref().map(|health| ("health", text(health))));
                 (agent, set, "heard_ms")
             }
+            AgentChange::Heard { agent, at_ms, devices } => {
+                let key = Item::from([("pk".into(), text(agent.as_str()))]);
+                let mut set = BTreeMap::from([("alive_ms".to_string(), number(*at_ms))]);
+                set.extend(devices.iter().map(|device| (format!("{HEARD}{device}"), number(*at_ms))));
+                return self.update("agents", key, set, Some(("alive_ms", "<"))).await;
+            }
         };
         let set = set.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
         let key = Item::from([("pk".into(), text(agent.as_str()))]);
@@ -183,7 +190,7 @@ async fn add_to_ledger(client: Client, table: String, lane: LaneName, row: Ledge
 }
 
 /// Of two rows of one window, the one with the greater (n, due, mean) stays.
-async fn merge_stats(client: Client, table: String, row: StatsRow) -> Result<()> {
+pub(super) async fn merge_stats(client: Client, table: String, row: StatsRow) -> Result<()> {
     let mut item = stats_item(&row);
     item.extend(key(&row.partition, &row.sort));
     let put = client

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long `check --create` waits for a table, seconds.
 const CREATE_WAIT_S: u32 = 60;
 /// Tables, and whether they have a sort key.
-const TABLES: [(&str, bool); 11] = [
+const TABLES: [(&str, bool); 14] = [
     ("readings", true),
     ("alerts", true),
     ("stats", true),
@@ -24,6 +24,9 @@ const TABLES: [(&str, bool); 11] = [
     ("schemas", true),
     ("leases", true),
     ("hours", true),
+    ("days", true),
+    ("watches", true),
+    ("fleet", true),
     (VALUES, true),
 ];
 /// Indexes: table, name, partition key and what they hold beside the keys. Their sort key is the table's.

@@ -51,6 +51,9 @@ impl Sqlite {
                     started_ms: row.get("started_ms")?,
                     manifest: row.get("manifest")?,
                     health: row.get("health")?,
+                    heard_ms: row.get("heard_ms")?,
+                    alive_ms: row.get("alive_ms")?,
+                    devices: serde_json::from_str(&row.get::<_, String>("devices")?).unwrap_or_default(),
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -111,22 +114,7 @@ impl Sqlite {
             let mut statement =
                 db.prepare("SELECT * FROM stats WHERE partition = ? AND sort BETWEEN ? AND ? ORDER BY sort LIMIT ?")?;
             let span = params![partition, sortable_time(from_ms), sortable_time(to_ms), limit];
-            let rows = statement.query_map(span, |row| {
-                Ok(StatsRow {
-                    partition: row.get("partition")?,
-                    sort: row.get("sort")?,
-                    unit: row.get("unit")?,
-                    window_ms: row.get("window_ms")?,
-                    n: row.get("n")?,
-                    due: row.get("due")?,
-                    mean: row.get("mean")?,
-                    min: row.get("min")?,
-                    max: row.get("max")?,
-                    std: row.get("std")?,
-                    turbulence: row.get("turbulence")?,
-                    gust_3s: row.get("gust_3s")?,
-                })
-            })?;
+            let rows = statement.query_map(span, stats_row)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -178,6 +166,23 @@ impl Sqlite {
         })
         .await
     }
+}
+
+pub(super) fn stats_row(row: &Row<'_>) -> rusqlite::Result<StatsRow> {
+    Ok(StatsRow {
+        partition: row.get("partition")?,
+        sort: row.get("sort")?,
+        unit: row.get("unit")?,
+        window_ms: row.get("window_ms")?,
+        n: row.get("n")?,
+        due: row.get("due")?,
+        mean: row.get("mean")?,
+        min: row.get("min")?,
+        max: row.get("max")?,
+        std: row.get("std")?,
+        turbulence: row.get("turbulence")?,
+        gust_3s: row.get("gust_3s")?,
+    })
 }
 
 pub(super) fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {

@@ -1,9 +1,10 @@
 //! What a commit writes: all of it in one transaction.
 
-use super::{Sqlite, archive};
+use super::{Sqlite, archive, presence};
 use crate::place::{AgentChange, AlertStep, LEDGER_BUCKET, LedgerRow, ReadingsRow, Rows, Seen, StatsRow, ledger_rows};
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, named_params, params};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use windward_protocol::{AlertPhase, SeqRange, SeqSet};
 
@@ -15,7 +16,10 @@ impl Sqlite {
                 merge_alert(tx, step)?;
             }
             for row in &rows.stats {
-                merge_stats(tx, row)?;
+                merge_stats(tx, "stats", row)?;
+            }
+            for day in &rows.days {
+                presence::make_day(tx, day)?;
             }
             for change in &rows.agents {
                 change_agent(tx, change)?;
@@ -109,14 +113,17 @@ fn merge_alert(tx: &Transaction<'_>, step: &AlertStep) -> Result<()> {
     Ok(())
 }
 
-fn merge_stats(tx: &Transaction<'_>, row: &StatsRow) -> Result<()> {
+/// Of two rows of one window, or of one day, the one with the greater (n, due, mean) stays.
+pub(super) fn merge_stats(tx: &Transaction<'_>, table: &str, row: &StatsRow) -> Result<()> {
     run(
         tx,
-        "INSERT INTO stats VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET unit = excluded.unit, window_ms = excluded.window_ms, n = excluded.n,
-             due = excluded.due, mean = excluded.mean, min = excluded.min, max = excluded.max, std = excluded.std,
-             turbulence = excluded.turbulence, gust_3s = excluded.gust_3s
-         WHERE (excluded.n, excluded.due, coalesce(excluded.mean, 0)) > (n, due, coalesce(mean, 0))",
+        &format!(
+            "INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET unit = excluded.unit, window_ms = excluded.window_ms, n = excluded.n,
+                 due = excluded.due, mean = excluded.mean, min = excluded.min, max = excluded.max, std = excluded.std,
+                 turbulence = excluded.turbulence, gust_3s = excluded.gust_3s
+             WHERE (excluded.n, excluded.due, coalesce(excluded.mean, 0)) > (n, due, coalesce(mean, 0))"
+        ),
         params![
             row.partition,
             row.sort,
@@ -154,6 +161,17 @@ fn change_agent(tx: &Transaction<'_>, change: &AgentChange) -> Result<()> {
                  WHERE excluded.heard_ms >= coalesce(agents.heard_ms, excluded.heard_ms)",
             params![agent.as_str(), heard_ms, seen_ms, online, health],
         )?,
+        AgentChange::Heard { agent, at_ms, devices } => {
+            let devices: BTreeMap<&String, i64> = devices.iter().map(|device| (device, *at_ms)).collect();
+            run(
+                tx,
+                "INSERT INTO agents (agent, alive_ms, devices) VALUES (?, ?, ?)
+                 ON CONFLICT DO UPDATE SET alive_ms = excluded.alive_ms,
+                     devices = json_patch(agents.devices, excluded.devices)
+                 WHERE excluded.alive_ms > coalesce(agents.alive_ms, excluded.alive_ms - 1)",
+                params![agent.as_str(), at_ms, serde_json::to_string(&devices)?],
+            )?
+        }
     };
     Ok(())
 }
