@@ -1,19 +1,13 @@
-ALTER TABLE agents ADD COLUMN alive_ms INTEGER;
-ALTER TABLE agents ADD COLUMN devices TEXT NOT NULL DEFAULT '{}';
-
--- A day of a channel: the row of statistics, over 24 hours.
-CREATE TABLE days (
-    partition TEXT NOT NULL, sort TEXT NOT NULL, unit TEXT NOT NULL, window_ms INTEGER NOT NULL, n INTEGER NOT NULL,
-    due INTEGER NOT NULL, mean REAL, min REAL, max REAL, std REAL, turbulence REAL, gust_3s REAL,
-    PRIMARY KEY (partition, sort)
+-- Hours of the archive: which are to be written, and which partitions hold their rows.
+CREATE TABLE hours (
+    farm TEXT NOT NULL, name TEXT NOT NULL, start_ms INTEGER NOT NULL, version INTEGER NOT NULL,
+    archived INTEGER NOT NULL DEFAULT 0, rows INTEGER NOT NULL DEFAULT 0, claim TEXT NOT NULL DEFAULT '',
+    claimed_until_ms INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (farm, name, start_ms)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX hours_dirty ON hours (farm, name, start_ms) WHERE version > archived;
 
--- What the sink keeps for itself, as JSON: what it watches, and what is usual for a turbine.
-CREATE TABLE watches (
-    partition TEXT NOT NULL, sort TEXT NOT NULL, revision INTEGER NOT NULL, text TEXT NOT NULL,
-    PRIMARY KEY (partition, sort)
+CREATE TABLE hour_members (
+    farm TEXT NOT NULL, name TEXT NOT NULL, start_ms INTEGER NOT NULL, member TEXT NOT NULL,
+    PRIMARY KEY (farm, name, start_ms, member)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE fleet (
-    partition TEXT NOT NULL, sort TEXT NOT NULL, revision INTEGER NOT NULL, text TEXT NOT NULL,
-    PRIMARY KEY (partition, sort)
-) STRICT;
