@@ -53,7 +53,7 @@ async fn make(file: &str, turbines: u32) {
     for turbine in 0..turbines {
         let agent = AgentId::new(&format!("t{turbine:03}")).unwrap();
         let deliveries = hour(&agent, turbine);
-        let plan = sink::plan(FARM, Policy::default(), sink::open(&deliveries, Known::new()), &Seen::new(), BEGIN);
+        let plan = sink::plan(FARM, &Policy::default(), sink::open(&deliveries, Known::new()), &Seen::new(), BEGIN);
         store.commit(Arc::new(plan.rows)).await.unwrap();
     }
 }

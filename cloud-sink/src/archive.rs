@@ -188,7 +188,7 @@ mod tests {
         assert!(batch.push(&envelope.encode().unwrap()));
         let from = Origin::Topic(topic::of_lane(&agent, Lane::Readings));
         let opened = sink::open(&[Delivery { from, payload: batch.finish() }], Known::new());
-        sink::plan("farm", Policy::default(), opened, &Seen::new(), 0).rows
+        sink::plan("farm", &Policy::default(), opened, &Seen::new(), 0).rows
     }
 
     proptest! {

@@ -14,6 +14,7 @@ use windward_sink::config::{self, Config};
 use windward_sink::io::archive::export::{Export, export};
 use windward_sink::io::archive::{Format, Place};
 use windward_sink::io::dynamodb::DynamoDb;
+use windward_sink::io::mail::Mail;
 use windward_sink::io::sns::Sns;
 use windward_sink::io::store::Store;
 use windward_sink::io::{self, kinesis, mqtt};
@@ -79,6 +80,24 @@ enum Command {
         /// One file; or a folder, given with a / at its end: then a file an hour, as in the archive.
         #[arg(long, value_name = "PATH")]
         out: PathBuf,
+    },
+    /// Say that somebody sees to an alert, so that it is not repeated or escalated. The first to say so stays.
+    Acknowledge {
+        /// Configuration file, of which farm and store are used.
+        #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/sink.toml")]
+        config: PathBuf,
+        /// The alert's id, as messages and the API give it.
+        #[arg(long, value_name = "ID", value_parser = alert_id)]
+        alert: u64,
+        /// Who sees to it.
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// What there is to say about it.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+        /// The alert's agent, where two agents have alerts of the same id.
+        #[arg(long, short, value_parser = agent_id)]
+        agent: Option<AgentId>,
     },
     /// Command an agent, and print its answers. Fails unless the last one is `done`.
     ///
@@ -151,6 +170,10 @@ fn format(text: &str) -> std::result::Result<Format, String> {
     known.ok_or_else(|| "parquet or csv".into())
 }
 
+fn alert_id(text: &str) -> std::result::Result<u64, String> {
+    u64::from_str_radix(text, 16).map_err(|_| "16 hexadecimal digits, like 000000000000002a".into())
+}
+
 fn lane(text: &str) -> std::result::Result<Lane, String> {
     let known = Lane::DURABLE.into_iter().find(|lane| lane.name() == text);
     known.ok_or_else(|| "alerts or readings".into())
@@ -194,6 +217,13 @@ async fn perform(command: Command) -> Result<bool> {
                 eprintln!("{} rows of the store could not be read and are left out", done.unreadable);
             }
             Ok(done.unreadable == 0)
+        }
+        Command::Acknowledge { config, alert, by, note, agent } => {
+            let config = Config::from_file(&config)?;
+            let store = Store::open(&config.store).await?;
+            let done = io::acknowledge::by_id(&store, &config.farm, alert, agent.as_ref(), &by, &note).await?;
+            println!("{done}");
+            Ok(true)
         }
         Command::Give { config, agent, key, wait, ask } => {
             let request = request(ask)?;
@@ -258,12 +288,17 @@ async fn check(config: Config, create: bool) -> Result<bool> {
         Err(error) => Err(error),
     };
     all &= say("store", store);
-    if let Some(sns) = &config.notify.sns {
-        all &= say("sns", Sns::open(sns).await.check().await);
-    }
-    if let Some(webhook) = &config.notify.webhook {
-        // A webhook has no question that is not an alarm; it is only named here.
-        all &= say("webhook", Ok(format!("{}, not called by a check", webhook.url)));
+    for (name, target) in &config.notify.targets {
+        let part = format!("target {name}");
+        all &= match target {
+            config::Target::Sns(sns) => say(&part, Sns::open(sns).await.check().await),
+            // A webhook has no question that is not an alarm; it is only named here.
+            config::Target::Webhook(webhook) => say(&part, Ok(format!("{}, not called by a check", webhook.url))),
+            config::Target::Mail(mail) => match Mail::new(mail) {
+                Ok(mail) => say(&part, mail.check().await),
+                Err(error) => say(&part, Err(error)),
+            },
+        };
     }
     if let Some(archive) = &config.archive {
         let place = match Place::open(&archive.place).await {

@@ -2,13 +2,14 @@
 
 mod archive;
 mod kinesis;
+mod notify;
 mod presence;
 
 pub use archive::{Archive, ArchivePlace, S3};
-
-use crate::notify::Policy;
 pub use kinesis::{Kinesis, Start};
+pub use notify::{Mail, Notify, Sns, Target, Webhook};
 pub use presence::{Fleet, Presence};
+
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -106,49 +107,6 @@ pub enum Layout {
     Item,
 }
 
-/// Who is told of alerts.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Notify {
-    /// Whether the end of an alert is told too.
-    #[serde(default)]
-    pub clear: bool,
-    /// An SNS topic.
-    pub sns: Option<Sns>,
-    /// A webhook.
-    pub webhook: Option<Webhook>,
-}
-
-impl Notify {
-    /// What the core needs to know of it.
-    pub fn policy(&self) -> Policy {
-        Policy { sns: self.sns.is_some(), webhook: self.webhook.is_some(), clear: self.clear }
-    }
-}
-
-/// An SNS topic.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sns {
-    /// ARN of the topic. A FIFO topic (`….fifo`) also absorbs the repeat a crash at the wrong moment can cause.
-    pub topic: String,
-    /// Another endpoint than the region's, for emulators.
-    pub endpoint: Option<String>,
-    /// Region; the SDK's own search unless given.
-    pub region: Option<String>,
-}
-
-/// A webhook: every alert is one POST of JSON.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Webhook {
-    /// `http://` or `https://`.
-    pub url: String,
-    /// How long one POST may take, ms: 100 to 20000; 5000 unless given.
-    #[serde(default = "default_timeout_ms")]
-    pub timeout_ms: u64,
-}
-
 /// Where the page and the API listen.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -217,7 +175,7 @@ struct Raw {
     kinesis: Option<Kinesis>,
     store: RawStore,
     #[serde(default)]
-    notify: Notify,
+    notify: notify::RawNotify,
     http: Option<Http>,
     archive: Option<archive::Raw>,
     #[serde(default)]
@@ -254,19 +212,7 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
         (None, None) => return refuse("store", "say where rows go: sqlite = \"<file>\" or dynamodb = { … }"),
         (Some(_), Some(_)) => return refuse("store", "has both sqlite and dynamodb; keep one"),
     };
-    if let Some(webhook) = &raw.notify.webhook {
-        if !webhook.url.starts_with("http://") && !webhook.url.starts_with("https://") {
-            return refuse("notify.webhook.url", "must begin with http:// or https://");
-        }
-        if !(100..=20_000).contains(&webhook.timeout_ms) {
-            return refuse("notify.webhook.timeout_ms", "must be 100 to 20000");
-        }
-    }
-    if let Some(sns) = &raw.notify.sns
-        && !sns.topic.starts_with("arn:")
-    {
-        return refuse("notify.sns.topic", "must be an ARN, like arn:aws:sns:eu-west-1:123456789012:alerts");
-    }
+    let notify = notify::check(raw.notify)?;
     let http = raw.http.unwrap_or(Http { listen: default_listen() });
     if !http.listen.ip().is_loopback() {
         let reason = format!(
@@ -278,7 +224,7 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
     }
     let archive = raw.archive.map(archive::check).transpose()?;
     presence::check(&raw.presence, &raw.fleet)?;
-    let Raw { farm, mqtt, kinesis, notify, presence, fleet, .. } = raw;
+    let Raw { farm, mqtt, kinesis, presence, fleet, .. } = raw;
     Ok(Config { farm, mqtt, kinesis, store, keep_days, notify, http, archive, presence, fleet })
 }
 
@@ -354,10 +300,6 @@ fn default_prefix() -> String {
     "windward-".into()
 }
 
-fn default_timeout_ms() -> u64 {
-    5_000
-}
-
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
@@ -378,7 +320,7 @@ mod tests {
         assert_eq!(config.mqtt.unwrap().port, 1883);
         assert_eq!(config.kinesis, None);
         assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.notify.policy(), Policy::default());
+        assert_eq!(config.notify, Notify::default());
     }
 
     #[test]
@@ -399,7 +341,7 @@ mod tests {
         let error = refused(&LEAST.replace("host =", "hots ="));
         assert!(error.starts_with("sink.toml:3: unknown field `hots`"), "{error}");
         assert!(error.ends_with("did you mean `host`?"), "{error}");
-        let error = refused(&format!("{LEAST}[notify]\nwebhok = {{ url = \"http://x\" }}\n"));
+        let error = refused(&format!("{LEAST}[notify]\ntargets.a = {{ webhok = {{ url = \"http://x\" }} }}\n"));
         assert!(error.starts_with("sink.toml:7: "), "{error}");
         assert!(error.ends_with("did you mean `webhook`?"), "{error}");
         let error = refused(&format!("{LEAST}zzzzzz = 1\n"));
@@ -413,8 +355,6 @@ mod tests {
             ("dynamodb = {}\n", "store: has both sqlite and dynamodb"),
             ("[kinesis]\nstream = \"farm/1\"\n", "kinesis.stream: \"farm/1\" is no stream's name"),
             ("[kinesis]\nstream = \"farm\"\nstart = \"newest\"\n", "unknown variant `newest`"),
-            ("[notify]\nsns = { topic = \"alerts\" }\n", "notify.sns.topic: must be an ARN"),
-            ("[notify]\nwebhook = { url = \"ftp://x\" }\n", "notify.webhook.url: must begin with"),
             ("[archive]\n", "archive: say where files go"),
             ("[archive]\nfolder = \"a\"\ns3 = { bucket = \"b\" }\n", "archive: has both folder and s3"),
             ("[archive]\nfolder = \"a\"\nclose_after_min = 1\n", "archive.close_after_min: must be 5 to 1440"),

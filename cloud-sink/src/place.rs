@@ -9,6 +9,7 @@ use crate::archive::HourRow;
 use crate::days::Day;
 use crate::decode::{LaneName, Poison};
 use crate::health::AgentHealth;
+use crate::notify::NoticeRow;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,8 @@ pub struct Rows {
     pub readings: Vec<ReadingsRow>,
     /// Steps of alerts, merged into their rows.
     pub alerts: Vec<AlertStep>,
+    /// Whom to tell of them. One that is there already stays.
+    pub notices: Vec<NoticeRow>,
     /// Statistics over windows.
     pub stats: Vec<StatsRow>,
     /// Days of which a window changes: made anew from their windows, after these are written.
@@ -167,6 +170,19 @@ pub struct AlertRow {
     pub evidence: String,
     /// When people were first told.
     pub notified_ms: Option<i64>,
+    /// Who has acknowledged it, if somebody has.
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// That somebody sees to an alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Who.
+    pub by: String,
+    /// When, ms.
+    pub at_ms: i64,
+    /// What there is to say about it; may be empty.
+    pub note: String,
 }
 
 /// Statistics of one channel over one window. Of two rows of one window, the one with the greater (n, due, mean) stays:

@@ -57,6 +57,9 @@ pub fn alert(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> Json {
         "updated_ms": row.at_ms.max(row.cleared_ms.unwrap_or(row.at_ms)), "cleared_ms": row.cleared_ms,
         "value": row.value, "unit": row.unit, "wind_speed": row.wind_speed, "anomaly_score": row.anomaly_score,
         "threshold": row.threshold, "evidence": row.evidence, "notified_ms": row.notified_ms,
+        "acknowledged_by": row.acknowledged.as_ref().map(|acknowledged| &acknowledged.by),
+        "acknowledged_ms": row.acknowledged.as_ref().map(|acknowledged| acknowledged.at_ms),
+        "note": row.acknowledged.as_ref().map(|acknowledged| &acknowledged.note),
     })
 }
 

@@ -277,7 +277,7 @@ impl Progress {
         }
     }
 
-    /// A record is left undone: the shard is to be read again from its position.
+    /// A record will not be stored: the shard is to be read again from its position.
     pub fn failed(&mut self) {
         self.has_failed = true;
     }

@@ -1,17 +1,17 @@
 //! The sink's core, pure: deliveries become a [`Plan`]; what came of its steps becomes acks.
 //!
 //! ```text
-//!   deliveries ──▶ open ──▶ plan ──▶ commit rows ──▶ ack what needs no more
-//!                                            └─────▶ tell people ──▶ ack the rest
+//!   deliveries ──▶ open ──▶ plan ──▶ commit rows, notices among them ──▶ ack
+//!                                                   └─────▶ tell people, now or after any crash
 //! ```
-//! Nothing is acked before every enabled step of its plan is durable (S1). A commit that fails is tried again with the
+//! Nothing is acked before every enabled step of its plan is durable (S1); that people are told of an alert is made
+//! durable by the notices that are committed with it ([`crate::notify`]). A commit that fails is tried again with the
 //! same rows; a delivery that comes again makes the same rows (S2). Telling people runs beside the readings: however
-//! long it fails, they go on. The ack meant is the agent's ([`Ack`], A3); the broker's PUBACK follows the commit, for a
-//! broker wants PUBACKs in order and an alert would hold up the readings behind it.
+//! long it fails, they go on.
 
 use crate::archive;
 use crate::decode::{Decoded, Delivery, Known, Name, Received, decode, name_of};
-use crate::notify::{self, Notice, Policy};
+use crate::notify::{self, Policy};
 use crate::place::{self, Gathered, Rows, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 use windward_protocol::{Ack, AgentId, Envelope, Epoch, Lane, MAX_RANGES, Record, SchemaId, SeqRange, SeqSet};
@@ -33,11 +33,11 @@ pub fn open(deliveries: &[Delivery], mut known: Known) -> Opened {
 }
 
 impl Opened {
-    /// Sequences of readings in it: those of them that the ledger has need not be placed again.
+    /// Sequences in it: those of them that the ledger has need not be placed again.
     pub fn sequences(&self) -> Seen {
         let received = self.0.iter().flat_map(|(_, decoded)| &decoded.received);
         let names = received.map(|received| name_of(&received.envelope));
-        sequences(names.filter(|(_, _, lane, _)| *lane == Lane::Readings))
+        sequences(names.filter(|(_, _, lane, _)| *lane != Lane::State))
     }
 }
 
@@ -60,10 +60,8 @@ pub struct Plan {
 /// What one delivery still asks for after the commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remaining {
-    /// Envelopes that are done with the commit.
+    /// Envelopes to ack.
     pub placed: Vec<Name>,
-    /// Envelopes that people must be told of first.
-    pub to_tell: Vec<(Name, Vec<Notice>)>,
 }
 
 /// What a commit changed.
@@ -78,7 +76,7 @@ pub struct Tally {
 }
 
 /// Plans for a group of deliveries. `seen`: sequences that the ledger is known to have; it may have more.
-pub fn plan(farm: &str, policy: Policy, opened: Opened, seen: &Seen, now_ms: i64) -> Plan {
+pub fn plan(farm: &str, policy: &Policy, opened: Opened, seen: &Seen, now_ms: i64) -> Plan {
     let mut plan = Plan::default();
     let mut poisoned = BTreeSet::new();
     for (from, decoded) in opened.0 {
@@ -108,7 +106,7 @@ impl Plan {
     fn add(
         &mut self,
         farm: &str,
-        policy: Policy,
+        policy: &Policy,
         received: Received,
         seen: &Seen,
         now_ms: i64,
@@ -120,33 +118,20 @@ impl Plan {
             return;
         }
         let name = name_of(&envelope);
-        if envelope.lane == Lane::Readings && has(seen, &name) {
+        remaining.placed.push(name.clone());
+        if has(seen, &name) || self.readings.contains_key(&name) {
             self.repeated += 1;
-            remaining.placed.push(name);
             return;
         }
-        let is_first = !self.readings.contains_key(&name);
-        if is_first {
-            place::place(farm, &envelope, now_ms, &mut self.rows);
-            self.note(&name, readings_in(&envelope));
-        } else {
-            self.repeated += 1;
-        }
-        let notices = match envelope.record {
+        place::place(farm, &envelope, now_ms, &mut self.rows);
+        self.note(&name, readings_in(&envelope));
+        let Envelope { agent, epoch, seq, record, .. } = envelope;
+        match record {
             Record::Alert(alert) => {
-                let sort = place::alert_sort(&envelope.agent, &alert);
-                notify::notices(farm, &envelope.agent, &sort, &alert, policy)
+                self.rows.notices.extend(notify::notices_for(farm, policy, &agent, &alert, now_ms));
             }
-            Record::Block(block) if is_first => {
-                self.blocks.add(envelope.agent, envelope.epoch, envelope.seq, block, bytes);
-                Vec::new()
-            }
-            _ => Vec::new(),
-        };
-        if notices.is_empty() {
-            remaining.placed.push(name);
-        } else {
-            remaining.to_tell.push((name, notices));
+            Record::Block(block) => self.blocks.add(agent, epoch, seq, block, bytes),
+            _ => {}
         }
     }
 

@@ -407,7 +407,7 @@ async fn an_hour_is_left_alone_until_it_is_closed(place: Place) {
 async fn rows_of(store: &Store, deliveries: &[Delivery]) -> Rows {
     let named: Vec<_> = deliveries.iter().flat_map(windward_sink::decode::named).collect();
     let known = store.schemas(&named).await.unwrap();
-    sink::plan(FARM, Policy::default(), sink::open(deliveries, known), &Seen::new(), T0).rows
+    sink::plan(FARM, &Policy::default(), sink::open(deliveries, known), &Seen::new(), T0).rows
 }
 
 async fn a_block_that_cannot_be_read_costs_its_own_rows(place: Place) {

@@ -89,7 +89,7 @@ async fn an_agents_schemas_are_its_own(place: Place) {
 #[test]
 fn schemas_are_part_of_the_rows_that_are_durable_before_the_ack() {
     let (full, _) = packed(1, &BTreeSet::new());
-    let plan = sink::plan(FARM, Policy::default(), sink::open(&[full], Known::new()), &Seen::new(), T0);
+    let plan = sink::plan(FARM, &Policy::default(), sink::open(&[full], Known::new()), &Seen::new(), T0);
     assert_eq!(plan.rows.schemas.first().map(|schema| schema.device.as_str()), Some("anemometer"));
 }
 

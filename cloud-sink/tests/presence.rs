@@ -11,7 +11,6 @@ use windward_sink::config::Config;
 use windward_sink::days::{self, DAY_MS, Day};
 use windward_sink::io::presence::{Lookout, presence_once};
 use windward_sink::io::store::{Document, Shelf, Store};
-use windward_sink::io::tell::Teller;
 use windward_sink::notify::Policy;
 use windward_sink::place::{AgentChange, AlertRow, Rows, Seen, StatsRow, sortable_time};
 use windward_sink::presence::hearing::Hearing;
@@ -82,7 +81,7 @@ async fn an_agent_is_alive_by_what_it_sends_and_not_by_its_will(place: Place) {
     let mut hearing = Hearing::default();
     let mut send = async |deliveries: &[windward_sink::decode::Delivery], now_ms| {
         let known = windward_sink::decode::Known::new();
-        let mut plan = sink::plan(FARM, Policy::default(), sink::open(deliveries, known), &Seen::new(), now_ms);
+        let mut plan = sink::plan(FARM, &Policy::default(), sink::open(deliveries, known), &Seen::new(), now_ms);
         let heard = hearing.note(plan.agents(), &plan.rows, now_ms);
         plan.rows.agents.extend(heard);
         place.store.commit(Arc::new(plan.rows)).await.unwrap();
@@ -111,11 +110,10 @@ async fn an_agent_is_alive_by_what_it_sends_and_not_by_its_will(place: Place) {
     assert_eq!(row().await.devices["vane"], T0 + 50_000);
 }
 
-async fn lookout(store: &Store) -> Lookout {
+fn lookout(store: &Store) -> Lookout {
     let text = "farm = \"north-ridge\"\n[mqtt]\nhost = \"127.0.0.1\"\n[store]\nsqlite = \"unused\"\n";
     let config = Config::from_toml(text, "test").unwrap();
-    let teller = Teller::open(store.clone(), &config.notify).await;
-    Lookout::new(store.clone(), teller, &config)
+    Lookout::new(store.clone(), &config)
 }
 
 async fn heard(store: &Store, agent: &str, at_ms: i64) {
@@ -130,7 +128,7 @@ async fn alerts(store: &Store) -> Vec<AlertRow> {
 
 async fn a_silent_agent_is_one_alert_however_many_look(place: Place) {
     let store = &place.store;
-    let [first, second] = [lookout(store).await, lookout(store).await];
+    let [first, second] = [lookout(store), lookout(store)];
     heard(store, "t1", T0).await;
     // Not at a time when the ledger is looked at.
     for minute in 1..=5 {
@@ -155,7 +153,7 @@ async fn a_silent_agent_is_one_alert_however_many_look(place: Place) {
 
 async fn an_acked_sequence_that_is_not_here_is_told(place: Place) {
     let store = &place.store;
-    let lookout = lookout(store).await;
+    let lookout = lookout(store);
     let start_ms = T0 - T0.rem_euclid(300_000);
     // 1 and 3 to 6 came, the agent says that 6 is acked.
     let hello = |seq| {
@@ -181,7 +179,7 @@ async fn a_turbine_that_departs_is_told_and_no_window_counts_twice(place: Place)
     const DEPARTS: i64 = 84;
     const LAST: i64 = LEARNED + DEPARTS - 1;
     let store = &place.store;
-    let mut lookout = lookout(store).await;
+    let mut lookout = lookout(store);
     let device = DeviceManifest {
         device: "nacelle".into(),
         location: "Turbine".into(),
@@ -231,7 +229,7 @@ async fn a_turbine_that_departs_is_told_and_no_window_counts_twice(place: Place)
     assert_eq!(kept.len(), 6, "five turbines and how far they are");
     // Again, and by a sink that has forgotten everything: nothing changes.
     presence_once(&lookout, None, at(LAST)).await.unwrap();
-    lookout = self::lookout(store).await;
+    lookout = self::lookout(store);
     presence_once(&lookout, None, at(LEARNED + 40)).await.unwrap();
     assert_eq!(store.documents(Shelf::Fleet, FARM).await.unwrap(), kept);
 

@@ -1,5 +1,6 @@
 //! The whole sink against a real broker: Debian's mosquitto, started here; skipped where it is not installed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a delay is measured")]
 
 mod farm;
 
@@ -167,10 +168,14 @@ async fn connected(running: &io::Running) {
 }
 
 fn config(directory: &TempDir, broker: u16, webhook: SocketAddr) -> Config {
+    config_with(directory, broker, webhook, "")
+}
+
+fn config_with(directory: &TempDir, broker: u16, webhook: SocketAddr, more: &str) -> Config {
     let file = directory.path().join("farm.db");
     let text = format!(
         "farm = \"north-ridge\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\n[store]\nsqlite = {file:?}\n\
-         [notify]\nwebhook = {{ url = \"http://{webhook}/\" }}\n[http]\nlisten = \"127.0.0.1:0\"\n"
+         [notify.targets.crew]\nwebhook = {{ url = \"http://{webhook}/\" }}\n[http]\nlisten = \"127.0.0.1:0\"\n{more}"
     );
     Config::from_toml(&text, "test").unwrap()
 }
@@ -197,8 +202,8 @@ async fn what_agents_send_is_stored_told_acked_and_shown_or_skipped_without_mosq
     }
     agent.acked(Lane::Readings, &[(1, 2), (6, 6), (1024, 1024)]).await;
     agent.acked(Lane::Alerts, &[(1, 6)]).await;
-    // Acked, so told: once refused by the receiver, then taken, then never again (S1, S2).
-    assert_eq!(taken.lock().unwrap().len(), 2);
+    // Acked, so it will be told: once refused by the receiver, then taken, then never again (S1, S2).
+    told(&running, &taken, 1, 2).await;
     assert_eq!(taken.lock().unwrap()[1]["location"], "Turbine 1, nacelle");
     let counters = running.counters();
     assert_eq!((counters.envelopes, counters.readings, counters.repeated), (10, 60, 10));
@@ -223,8 +228,56 @@ async fn what_agents_send_is_stored_told_acked_and_shown_or_skipped_without_mosq
     let running = io::start(config).await.unwrap();
     agent.acked(Lane::Alerts, &[(1, 7)]).await;
     agent.acked(Lane::Readings, &[(1, 7), (1024, 1024)]).await;
-    assert_eq!(taken.lock().unwrap().len(), 3);
+    told(&running, &taken, 1, 3).await;
     running.stop().await.unwrap();
+    assert_eq!(taken.lock().unwrap().len(), 3);
+}
+
+/// Waits until the sink has told of so many notices, and checks how many messages that took since the beginning.
+async fn told(running: &io::Running, taken: &Mutex<Vec<Json>>, notices: u64, messages: usize) {
+    let waiting = async {
+        while running.counters().told < notices {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.expect("people are told");
+    assert_eq!(taken.lock().unwrap().len(), messages);
+}
+
+/// What stands between an alert's publish and its message: broker, commit, claim, look, place, and the target.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_told_soon_or_skipped_without_mosquitto() {
+    const ALERTS: u64 = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let Some(broker) = Broker::start(&directory) else {
+        return;
+    };
+    let taken = Arc::new(Mutex::new(vec![Json::Null]));
+    let mut config = config(&directory, broker.port, webhook(taken.clone()).await);
+    config.notify.policy.at_once = 1_000;
+    let mut agent = Agent::connect(broker.port).await;
+    let running = io::start(config).await.unwrap();
+    connected(&running).await;
+    let mut delays_ms = Vec::new();
+    for id in 1..=ALERTS {
+        let published = std::time::SystemTime::now();
+        agent.publish(&open_alert(id, id)).await;
+        let reached = async {
+            while taken.lock().unwrap().len() <= id as usize {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = reached => {}
+            () = agent.until("what never comes", |_, _| false) => {}
+        }
+        delays_ms.push(published.elapsed().unwrap().as_secs_f64() * 1e3);
+    }
+    running.stop().await.unwrap();
+    delays_ms.sort_by(f64::total_cmp);
+    let [p50, p99] = [50, 99].map(|percent| delays_ms[ALERTS as usize * percent / 100 - 1]);
+    println!("FIGURE alert publish to webhook: p50 {p50:.1} ms, p99 {p99:.1} ms");
+    assert!(p50 < 500.0, "not by the look into the store every two seconds: {p50} ms");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -234,8 +287,8 @@ async fn the_last_will_of_a_killed_agent_is_told_and_its_return_too_or_skipped_w
         return;
     };
     let taken = Arc::new(Mutex::new(Vec::new()));
-    let mut config = config(&directory, broker.port, webhook(taken.clone()).await);
-    config.notify.clear = true;
+    let rule = "[[notify.rules]]\nto = [\"crew\"]\nphases = [\"open\", \"clear\"]\n";
+    let mut config = config_with(&directory, broker.port, webhook(taken.clone()).await, rule);
     config.presence = Presence { every_s: 1, will_after_s: 1, settle_s: 1, ..Presence::default() };
     let mut agent = Agent::connect(broker.port).await;
     let running = io::start(config).await.unwrap();
@@ -247,14 +300,14 @@ async fn the_last_will_of_a_killed_agent_is_told_and_its_return_too_or_skipped_w
     heard(&mut agent, 1).await;
     // Without a goodbye: the broker tells the will. The receiver refuses the first POST.
     drop(agent);
-    told(&taken, 2).await;
+    came(&taken, 2).await;
     let opened = taken.lock().unwrap()[1].clone();
     assert_eq!((&opened["kind"], &opened["agent"]), (&"agent-silent".into(), &"t1".into()));
     assert_eq!((&opened["phase"], &opened["severity"]), (&"open".into(), &"critical".into()));
 
     let mut agent = Agent::connect(broker.port).await;
     heard(&mut agent, 2).await;
-    told(&taken, 3).await;
+    came(&taken, 3).await;
     let ended = taken.lock().unwrap()[2].clone();
     assert_eq!((&ended["phase"], &ended["id"]), (&"clear".into(), &opened["id"]));
     let alerts = json(running.http, "/api/v1/alerts").await;
@@ -264,7 +317,8 @@ async fn the_last_will_of_a_killed_agent_is_told_and_its_return_too_or_skipped_w
     assert_eq!(taken.lock().unwrap().len(), 3, "each once");
 }
 
-async fn told(taken: &Mutex<Vec<Json>>, messages: usize) {
+/// Waits for so many messages.
+async fn came(taken: &Mutex<Vec<Json>>, messages: usize) {
     let waiting = async {
         while taken.lock().unwrap().len() < messages {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -274,11 +328,15 @@ async fn told(taken: &Mutex<Vec<Json>>, messages: usize) {
 }
 
 async fn shown(http: SocketAddr) {
-    assert_eq!(json(http, "/healthz").await["status"], "ok");
+    let health = json(http, "/healthz").await;
+    assert_eq!(health["status"], "ok");
+    let crew = &health["targets"]["crew"];
+    assert_eq!((&crew["messages"], &crew["failed"], &crew["failing_since_ms"]), (&1.into(), &1.into(), &Json::Null));
     assert_eq!(json(http, "/api/v1/agents").await["agents"][0]["agent"], "t1");
     let alert = &json(http, "/api/v1/alerts?limit=5").await["alerts"][0];
     assert_eq!((&alert["state"], &alert["location"]), (&"cleared".into(), &"Turbine 1, nacelle".into()));
     assert!(alert["notified_ms"].is_i64());
+    assert_eq!(alert["acknowledged_by"], Json::Null);
     let path = "/api/v1/readings?agent=t1&device=anemometer&from=2026-11-20T13:54:05Z&to=1795182847000";
     assert_eq!(json(http, path).await["rows"].as_array().unwrap().len(), 3);
     let path = "/api/v1/stats?agent=t1&device=anemometer&channel=wind_speed";

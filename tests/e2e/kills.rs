@@ -33,7 +33,8 @@ async fn e2e_nothing_taken_is_lost_or_stored_twice_when_all_are_killed_again_and
     device.tell(r#"{"set": {"0": 800}, "wobble": 60}"#)?;
     let mut broker = Mosquitto::start(dir.path()).await?;
     let (http, file) = (free_port()?, dir.path().join("farm.db"));
-    let notify = format!("sns = {{ topic = \"{topic}\", endpoint = \"{}\" }}", ministack.endpoint);
+    let notify =
+        format!("at_once = 1000\ntargets.crew.sns = {{ topic = \"{topic}\", endpoint = \"{}\" }}", ministack.endpoint);
     let sink = sink_toml(broker.port(), &format!("sqlite = {file:?}"), &notify, http);
     let mut sink = Program::new("windward-sink", dir.path(), &sink)?;
     let mut agent = Program::new("windward-agent", dir.path(), &config(dir.path(), broker.port(), port))?;

@@ -113,7 +113,7 @@ async fn real_input(over: &str, mut device: PyModbus, link: &str) -> Result<()> 
 
 async fn start_sink(dir: &Path, endpoint: &str, topic: &str, broker: u16) -> Result<Program> {
     let store = format!("dynamodb = {{ endpoint = \"{endpoint}\" }}");
-    let notify = format!("sns = {{ topic = \"{topic}\", endpoint = \"{endpoint}\" }}");
+    let notify = format!("targets.crew.sns = {{ topic = \"{topic}\", endpoint = \"{endpoint}\" }}");
     let mut sink = Program::new("windward-sink", dir, &sink_toml(broker, &store, &notify, free_port()?))?;
     let (well, said) = sink.check(&["--create"]).await?;
     assert!(well, "windward-sink check --create: {said}");

@@ -43,7 +43,7 @@ pub(crate) enum Break {
     ErasForgotten,
     /// S1: acks go out before the rows are stored.
     AckBeforeStored,
-    /// S1: people are told later than the ack.
+    /// S1: acks go out for alerts of which nothing says that people must be told.
     AckBeforeTold,
     /// S1: acks go out for batches whose schemas are kept nowhere.
     SchemaForgotten,

@@ -1,6 +1,7 @@
 //! What must be so, whatever happens: A1 to A7 and S1 to S4 of `agent` and `cloud-sink`, stated as outcomes. It knows
 //! what was measured, what disks and store hold, and what went over the wire; it knows nothing of how the cores decide.
 
+mod people;
 mod streamed;
 
 use crate::disk::Disk;
@@ -9,12 +10,13 @@ use crate::machine::{Machine, agent_id};
 use crate::scenario::Scenario;
 use crate::stage::FARM;
 use crate::store::Store;
+use people::{Asked, People};
 use std::collections::{BTreeMap, BTreeSet};
 use streamed::Streamed;
 use windward_protocol::batch::{self, BatchBuilder};
 use windward_protocol::{AgentId, AlertPhase, Envelope, Lane, Record, Schema, SchemaId, Seq, topic};
 use windward_sink::decode::{Decoded, Delivery, Known as KnownSchemas, Name, decode, name_of};
-use windward_sink::notify::{Notice, Target};
+use windward_sink::notify::NoticeRow;
 use windward_sink::place::{alert_sort, lane_partition, sortable_time};
 use windward_sink::query;
 
@@ -32,9 +34,8 @@ pub(crate) struct Oracle {
     violation: Option<Violation>,
     /// Every envelope as it was first published.
     sent: BTreeMap<Name, Envelope>,
-    /// How often people got each message, and how often they may have got one more: it went out, and the sink died or
-    /// its store failed before that was on record.
-    people: BTreeMap<(Target, String), (u32, u32)>,
+    /// What people have heard of each notice.
+    people: People,
     /// All that agents have told of what their packed batches leave out.
     told: KnownSchemas,
     /// What can be read from each agent's stream.
@@ -48,7 +49,7 @@ impl Oracle {
             agents: of_each.clone().map(|_| Known::default()).collect(),
             violation: None,
             sent: BTreeMap::new(),
-            people: BTreeMap::new(),
+            people: People::default(),
             told: KnownSchemas::new(),
             streams: of_each.map(|_| Streamed::default()).collect(),
         }
@@ -171,7 +172,7 @@ impl Oracle {
 
     /// S1: what a sink acks.
     pub(crate) fn check_ack(&mut self, store: &Store, scenario: &Scenario, name: &Name) {
-        if let Err(why) = self.is_stored(store, scenario, name, true) {
+        if let Err(why) = self.is_stored(store, scenario, name, Asked::Noted) {
             let (agent, _, lane, seq) = name;
             self.violated("S1", || format!("a sink acks {agent} {lane} {seq}, and {why}"));
         }
@@ -186,7 +187,7 @@ impl Oracle {
             return self.violated("S1", || format!("a sink frees {what}, and a schema is not kept"));
         }
         for one in received.iter().filter(|one| one.envelope.lane != Lane::State) {
-            if let Err(why) = self.is_stored(store, scenario, &name_of(&one.envelope), false) {
+            if let Err(why) = self.is_stored(store, scenario, &name_of(&one.envelope), Asked::Noted) {
                 let what = self.contents(delivery);
                 self.violated("S1", || format!("a sink frees {what}, and {why}"));
             }
@@ -198,7 +199,7 @@ impl Oracle {
         }
     }
 
-    fn is_stored(&self, store: &Store, scenario: &Scenario, name: &Name, told: bool) -> Result<(), &'static str> {
+    fn is_stored(&self, store: &Store, scenario: &Scenario, name: &Name, asked: Asked) -> Result<(), &'static str> {
         let (agent, epoch, lane, seq) = name;
         let Some(envelope) = self.sent.get(name) else { return Err("nobody has sent it") };
         if !store.in_ledger(agent, *epoch, *lane, *seq) {
@@ -207,10 +208,9 @@ impl Oracle {
         let is_there = match &envelope.record {
             Record::Block(block) => store.has_block(agent, &block.device, *epoch, *seq),
             Record::Alert(alert) => {
-                if told && !targets(scenario, alert.phase).all(|target| self.was_told(target, &dedup(name, alert))) {
-                    return Err("people were not told");
-                }
-                store.alerts.contains_key(&(FARM.into(), alert_sort(agent, alert)))
+                let sort = alert_sort(agent, alert);
+                self.people.check(store, scenario, &sort, alert.phase, asked)?;
+                store.alerts.contains_key(&(FARM.into(), sort))
             }
             Record::Stats(stats) => {
                 let partition = format!("{agent}/{}/{}", stats.device, stats.channel.name);
@@ -223,23 +223,16 @@ impl Oracle {
         if is_there { Ok(()) } else { Err("its row is not there") }
     }
 
-    fn was_told(&self, target: Target, dedup: &str) -> bool {
-        self.people.contains_key(&(target, dedup.to_owned()))
-    }
-
     /// S2: people get a message.
-    pub(crate) fn told(&mut self, notice: &Notice) {
-        let key = (notice.target, notice.message.dedup_id.clone());
-        let (times, excused) = self.people.entry(key).or_default();
-        *times += 1;
-        if *times > 1 + *excused {
-            self.violated("S2", || format!("{} told a second time", notice.message.dedup_id));
+    pub(crate) fn told(&mut self, store: &Store, row: &NoticeRow) {
+        if let Err(what) = self.people.told(store, row) {
+            self.violated("S2", || what);
         }
     }
 
     /// A message is out, and the sink dies or the store fails before that is on record.
-    pub(crate) fn unmarked(&mut self, notice: &Notice) {
-        self.people.entry((notice.target, notice.message.dedup_id.clone())).or_default().1 += 1;
+    pub(crate) fn unmarked(&mut self, row: &NoticeRow) {
+        self.people.unmarked(row);
     }
 
     /// When all has come to rest.
@@ -297,7 +290,7 @@ impl Oracle {
             if self.is_lacking(index, scenario, lane, seq) && !known.is_gone(lane, seq) {
                 return self.violated("lost", || format!("{id} {lane} {seq} was durable, and is not in the stream"));
             }
-            let Err(why) = self.is_stored(store, scenario, &name, true) else { continue };
+            let Err(why) = self.is_stored(store, scenario, &name, Asked::Told) else { continue };
             let gap = store.gap(&id, epoch, lane, seq).map(|gap| gap.reason.as_str());
             if !known.is_gone(lane, seq) {
                 return self.violated("lost", || format!("{id} {lane} {seq} was durable, and {why}; gap: {gap:?}"));
@@ -341,7 +334,7 @@ impl Oracle {
             let seen: BTreeSet<Seq> =
                 buckets.flat_map(|(_, seen)| seen.ranges()).flat_map(|range| range.first..=range.last).collect();
             for &seq in &seen {
-                if let Err(why) = self.is_stored(store, scenario, &(id.clone(), epoch, lane, seq), false) {
+                if let Err(why) = self.is_stored(store, scenario, &(id.clone(), epoch, lane, seq), Asked::Nothing) {
                     return self.violated("S4", || format!("the ledger knows {id} {lane} {seq}, and {why}"));
                 }
             }
@@ -366,21 +359,4 @@ impl Oracle {
 
 fn of_agent(partition: &str, agent: &AgentId) -> bool {
     partition.split_once('/').is_some_and(|(of, _)| of == agent.as_str())
-}
-
-/// Who is told of a step.
-pub(crate) fn targets(scenario: &Scenario, phase: AlertPhase) -> impl Iterator<Item = Target> {
-    let told = match phase {
-        AlertPhase::Open => true,
-        AlertPhase::Update => false,
-        AlertPhase::Clear => scenario.sink.tells_clear,
-    };
-    let webhook = scenario.sink.webhook;
-    [(told, Target::Sns), (told && webhook, Target::Webhook)]
-        .into_iter()
-        .filter_map(|(on, target)| on.then_some(target))
-}
-
-fn dedup(name: &Name, alert: &windward_protocol::Alert) -> String {
-    format!("{}-{:016x}-{}", name.0, alert.id, alert.phase.name())
 }

@@ -1,5 +1,6 @@
 //! A sink's process, put together as `cloud-sink/src/io` does it: groups of deliveries are planned, written, freed and
-//! acked; people are told beside it. It may die between any two steps.
+//! acked; people are told beside it, of what was just written and of what the store says is due. It may die between any
+//! two steps.
 
 use crate::breaks::Break;
 use crate::broker::Broker;
@@ -10,30 +11,20 @@ use std::collections::{BTreeMap, VecDeque};
 use windward_protocol::AgentId;
 use windward_sink::decode::{Delivery, Known, Name, named};
 use windward_sink::ledger::Ledger;
-use windward_sink::notify::{Next, Notice, Policy, Step, StepResult, next};
+use windward_sink::notify::{Ended, NoticeRow, Outcome, Phase, Policy, Rule, Step, Telling};
 use windward_sink::place::Seen;
-use windward_sink::sink::{self, Plan, Remaining};
+use windward_sink::sink::{self, Plan};
 use windward_tests::random::Random;
 
 /// Most deliveries committed together.
 const GROUP: usize = 64;
-/// Attempts at one notice before its alert is left to the agent.
-const ATTEMPTS: u32 = 7;
-/// First pause between attempts, ms; doubles each time.
-const PAUSE_MS: u64 = 500;
+/// Time between two looks into the store for what is due to be told, ms.
+const LOOK_EVERY_MS: u64 = 2_000;
 /// Pause before a failed commit is tried again, ms.
 const COMMIT_PAUSE_MS: u64 = 250;
 
 /// The process died.
 struct Died;
-
-/// Telling people of one alert.
-struct Task {
-    name: Name,
-    notices: VecDeque<Notice>,
-    step: Step,
-    attempt: u32,
-}
 
 /// The process.
 pub(crate) struct Sink {
@@ -49,7 +40,8 @@ pub(crate) struct Sink {
     is_working: bool,
     /// What is to be written again, because the store failed.
     again: Option<(Vec<u64>, Vec<Delivery>, Plan)>,
-    tasks: BTreeMap<u64, Task>,
+    /// What people are being told.
+    tasks: BTreeMap<u64, Telling>,
     next_task: u64,
 }
 
@@ -105,6 +97,7 @@ impl Sink {
         self.is_up = true;
         self.life += 1;
         self.subscribe(stage);
+        stage.after(1, Event::Due { sink: self.index, life: self.life });
     }
 
     /// It connects, and takes up its subscription.
@@ -121,11 +114,9 @@ impl Sink {
     fn die(&mut self, broker: &mut Broker, stage: &mut Stage) {
         stage.count("ends of a sink");
         stage.trace(format_args!("sink-{}", self.index), || "dies".into());
-        for task in self.tasks.values().filter(|task| task.step == Step::Mark) {
+        for task in self.tasks.values().filter(|task| matches!(task.step, Step::Mark(_))) {
             // The message is out, and nobody will ever know.
-            if let Some(notice) = task.notices.front() {
-                stage.oracle.unmarked(notice);
-            }
+            stage.oracle.unmarked(&task.row);
         }
         self.incoming.clear();
         self.at_hand.clear();
@@ -186,7 +177,7 @@ impl Sink {
                 self.ledger.looked_up(&unknown, &found);
                 let nothing = Seen::new();
                 let seen = if stage.breaks(Break::StoredTwice) { &nothing } else { self.ledger.seen() };
-                let plan = sink::plan(FARM, policy, opened, seen, stage.true_ms());
+                let plan = sink::plan(FARM, &policy, opened, seen, stage.true_ms());
                 (ids, deliveries, plan)
             }
         };
@@ -213,7 +204,7 @@ impl Sink {
             }
             let Stage { oracle, store, scenario, .. } = &mut *stage;
             // What could not be read for want of a schema is left to the agent.
-            if !remaining.placed.is_empty() || !remaining.to_tell.is_empty() || named(delivery).is_empty() {
+            if !remaining.placed.is_empty() || named(delivery).is_empty() {
                 oracle.check_puback(store, scenario, delivery);
             }
             let delay = self.random.between(1, 20);
@@ -224,10 +215,8 @@ impl Sink {
             self.ack(&plan, stage);
         }
         self.step(stage)?;
-        for Remaining { to_tell, .. } in plan.deliveries {
-            for (name, notices) in to_tell {
-                self.begin_to_tell(name, notices, stage);
-            }
+        for notice in plan.rows.notices {
+            self.begin_to_tell(notice, stage);
         }
         Ok(())
     }
@@ -261,6 +250,7 @@ impl Sink {
             let is_left_out = match item {
                 Item::Poison(_) => stage.breaks(Break::PoisonForgotten),
                 Item::Schema(_) => stage.breaks(Break::SchemaForgotten),
+                Item::Notice(_) => stage.breaks(Break::AckBeforeTold),
                 _ => false,
             };
             if !is_left_out {
@@ -271,26 +261,32 @@ impl Sink {
     }
 
     fn ack(&mut self, plan: &Plan, stage: &mut Stage) {
-        let early = stage.breaks(Break::AckBeforeTold);
-        let told = plan.deliveries.iter().flat_map(|one| one.to_tell.iter().map(|(name, _)| name).filter(|_| early));
-        let placed: Vec<Name> = plan.deliveries.iter().flat_map(|one| &one.placed).chain(told).cloned().collect();
-        self.send_acks(&placed, stage);
-    }
-
-    fn send_acks(&mut self, names: &[Name], stage: &mut Stage) {
+        let names: Vec<Name> = plan.deliveries.iter().flat_map(|one| &one.placed).cloned().collect();
         let Stage { oracle, store, scenario, .. } = &mut *stage;
         names.iter().for_each(|name| oracle.check_ack(store, scenario, name));
-        for (agent, ack) in sink::acks(names) {
+        for (agent, ack) in sink::acks(&names) {
             let delay = self.random.between(1, 20);
             stage.after(delay, Event::Ack { agent: number_of(&agent), bytes: ack.encode() });
         }
     }
 
-    fn begin_to_tell(&mut self, name: Name, notices: Vec<Notice>, stage: &mut Stage) {
+    fn begin_to_tell(&mut self, notice: NoticeRow, stage: &mut Stage) {
         self.next_task += 1;
-        let task = Task { name, notices: notices.into(), step: Step::Claim, attempt: 0 };
-        self.tasks.insert(self.next_task, task);
+        self.tasks.insert(self.next_task, Telling::begin(notice));
         self.tell_after(self.next_task, 1, stage);
+    }
+
+    /// A look into the store for what is due.
+    pub(crate) fn look(&mut self, life: u64, stage: &mut Stage) {
+        if life != self.life {
+            return;
+        }
+        for notice in stage.store.due(stage.true_ms()) {
+            if self.tasks.values().all(|task| task.row.sort != notice.sort) {
+                self.begin_to_tell(notice, stage);
+            }
+        }
+        stage.after(LOOK_EVERY_MS, Event::Due { sink: self.index, life });
     }
 
     fn tell_after(&self, task: u64, ms: u64, stage: &mut Stage) {
@@ -306,67 +302,70 @@ impl Sink {
             return self.die(broker, stage);
         }
         let Some(mut task) = self.tasks.remove(&number) else { return };
-        let Some(notice) = task.notices.front().cloned() else { return };
-        let result = self.perform(task.step, &notice, stage);
-        let after = match next(task.step, result) {
-            Next::Do(step) => {
-                task.step = step;
-                self.random.between(1, 30)
+        let outcome = self.perform(&task, stage);
+        task.take(outcome, &policy(stage), stage.true_ms());
+        match task.step {
+            Step::Over(Ended::Folded) => stage.count("notices put into a digest"),
+            Step::Over(_) => {}
+            _ => {
+                self.tasks.insert(number, task);
+                let after = self.random.between(1, 30);
+                self.tell_after(number, after, stage);
             }
-            Next::Told => {
-                task.notices.pop_front();
-                (task.step, task.attempt) = (Step::Claim, 0);
-                if task.notices.is_empty() {
-                    return self.send_acks(&[task.name], stage);
-                }
-                1
-            }
-            Next::Later if task.attempt + 1 < ATTEMPTS => {
-                task.attempt += 1;
-                task.step = Step::Claim;
-                PAUSE_MS << (task.attempt - 1)
-            }
-            // It is left to the agent, which gets no ack and sends the alert again.
-            Next::Later => return,
-        };
-        self.tasks.insert(number, task);
-        self.tell_after(number, after, stage);
+        }
     }
 
-    fn perform(&mut self, step: Step, notice: &Notice, stage: &mut Stage) -> StepResult {
-        let now_ms = stage.true_ms();
-        if step != Step::Publish && self.random.one_in(stage.scenario.sink.store_error) {
-            if step == Step::Mark {
-                stage.oracle.unmarked(notice);
+    fn perform(&mut self, task: &Telling, stage: &mut Stage) -> Outcome {
+        let (now_ms, notice) = (stage.true_ms(), &task.row);
+        if task.step == Step::Publish {
+            if self.random.one_in(stage.scenario.sink.untold) {
+                return Outcome::Failed;
             }
-            return StepResult::Failed;
+            stage.trace(format_args!("sink-{}", self.index), || format!("tells {}", notice.sort));
+            stage.count("messages to people");
+            let Stage { oracle, store, .. } = &mut *stage;
+            oracle.told(store, notice);
+            return Outcome::Done;
         }
-        match step {
-            Step::Claim => match stage.store.claim(notice, now_ms) {
-                StepResult::ToldBefore | StepResult::Held if stage.breaks(Break::ToldTwice) => StepResult::Done,
-                result => result,
-            },
-            Step::Publish if self.random.one_in(stage.scenario.sink.untold) => StepResult::Failed,
-            Step::Publish => {
-                stage.trace(format_args!("sink-{}", self.index), || format!("tells {}", notice.message.dedup_id));
-                stage.count("messages to people");
-                stage.oracle.told(notice);
-                StepResult::Done
+        let fails = self.random.one_in(stage.scenario.sink.store_error);
+        if fails && matches!(task.step, Step::Mark(_)) {
+            stage.oracle.unmarked(notice);
+        }
+        if fails && (stage.scenario.sink.whole || self.random.one_in(2)) {
+            return Outcome::Failed;
+        }
+        let outcome = stage.store.perform(task, policy(stage).at_once, now_ms, !fails);
+        match (outcome, stage.store.notices.get(&notice.sort)) {
+            (Outcome::Before | Outcome::Held, Some(row))
+                if task.step == Step::Claim && stage.breaks(Break::ToldTwice) =>
+            {
+                Outcome::Claimed(Box::new(row.clone()))
             }
-            Step::Mark => {
-                stage.store.mark(notice);
-                StepResult::Done
-            }
-            Step::Release => {
-                stage.store.release(notice);
-                StepResult::Done
-            }
+            // The store took part of it, and nobody here knows which.
+            (_, _) if fails => Outcome::Failed,
+            (outcome, _) => outcome,
         }
     }
 }
 
-fn policy(stage: &Stage) -> Policy {
-    Policy { sns: true, webhook: stage.scenario.sink.webhook, clear: stage.scenario.sink.tells_clear }
+/// Who is told, and of what.
+pub(crate) fn policy(stage: &Stage) -> Policy {
+    let sink = &stage.scenario.sink;
+    let targets = targets(stage.scenario.sink.webhook);
+    let rule = Rule { phases: vec![Phase::Open, Phase::Update, Phase::Clear], ..Rule::of_openings(targets.clone()) };
+    Policy {
+        targets: targets.into_iter().collect(),
+        rules: if sink.tells_clear { vec![rule] } else { Vec::new() },
+        // Few, so that some of them meet in a digest.
+        at_once: if sink.webhook { 1 } else { 3 },
+        page: None,
+    }
+}
+
+/// The targets' names.
+pub(crate) fn targets(webhook: bool) -> Vec<String> {
+    let names = if webhook { &["crew", "desk"][..] } else { &["crew"] };
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// The place of an agent among the machines.

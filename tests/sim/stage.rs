@@ -94,6 +94,11 @@ pub(crate) enum Event {
         life: u64,
         task: u64,
     },
+    /// A sink looks for what is due to be told.
+    Due {
+        sink: usize,
+        life: u64,
+    },
     Peace,
 }
 

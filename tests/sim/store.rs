@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use windward_protocol::{AgentId, AlertPhase, Envelope, Epoch, Lane, Schema, Seq, SeqSet};
 use windward_sink::decode::{Delivery, Known, LaneName, named};
-use windward_sink::notify::{CLAIM_MS, Notice, StepResult};
+use windward_sink::notify::{About, CLAIM_MS, Look, NoticeRow, Outcome, Said, Step, Telling, digest_row};
 use windward_sink::place::{
     AgentChange, AlertStep, GapRow, LEDGER_BUCKET, LedgerRow, PoisonRow, ReadingsRow, Rows, Seen, StatsRow, envelopes,
     lane_partition, ledger_rows,
@@ -16,6 +16,7 @@ pub(crate) enum Item<'a> {
     Schema(&'a Schema),
     Readings(&'a ReadingsRow),
     Alert(&'a AlertStep),
+    Notice(&'a NoticeRow),
     Stats(&'a StatsRow),
     Agent(&'a AgentChange),
     Gap(&'a GapRow),
@@ -28,6 +29,7 @@ pub(crate) fn items(rows: &Rows) -> Vec<Item<'_>> {
     let mut items: Vec<Item<'_>> = rows.schemas.iter().map(Item::Schema).collect();
     items.extend(rows.readings.iter().map(Item::Readings));
     items.extend(rows.alerts.iter().map(Item::Alert));
+    items.extend(rows.notices.iter().map(Item::Notice));
     items.extend(rows.stats.iter().map(Item::Stats));
     items.extend(rows.agents.iter().map(Item::Agent));
     items.extend(rows.gaps.iter().map(Item::Gap));
@@ -43,13 +45,6 @@ pub(crate) struct AlertRow {
     pub(crate) at_ms: i64,
     pub(crate) evidence: String,
     pub(crate) cleared_ms: Option<i64>,
-    pub(crate) notified: bool,
-}
-
-#[derive(Debug, Default)]
-struct NoticeRow {
-    claimed_until_ms: i64,
-    told: bool,
 }
 
 /// The tables.
@@ -67,7 +62,10 @@ pub(crate) struct Store {
     pub(crate) schemas: Known,
     pub(crate) poison: BTreeMap<(String, String), PoisonRow>,
     pub(crate) ledger: BTreeMap<(String, u64), SeqSet>,
-    notices: BTreeMap<(String, String, String), NoticeRow>,
+    /// The outbox, by sort key.
+    pub(crate) notices: BTreeMap<String, NoticeRow>,
+    /// Messages of each target and minute.
+    counts: BTreeMap<(String, i64), u32>,
 }
 
 impl Store {
@@ -87,6 +85,7 @@ impl Store {
                 self.readings.insert((row.partition.clone(), row.sort.clone()), row.clone());
             }
             Item::Alert(step) => self.merge_alert(step),
+            Item::Notice(row) => self.insert(row),
             Item::Stats(row) => {
                 let rank = |row: &StatsRow| (row.n, row.due, row.mean.unwrap_or(0.0));
                 let key = (row.partition.clone(), row.sort.clone());
@@ -148,31 +147,110 @@ impl Store {
         seen
     }
 
-    /// Reserves a notice.
-    pub(crate) fn claim(&mut self, notice: &Notice, now_ms: i64) -> StepResult {
-        let row = self.notices.entry(key(notice)).or_default();
-        if row.told {
-            return StepResult::ToldBefore;
-        }
-        if row.claimed_until_ms > now_ms {
-            return StepResult::Held;
-        }
-        row.claimed_until_ms = now_ms + CLAIM_MS;
-        StepResult::Done
+    /// Inserts a notice; one that is there stays.
+    fn insert(&mut self, row: &NoticeRow) {
+        self.notices.entry(row.sort.clone()).or_insert_with(|| row.clone());
     }
 
-    /// Gives a reservation back.
-    pub(crate) fn release(&mut self, notice: &Notice) {
-        self.notices.entry(key(notice)).or_default().claimed_until_ms = 0;
+    /// What is due to be told now.
+    pub(crate) fn due(&self, now_ms: i64) -> Vec<NoticeRow> {
+        let due = self.notices.values().filter(|row| row.is_pending() && row.due_ms <= now_ms);
+        due.cloned().collect()
     }
 
-    /// Records that a notice was told.
-    pub(crate) fn mark(&mut self, notice: &Notice) {
-        self.notices.entry(key(notice)).or_default().told = true;
-        if notice.phase == AlertPhase::Open
-            && let Some(row) = self.alerts.get_mut(&(notice.farm.clone(), notice.sort.clone()))
-        {
-            row.notified = true;
+    /// Whether nothing is left to be told.
+    pub(crate) fn is_told(&self) -> bool {
+        self.notices.values().all(|row| !row.is_pending())
+    }
+
+    /// One step of telling. `whole`: all of it, or what comes first of several writes.
+    pub(crate) fn perform(&mut self, telling: &Telling, at_once: u32, now_ms: i64, whole: bool) -> Outcome {
+        let row = &telling.row;
+        match &telling.step {
+            Step::Claim => self.claim(row, now_ms),
+            Step::Look => Outcome::Looked(self.look(row)),
+            Step::Place(said) => self.place(row, said, at_once, now_ms, whole),
+            Step::Settle(sort) => Outcome::Digest(self.notices.get(sort).cloned().map(Box::new)),
+            Step::Gather | Step::Members => {
+                let (says, due_ms) = (row.members_say(), row.members_due_ms());
+                let is_in = |one: &NoticeRow| one.said.as_ref().is_some_and(|said| says.contains(&said.text()));
+                let members = self.notices.values().filter(|one| one.is_pending() && one.due_ms == due_ms);
+                Outcome::Gathered(members.filter(|one| is_in(one)).cloned().collect())
+            }
+            Step::Seal(digest) => self.ours(row, |row| row.about = About::Digest(Some(digest.clone()))),
+            Step::Mark(follow) => {
+                follow.iter().for_each(|follow| self.insert(follow));
+                if whole { self.mark(row, now_ms) } else { Outcome::Failed }
+            }
+            Step::MarkAll(told) => {
+                let count = if whole { told.len() } else { told.len() / 2 };
+                told[..count].iter().for_each(|(row, _)| drop(self.mark(row, now_ms)));
+                if whole { Outcome::Done } else { Outcome::Failed }
+            }
+            Step::Drop => self.ours(row, |row| row.said = Some(Said::Dropped)),
+            Step::Postpone { due_ms, attempts, anew } => self.ours(row, |row| {
+                (row.due_ms, row.attempts) = (*due_ms, *attempts);
+                row.said = row.said.take().filter(|_| !anew);
+            }),
+            Step::Publish | Step::Over(_) => Outcome::Failed,
+        }
+    }
+
+    fn claim(&mut self, row: &NoticeRow, now_ms: i64) -> Outcome {
+        match self.notices.get_mut(&row.sort) {
+            Some(row) if !row.is_pending() => Outcome::Before,
+            Some(row) if row.due_ms <= now_ms => {
+                row.due_ms = now_ms + CLAIM_MS;
+                Outcome::Claimed(Box::new(row.clone()))
+            }
+            _ => Outcome::Held,
+        }
+    }
+
+    fn look(&self, row: &NoticeRow) -> Look {
+        let alert = row.alert_sort().unwrap_or_default();
+        let is_of = |sort: &String| sort.strip_prefix(&alert).is_some_and(|mark| mark.starts_with('#'));
+        let notices = self.notices.iter().filter(|(sort, _)| is_of(sort)).map(|(_, row)| row.clone()).collect();
+        let stands = self.alerts.get(&(row.farm.clone(), alert.clone()));
+        Look { cleared: stands.is_some_and(|row| row.cleared_ms.is_some()), acknowledged: false, notices }
+    }
+
+    fn place(&mut self, row: &NoticeRow, said: &Said, at_once: u32, now_ms: i64, whole: bool) -> Outcome {
+        let digest = digest_row(row, now_ms);
+        let count = self.counts.entry((row.target.clone(), digest.minute())).or_default();
+        *count += 1;
+        let is_full = *count > at_once;
+        if is_full {
+            self.insert(&digest);
+        }
+        if !whole {
+            return Outcome::Failed;
+        }
+        let (said, due_ms) = match is_full {
+            true => (said.within(&digest), digest.members_due_ms()),
+            false => (said.clone(), row.due_ms),
+        };
+        match self.ours(row, |row| (row.said, row.due_ms) = (Some(said), due_ms)) {
+            Outcome::Done if is_full => Outcome::Folded,
+            outcome => outcome,
+        }
+    }
+
+    fn mark(&mut self, row: &NoticeRow, now_ms: i64) -> Outcome {
+        if let Some(row) = self.notices.get_mut(&row.sort) {
+            row.told_ms.get_or_insert(now_ms);
+        }
+        Outcome::Done
+    }
+
+    /// A write that holds only under our claim.
+    fn ours(&mut self, claimed: &NoticeRow, write: impl FnOnce(&mut NoticeRow)) -> Outcome {
+        match self.notices.get_mut(&claimed.sort).filter(|row| row.is_pending() && row.due_ms == claimed.due_ms) {
+            Some(row) => {
+                write(row);
+                Outcome::Done
+            }
+            None => Outcome::Held,
         }
     }
 
@@ -199,8 +277,4 @@ fn names_in(row: &ReadingsRow) -> Vec<(Epoch, Seq)> {
     let envelopes = envelopes(&row.block);
     let decoded = envelopes.iter().filter_map(|bytes| Envelope::decode(bytes).ok());
     decoded.map(|envelope| (envelope.epoch, envelope.seq)).collect()
-}
-
-fn key(notice: &Notice) -> (String, String, String) {
-    (notice.farm.clone(), notice.sort.clone(), notice.mark())
 }

@@ -107,7 +107,10 @@ impl World {
 
     fn is_at_rest(&self) -> bool {
         let drained = |machine: &Machine| machine.process.as_ref().is_some_and(|process| process.is_drained());
-        self.machines.iter().all(drained) && self.broker.is_empty() && self.sinks.iter().all(Sink::is_idle)
+        self.machines.iter().all(drained)
+            && self.broker.is_empty()
+            && self.sinks.iter().all(Sink::is_idle)
+            && self.stage.store.is_told()
     }
 
     fn happen(&mut self, event: Event) {
@@ -156,6 +159,7 @@ impl World {
             Event::SinkStart { sink } => sinks[sink].start(stage),
             Event::SinkWork { sink, life } => sinks[sink].work(life, broker, stage),
             Event::Tell { sink, life, task } => sinks[sink].tell(life, task, broker, stage),
+            Event::Due { sink, life } => sinks[sink].look(life, stage),
             Event::Peace => {
                 stage.trace("world", || "peace".into());
                 stage.scenario = stage.scenario.at_peace();

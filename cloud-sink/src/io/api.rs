@@ -2,6 +2,7 @@
 
 use super::clock::now_ms;
 use super::store::{MAX_LEDGER_ROWS, Span, Store};
+use super::tell::Notifier;
 use super::{Counts, Stop};
 use crate::query;
 use axum::Router;
@@ -33,11 +34,12 @@ pub(super) struct Shared {
     farm: Arc<str>,
     store: Store,
     counts: Arc<Counts>,
+    notifier: Notifier,
 }
 
 impl Shared {
-    pub(super) fn new(farm: String, store: Store, counts: Arc<Counts>) -> Self {
-        Self { farm: farm.into(), store, counts }
+    pub(super) fn new(farm: String, store: Store, counts: Arc<Counts>, notifier: Notifier) -> Self {
+        Self { farm: farm.into(), store, counts, notifier }
     }
 }
 
@@ -173,6 +175,7 @@ async fn healthz(State(shared): State<Shared>) -> Result<Response, Refusal> {
         "repeated": counters.repeated, "alerts": counters.alerts, "told": counters.told, "untold": counters.untold,
         "poison": counters.poison, "commits_failed": counters.commits_failed,
         "unknown_schema": counters.unknown_schema, "shards": counters.shards, "behind_ms": counters.behind_ms,
+        "targets": shared.notifier.health(),
     });
     Ok((status, axum::Json(body)).into_response())
 }

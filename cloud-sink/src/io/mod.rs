@@ -1,5 +1,6 @@
 //! The shell: receives, commits, tells, acks and answers. What it decides stands in the core.
 
+pub mod acknowledge;
 mod api;
 #[cfg(feature = "archive")]
 pub mod archive;
@@ -12,6 +13,7 @@ pub mod dynamodb;
 mod fleet;
 #[cfg(feature = "aws")]
 pub mod kinesis;
+pub mod mail;
 pub mod mqtt;
 pub mod presence;
 mod schemas;
@@ -29,7 +31,7 @@ use crate::ledger::Ledger;
 use crate::notify::Policy;
 use crate::place::Seen;
 use crate::presence::hearing::Hearing;
-use crate::sink::{self, Opened, Plan, Remaining};
+use crate::sink::{self, Opened, Plan};
 use anyhow::{Context, Result};
 use presence::Lookout;
 use schemas::Schemas;
@@ -39,15 +41,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use store::Store;
-use tell::Teller;
+use tell::{Notifier, Queues};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Most deliveries committed together. Whatever waits is taken, nothing waits for more to come; and an alert waits for
 /// no more than this much of a backlog.
 const GROUP: usize = 64;
-/// Most deliveries of which people are being told at once. When full, the agent gets no ack, and sends again.
-const TELLING: usize = 64;
 /// Pause before a failed commit is tried again, and the longest.
 const COMMIT_PAUSE_MS: (u64, u64) = (250, 10_000);
 /// How often readings that are too old are deleted.
@@ -67,6 +67,7 @@ pub struct Running {
     committer: JoinHandle<()>,
     server: JoinHandle<()>,
     lookout: JoinHandle<()>,
+    notifier: JoinHandle<()>,
 }
 
 /// What a sink has done since its start.
@@ -84,7 +85,7 @@ pub struct Counters {
     pub alerts: u64,
     /// Notices told, or found to be told before.
     pub told: u64,
-    /// Notices given up for now.
+    /// Messages that a target did not take. They are tried again until it does.
     pub untold: u64,
     /// Messages or envelopes that could not be decoded.
     pub poison: u64,
@@ -145,19 +146,16 @@ enum Stop {
 /// Starts a sink. It is up when this returns; the broker may come later.
 pub async fn start(config: Config) -> Result<Running> {
     #[cfg(not(feature = "aws"))]
-    {
-        anyhow::ensure!(config.notify.sns.is_none(), "this program was built without SNS (feature `aws`)");
-        anyhow::ensure!(config.kinesis.is_none(), "this program was built without Kinesis (feature `aws`)");
-    }
+    anyhow::ensure!(config.kinesis.is_none(), "this program was built without Kinesis (feature `aws`)");
     #[cfg(not(feature = "archive"))]
     anyhow::ensure!(config.archive.is_none(), "this program was built without the archive (feature `archive`)");
     let store = Store::open(&config.store).await?;
-    let teller = Teller::open(store.clone(), &config.notify).await;
     let counts = Arc::new(Counts {
         connected: config.mqtt.is_none().into(),
         stream: config.kinesis.is_none().into(),
         ..Counts::default()
     });
+    let notifier = Notifier::open(config.farm.clone(), store.clone(), &config.notify, counts.clone()).await?;
     let listener = tokio::net::TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;
@@ -166,7 +164,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let (into, incoming) = mpsc::channel(source::QUEUE);
     let server = tokio::spawn(api::serve(
         listener,
-        api::Shared::new(config.farm.clone(), store.clone(), counts.clone()),
+        api::Shared::new(config.farm.clone(), store.clone(), counts.clone(), notifier.clone()),
         stopped.clone(),
     ));
     #[cfg(feature = "archive")]
@@ -175,18 +173,18 @@ pub async fn start(config: Config) -> Result<Running> {
         let every = Duration::from_secs(archive.every_s.into());
         tokio::spawn(archive::run(archiver, every, stopped.clone(), counts.clone()));
     }
-    let lookout = Lookout::new(store.clone(), teller.clone(), &config);
+    let lookout = Lookout::new(store.clone(), &config);
     let lookout = tokio::spawn(lookout.run(counts.clone(), stopped.clone()));
+    let (queues, notifier) = notifier.run(stopped.clone());
     let committer = Committer {
         farm: config.farm,
-        policy: config.notify.policy(),
+        policy: config.notify.policy,
         schemas: Schemas::new(store.clone()),
         ledger: Ledger::default(),
         hearing: Hearing::default(),
         store: store.clone(),
-        teller,
+        queues,
         counts: counts.clone(),
-        telling: JoinSet::new(),
     };
     let committer = tokio::spawn(committer.run(incoming, stopped.clone()));
     let mut sources = JoinSet::new();
@@ -201,7 +199,7 @@ pub async fn start(config: Config) -> Result<Running> {
         tokio::spawn(prune(store, days, stopped));
     }
     tracing::info!(%http, "page and API");
-    Ok(Running { http, counts, stop, sources, committer, server, lookout })
+    Ok(Running { http, counts, stop, sources, committer, server, lookout, notifier })
 }
 
 impl Running {
@@ -218,6 +216,7 @@ impl Running {
             ended = &mut self.committer => ("committer", ended),
             ended = &mut self.server => ("page and API", ended),
             ended = &mut self.lookout => ("lookout", ended),
+            ended = &mut self.notifier => ("notifier", ended),
         };
         match ended {
             Ok(()) => anyhow::anyhow!("the {part} has ended"),
@@ -232,6 +231,11 @@ impl Running {
         if tokio::time::timeout(DRAIN, &mut self.committer).await.is_err() {
             tracing::warn!("stopped with deliveries unfinished; they come again");
             self.committer.abort();
+        }
+        // What it does not finish is found again when its claim has ended.
+        if tokio::time::timeout(DRAIN, &mut self.notifier).await.is_err() {
+            tracing::warn!("stopped while people were being told; the next sink goes on");
+            self.notifier.abort();
         }
         self.stop.send_replace(Stop::Quit);
         while let Some(ended) = self.sources.join_next().await {
@@ -279,9 +283,8 @@ struct Committer {
     ledger: Ledger,
     hearing: Hearing,
     store: Store,
-    teller: Teller,
+    queues: Queues,
     counts: Arc<Counts>,
-    telling: JoinSet<()>,
 }
 
 impl Committer {
@@ -297,9 +300,7 @@ impl Committer {
             let (deliveries, replies): (Vec<Delivery>, Vec<Reply>) =
                 group.drain(..).map(|incoming| (incoming.delivery, incoming.reply)).unzip();
             self.finish(&deliveries, replies, &stop).await;
-            while self.telling.try_join_next().is_some() {}
         }
-        while self.telling.join_next().await.is_some() {}
     }
 
     async fn finish(&mut self, deliveries: &[Delivery], replies: Vec<Reply>, stop: &watch::Receiver<Stop>) {
@@ -311,33 +312,17 @@ impl Committer {
             return;
         }
         self.schemas.learn(&plan.rows.schemas);
-        // S1: from here on the rows are durable. A broker wants its PUBACKs in the order of its deliveries (MQTT 5,
-        // section 4.6), so they do not wait for people to be told, or readings would; the agents' acks do (A3).
-        // A stream has no other answer than this one, so there it waits for what is still to be told.
-        for (remaining, reply) in plan.deliveries.iter().zip(&replies) {
-            if reply.reaches_agents() || remaining.to_tell.is_empty() {
-                reply.stored().await;
-            }
+        // S1: from here on the rows are durable, and with them that people will be told.
+        self.queues.hand(std::mem::take(&mut plan.rows.notices));
+        // A broker wants its PUBACKs in the order of its deliveries (MQTT 5, section 4.6).
+        for reply in &replies {
+            reply.stored().await;
         }
         let waited_for = || plan.deliveries.iter().zip(&replies).filter(|(_, reply)| reply.reaches_agents());
         if let Some((_, reply)) = waited_for().last() {
             for (agent, ack) in sink::acks(waited_for().flat_map(|(remaining, _)| &remaining.placed)) {
                 reply.ack(&agent, &ack).await;
             }
-        }
-        for (remaining, reply) in plan.deliveries.into_iter().zip(replies) {
-            if !remaining.to_tell.is_empty() {
-                self.tell(remaining, reply);
-            }
-        }
-    }
-
-    fn tell(&mut self, remaining: Remaining, reply: Reply) {
-        if self.telling.len() < TELLING {
-            self.telling.spawn(tell(self.teller.clone(), remaining, reply, self.counts.clone()));
-        } else {
-            tracing::warn!("too many alerts to tell at once; this one comes again");
-            reply.undone();
         }
     }
 
@@ -365,7 +350,7 @@ impl Committer {
                 Err(error) => self.failed(error.context("ledger"), &mut pause, stop).await?,
             }
         }
-        Some(sink::plan(&self.farm, self.policy, opened, self.ledger.seen(), clock::now_ms()))
+        Some(sink::plan(&self.farm, &self.policy, opened, self.ledger.seen(), clock::now_ms()))
     }
 
     /// Commits until it succeeds. False: the sink is stopping and the store still fails.
@@ -433,32 +418,5 @@ async fn prune(store: Store, days: u32, mut stop: watch::Receiver<Stop>) {
             () = tokio::time::sleep(PRUNE) => {}
             _ = stop.wait_for(|stop| *stop != Stop::Run) => return,
         }
-    }
-}
-
-/// Tells people of one delivery's alerts, acking each alert once everybody has been told of it (S1).
-async fn tell(teller: Teller, remaining: Remaining, reply: Reply, counts: Arc<Counts>) {
-    let mut is_done = true;
-    for (name, notices) in &remaining.to_tell {
-        let mut all = true;
-        for notice in notices {
-            let told = teller.tell(notice).await;
-            let count = if told { &counts.told } else { &counts.untold };
-            count.fetch_add(1, Ordering::Relaxed);
-            all &= told;
-        }
-        is_done &= all;
-        if all {
-            for (agent, ack) in sink::acks([name]) {
-                reply.ack(&agent, &ack).await;
-            }
-        } else {
-            tracing::error!(agent = %name.0, seq = name.3, "people were not told of an alert; it comes again");
-        }
-    }
-    match is_done {
-        true if !reply.reaches_agents() => reply.stored().await,
-        true => {}
-        false => reply.undone(),
     }
 }

@@ -2,11 +2,10 @@
 //! against store and people. Everything that is remembered stands in the store.
 
 use super::store::{Document, MAX_LEDGER_ROWS, Shelf, Store};
-use super::tell::Teller;
 use super::{Counts, Stop, clock, fleet};
 use crate::config::{Config, Fleet, Presence};
 use crate::notify::{self, Policy};
-use crate::place::{AlertRow, AlertStep, Rows};
+use crate::place::{AlertRow, AlertStep};
 use crate::presence::watch::{Cause, Stage, Step, Watch, Watches, steps};
 use crate::presence::{Facts, Look, ROUNDS};
 use crate::query;
@@ -16,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use windward_protocol::AlertKind;
 
 /// How often the ledger is looked through for what is missing, ms: it is the longest of the tables that are looked at.
@@ -30,7 +28,6 @@ const ASKED_AGENTS: usize = 50;
 #[derive(Clone)]
 pub struct Lookout {
     pub(super) store: Store,
-    teller: Teller,
     pub(super) farm: String,
     policy: Policy,
     presence: Presence,
@@ -39,12 +36,11 @@ pub struct Lookout {
 
 impl Lookout {
     /// A lookout as the configuration wants it.
-    pub fn new(store: Store, teller: Teller, config: &Config) -> Self {
+    pub fn new(store: Store, config: &Config) -> Self {
         Self {
             store,
-            teller,
             farm: config.farm.clone(),
-            policy: config.notify.policy(),
+            policy: config.notify.policy.clone(),
             presence: config.presence.clone(),
             fleet: config.fleet.clone(),
         }
@@ -67,27 +63,14 @@ impl Lookout {
         }
     }
 
-    /// Makes alerts durable and tells people of them. Says of each whether all were told; who was not, is at the next
-    /// look. To be handed to the outbox.
-    pub(super) async fn tell(&self, alerts: Vec<AlertStep>) -> Result<Vec<bool>> {
+    /// Makes alerts durable, and with them whom to tell.
+    pub(super) async fn tell(&self, alerts: Vec<AlertStep>, now_ms: i64) -> Result<()> {
         if alerts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let mut told = vec![true; alerts.len()];
-        let mut telling = JoinSet::new();
-        let rows = Rows { alerts, ..Rows::default() };
-        self.store.commit(Arc::new(rows.clone())).await?;
-        for (index, step) in rows.alerts.iter().enumerate() {
-            for notice in notify::notices(&step.farm, &step.agent, &step.sort, &step.alert, self.policy) {
-                let teller = self.teller.clone();
-                telling.spawn(async move { (index, teller.tell(&notice).await) });
-            }
-        }
-        while let Some(done) = telling.join_next().await {
-            let (index, is_told) = done?;
-            told[index] &= is_told;
-        }
-        Ok(told)
+        let of = |step: &AlertStep| notify::notices_for(&step.farm, &self.policy, &step.agent, &step.alert, now_ms);
+        let notices = alerts.iter().flat_map(of).collect();
+        self.store.commit_alerts(alerts, notices).await
     }
 }
 
@@ -121,7 +104,7 @@ async fn presence(lookout: &Lookout, listening_since_ms: Option<i64>, now_ms: i6
         let look = Look { facts: &facts, watches: &watches, config, now_ms };
         let settle_ms = i64::from(config.settle_s) * 1_000;
         let steps = steps(&lookout.farm, &watches, &causes, |watch| look.can_judge(watch), settle_ms, now_ms);
-        if !take(lookout, steps).await? {
+        if !take(lookout, steps, now_ms).await? {
             break;
         }
     }
@@ -174,14 +157,11 @@ async fn told(
 }
 
 /// Takes steps: first the alert, then the watch. True when another round has something to do.
-async fn take(lookout: &Lookout, steps: Vec<Step>) -> Result<bool> {
+async fn take(lookout: &Lookout, steps: Vec<Step>, now_ms: i64) -> Result<bool> {
     let alerts = steps.iter().filter_map(|step| step.alert.clone()).collect();
-    let mut told = lookout.tell(alerts).await?.into_iter();
+    lookout.tell(alerts, now_ms).await?;
     let mut is_more = false;
     for step in steps {
-        if step.alert.is_some() && told.next() == Some(false) {
-            continue;
-        }
         match step.after {
             Some(watch) => {
                 let revision = step.before.map_or(1, |before| before + 1);

@@ -28,7 +28,7 @@ impl Sns {
         let mut publish = self.client.publish().topic_arn(&self.topic).subject(&message.subject).message(&message.body);
         for (name, value) in &message.attributes {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value);
-            publish = publish.message_attributes(*name, value.build()?);
+            publish = publish.message_attributes(name, value.build()?);
         }
         if self.topic.ends_with(".fifo") {
             publish = publish.message_deduplication_id(&message.dedup_id).message_group_id(&message.group_id);

@@ -40,15 +40,6 @@ impl Reply {
         }
     }
 
-    /// Tells the source that the delivery was left undone. By MQTT the agent finds out by itself, for want of an ack.
-    pub(super) fn undone(&self) {
-        match self {
-            Reply::Mqtt(_) => {}
-            #[cfg(feature = "aws")]
-            Reply::Kinesis(reply) => reply.undone(),
-        }
-    }
-
     /// Whether agents wait for acks by this way.
     pub(super) fn reaches_agents(&self) -> bool {
         matches!(self, Reply::Mqtt(_))

@@ -6,22 +6,20 @@ mod answers;
 mod archive;
 mod commit;
 mod leases;
+mod outbox;
 mod presence;
 mod prune;
 #[cfg(test)]
 mod tests;
 
-use super::store::Claim;
-use crate::notify::Notice;
 use anyhow::{Context, Result, anyhow, ensure};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use windward_protocol::AlertPhase;
 
 /// The schema, step by step; `PRAGMA user_version` counts the steps a file has taken. Only ever appended to.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("schema.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
@@ -29,6 +27,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
+    include_str!("schema_8.sql"),
 ];
 
 /// How long a write waits for another process that holds the file, for example a backup.
@@ -60,59 +59,6 @@ impl Sqlite {
         let found: String = self.read(|db| Ok(db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?)).await?;
         ensure!(found == "ok", "{}: {found}", self.path.display());
         Ok(format!("{}, schema {}", self.path.display(), MIGRATIONS.len()))
-    }
-
-    pub(super) async fn claim(&self, notice: &Notice, now_ms: i64, until_ms: i64) -> Result<Claim> {
-        let (farm, sort, mark) = (notice.farm.clone(), notice.sort.clone(), notice.mark());
-        self.write(move |tx| {
-            let claimed = tx.execute(
-                "INSERT INTO notices VALUES (?, ?, ?, ?, NULL)
-                 ON CONFLICT DO UPDATE SET claimed_until_ms = excluded.claimed_until_ms
-                 WHERE told_ms IS NULL AND claimed_until_ms <= ?",
-                params![farm, sort, mark, until_ms, now_ms],
-            )?;
-            if claimed == 1 {
-                return Ok(Claim::Ours);
-            }
-            let told: bool = tx.query_row(
-                "SELECT told_ms IS NOT NULL FROM notices WHERE farm = ? AND sort = ? AND mark = ?",
-                params![farm, sort, mark],
-                |row| row.get(0),
-            )?;
-            Ok(if told { Claim::ToldBefore } else { Claim::Held })
-        })
-        .await
-    }
-
-    pub(super) async fn release(&self, notice: &Notice) -> Result<()> {
-        let (farm, sort, mark) = (notice.farm.clone(), notice.sort.clone(), notice.mark());
-        self.write(move |tx| {
-            tx.execute(
-                "UPDATE notices SET claimed_until_ms = 0 WHERE farm = ? AND sort = ? AND mark = ? AND told_ms IS NULL",
-                params![farm, sort, mark],
-            )?;
-            Ok(())
-        })
-        .await
-    }
-
-    pub(super) async fn mark(&self, notice: &Notice, now_ms: i64) -> Result<()> {
-        let (farm, sort, mark) = (notice.farm.clone(), notice.sort.clone(), notice.mark());
-        let opened = notice.phase == AlertPhase::Open;
-        self.write(move |tx| {
-            tx.execute(
-                "UPDATE notices SET told_ms = coalesce(told_ms, ?) WHERE farm = ? AND sort = ? AND mark = ?",
-                params![now_ms, farm, sort, mark],
-            )?;
-            if opened {
-                tx.execute(
-                    "UPDATE alerts SET notified_ms = coalesce(notified_ms, ?) WHERE farm = ? AND sort = ?",
-                    params![now_ms, farm, sort],
-                )?;
-            }
-            Ok(())
-        })
-        .await
     }
 
     /// Runs `work` in one transaction: all of it becomes durable, or nothing.

@@ -2,6 +2,7 @@
 
 mod archive;
 mod leases;
+mod outbox;
 mod presence;
 
 #[cfg(feature = "aws")]
@@ -9,7 +10,6 @@ use super::dynamodb::DynamoDb;
 use super::sqlite::Sqlite;
 use crate::config;
 use crate::decode::Known;
-use crate::notify::Notice;
 use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows, Seen, StatsRow};
 use anyhow::Result;
 pub use presence::{Document, Shelf};
@@ -29,17 +29,6 @@ pub enum Store {
     /// DynamoDB.
     #[cfg(feature = "aws")]
     DynamoDb(DynamoDb),
-}
-
-/// What came of a claim on a notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// It is ours until it ends.
-    Ours,
-    /// The notice was told before.
-    ToldBefore,
-    /// Another holds it.
-    Held,
 }
 
 /// Which blocks are asked for.
@@ -109,33 +98,6 @@ impl Store {
             Some((key.clone(), schema))
         });
         Ok(decoded.collect())
-    }
-
-    /// Reserves a notice until `until_ms`.
-    pub async fn claim(&self, notice: &Notice, now_ms: i64, until_ms: i64) -> Result<Claim> {
-        match self {
-            Store::Sqlite(sqlite) => sqlite.claim(notice, now_ms, until_ms).await,
-            #[cfg(feature = "aws")]
-            Store::DynamoDb(dynamodb) => dynamodb.claim(notice, now_ms, until_ms).await,
-        }
-    }
-
-    /// Gives a reservation back.
-    pub async fn release(&self, notice: &Notice) -> Result<()> {
-        match self {
-            Store::Sqlite(sqlite) => sqlite.release(notice).await,
-            #[cfg(feature = "aws")]
-            Store::DynamoDb(dynamodb) => dynamodb.release(notice).await,
-        }
-    }
-
-    /// Records that a notice was told.
-    pub async fn mark(&self, notice: &Notice, now_ms: i64) -> Result<()> {
-        match self {
-            Store::Sqlite(sqlite) => sqlite.mark(notice, now_ms).await,
-            #[cfg(feature = "aws")]
-            Store::DynamoDb(dynamodb) => dynamodb.mark(notice, now_ms).await,
-        }
     }
 
     /// All agents by name.

@@ -202,7 +202,7 @@ pub(crate) async fn commit(store: &Store, policy: Policy, deliveries: &[Delivery
     let named: Vec<_> = deliveries.iter().flat_map(decode::named).collect();
     let opened = sink::open(deliveries, store.schemas(&named).await.unwrap());
     let seen = store.seen(&opened.sequences()).await.unwrap();
-    let plan = sink::plan(FARM, policy, opened, &seen, now_ms);
+    let plan = sink::plan(FARM, &policy, opened, &seen, now_ms);
     let before = store.commit(Arc::new(plan.rows.clone())).await.unwrap();
     let tally = plan.tally(&before);
     (plan, tally)

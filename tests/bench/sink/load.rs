@@ -141,7 +141,7 @@ async fn agent(
                     seq += 1;
                     sent.insert(seq, now);
                 }
-                client.try_publish(delivery.topic, QoS::AtLeastOnce, false, delivery.payload)?;
+                client.try_publish(delivery.from.to_string(), QoS::AtLeastOnce, false, delivery.payload)?;
             }
         }
     }

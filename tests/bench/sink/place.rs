@@ -106,7 +106,7 @@ impl Sink {
             let found = store.seen(&unknown).await?;
             self.ledger.looked_up(&unknown, &found);
         }
-        let mut plan = sink::plan("farm", Policy::default(), opened, self.ledger.seen(), 0);
+        let mut plan = sink::plan("farm", &Policy::default(), opened, self.ledger.seen(), 0);
         assert!(plan.unknown.is_empty() && plan.rows.poison.is_empty());
         let schemas = plan.rows.schemas.iter();
         self.known.extend(schemas.map(|schema| ((schema.agent.clone(), schema.id()), schema.clone())));

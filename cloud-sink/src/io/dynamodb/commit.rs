@@ -29,6 +29,7 @@ impl DynamoDb {
         for step in &rows.alerts {
             self.merge_alert(step).await?;
         }
+        self.insert_notices(&rows.notices).await?;
         for change in &rows.agents {
             self.change_agent(change).await?;
         }

@@ -1,6 +1,6 @@
 //! Rows to items and back, and DynamoDB's attribute values.
 
-use crate::place::{AlertRow, ChannelSummary, LEDGER_BUCKET, LedgerRow, ReadingsRow, StatsRow};
+use crate::place::{Acknowledged, AlertRow, ChannelSummary, LEDGER_BUCKET, LedgerRow, ReadingsRow, StatsRow};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
@@ -144,7 +144,17 @@ pub(super) fn alert_row(item: &Item) -> AlertRow {
         threshold: get_number(item, "threshold"),
         evidence: text("evidence"),
         notified_ms: get_i64(item, "notified_ms"),
+        acknowledged: acknowledged(item),
     }
+}
+
+/// Who has acknowledged an alert.
+pub(super) fn acknowledged(item: &Item) -> Option<Acknowledged> {
+    Some(Acknowledged {
+        by: get_text(item, "acknowledged_by")?,
+        at_ms: get_i64(item, "acknowledged_ms")?,
+        note: get_text(item, "note").unwrap_or_default(),
+    })
 }
 
 /// A bucket's ranges as the members of a string set, `first-last` from the bucket's start. Ranges and not numbers,

@@ -1,5 +1,6 @@
 //! The tables: made on an emulator or by hand; in production by the stack's template.
 
+use super::outbox::DUE;
 use super::{BY_AGENT, DIRTY, DynamoDb};
 use crate::config::Layout;
 use crate::io::aws;
@@ -13,9 +14,10 @@ use std::time::Duration;
 /// How long `check --create` waits for a table, seconds.
 const CREATE_WAIT_S: u32 = 60;
 /// Tables, and whether they have a sort key.
-const TABLES: [(&str, bool); 14] = [
+const TABLES: [(&str, bool); 15] = [
     ("readings", true),
     ("alerts", true),
+    ("notices", true),
     ("stats", true),
     ("agents", false),
     ("ledger", true),
@@ -29,9 +31,14 @@ const TABLES: [(&str, bool); 14] = [
     ("fleet", true),
     (VALUES, true),
 ];
-/// Indexes: table, name, partition key and what they hold beside the keys. Their sort key is the table's.
-const INDEXES: [(&str, &str, &str, ProjectionType); 2] =
-    [("alerts", BY_AGENT, "agent", ProjectionType::All), ("hours", DIRTY, "dirty", ProjectionType::KeysOnly)];
+/// Indexes: table, name, keys, and what they hold beside these.
+const INDEXES: [(&str, &str, [&str; 2], ProjectionType); 3] = [
+    ("alerts", BY_AGENT, ["agent", "sk"], ProjectionType::All),
+    ("hours", DIRTY, ["dirty", "sk"], ProjectionType::KeysOnly),
+    ("notices", DUE, ["pending", "due_ms"], ProjectionType::All),
+];
+/// Keys that are numbers.
+const NUMBERS: [&str; 1] = ["due_ms"];
 /// There only with the layout `item`.
 const VALUES: &str = "values";
 /// Tables whose items expire, where readings are not kept for ever.
@@ -91,14 +98,18 @@ impl DynamoDb {
         if sorted {
             create = create.attribute_definitions(attribute("sk")?).key_schema(key_part("sk", KeyType::Range)?);
         }
-        for (_, index, pk, holds) in INDEXES.into_iter().filter(|(table, ..)| *table == name) {
+        for (_, index, [pk, sk], holds) in INDEXES.into_iter().filter(|(table, ..)| *table == name) {
             let index = GlobalSecondaryIndex::builder()
                 .index_name(index)
                 .key_schema(key_part(pk, KeyType::Hash)?)
-                .key_schema(key_part("sk", KeyType::Range)?)
+                .key_schema(key_part(sk, KeyType::Range)?)
                 .projection(Projection::builder().projection_type(holds).build())
                 .build()?;
             create = create.attribute_definitions(attribute(pk)?).global_secondary_indexes(index);
+            // The table's own stands there already.
+            if sk != "sk" {
+                create = create.attribute_definitions(attribute(sk)?);
+            }
         }
         let created = create.send().await;
         created.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
@@ -115,7 +126,8 @@ impl DynamoDb {
 }
 
 fn attribute(name: &str) -> Result<AttributeDefinition> {
-    Ok(AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()?)
+    let kind = if NUMBERS.contains(&name) { ScalarAttributeType::N } else { ScalarAttributeType::S };
+    Ok(AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?)
 }
 
 fn key_part(name: &str, kind: KeyType) -> Result<KeySchemaElement> {

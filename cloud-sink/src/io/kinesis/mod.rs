@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use reader::{Outcome, Reader};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use stream::Stream;
@@ -44,18 +44,24 @@ const START: &str = "start";
 pub(super) struct Reply {
     progress: Arc<Mutex<Progress>>,
     number: u64,
+    is_stored: AtomicBool,
     _room: OwnedSemaphorePermit,
 }
 
 impl Reply {
     /// The position may pass the record.
     pub(super) fn stored(&self) {
+        self.is_stored.store(true, Ordering::Relaxed);
         lock(&self.progress).stored(self.number);
     }
+}
 
-    /// The shard is to be read again from its position.
-    pub(super) fn undone(&self) {
-        lock(&self.progress).failed();
+impl Drop for Reply {
+    /// A record that nobody has stored: the shard is to be read again from its position.
+    fn drop(&mut self) {
+        if !*self.is_stored.get_mut() {
+            lock(&self.progress).failed();
+        }
     }
 }
 

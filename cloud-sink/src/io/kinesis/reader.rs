@@ -102,7 +102,7 @@ impl Reader {
         let Ok(room) = self.room.clone().acquire_many_owned(pieces).await else { return false };
         let from = Origin::Record { stream: self.stream.name().into(), key: record.partition_key.unwrap_or_default() };
         let number = lock(&self.progress).read(record.sequence_number);
-        let reply = Reply { progress: self.progress.clone(), number, _room: room };
+        let reply = Reply { progress: self.progress.clone(), number, is_stored: false.into(), _room: room };
         let incoming = Incoming { delivery: Delivery { from, payload }, reply: source::Reply::Kinesis(reply) };
         self.into.send(incoming).await.is_ok()
     }

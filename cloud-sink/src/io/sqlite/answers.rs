@@ -3,7 +3,9 @@
 use super::Sqlite;
 use super::commit::{bits_of, members};
 use crate::io::store::{MAX_LEDGER_ROWS, Page, Span};
-use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Seen, StatsRow, ledger_rows, sortable_time};
+use crate::place::{
+    Acknowledged, AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Seen, StatsRow, ledger_rows, sortable_time,
+};
 use crate::query::LOOK_BACK_MS;
 use anyhow::Result;
 use rusqlite::{OptionalExtension, Row, params};
@@ -206,5 +208,13 @@ pub(super) fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
         threshold: row.get("threshold")?,
         evidence: row.get("evidence")?,
         notified_ms: row.get("notified_ms")?,
+        acknowledged: acknowledged(row)?,
     })
+}
+
+/// Who has acknowledged an alert.
+pub(super) fn acknowledged(row: &Row<'_>) -> rusqlite::Result<Option<Acknowledged>> {
+    let by: Option<String> = row.get("acknowledged_by")?;
+    let seen = by.map(|by| Ok(Acknowledged { by, at_ms: row.get("acknowledged_ms")?, note: row.get("note")? }));
+    seen.transpose()
 }

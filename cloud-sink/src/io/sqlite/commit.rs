@@ -1,6 +1,6 @@
 //! What a commit writes: all of it in one transaction.
 
-use super::{Sqlite, archive, presence};
+use super::{Sqlite, archive, outbox, presence};
 use crate::place::{AgentChange, AlertStep, LEDGER_BUCKET, LedgerRow, ReadingsRow, Rows, Seen, StatsRow, ledger_rows};
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, named_params, params};
@@ -15,6 +15,7 @@ impl Sqlite {
             for step in &rows.alerts {
                 merge_alert(tx, step)?;
             }
+            outbox::insert(tx, &rows.notices)?;
             for row in &rows.stats {
                 merge_stats(tx, "stats", row)?;
             }

@@ -85,3 +85,29 @@ async fn readings_that_were_kept_for_long_enough_go_and_no_others() {
     let left = readings(&connect(&path).unwrap());
     assert_eq!((left.len(), left[0].1), (100, 2_400_000));
 }
+
+#[test]
+fn what_an_earlier_schema_was_told_of_stays_told() {
+    let (_dir, path) = file();
+    let db = connect(&path).unwrap();
+    for (step, sql) in MIGRATIONS[..3].iter().enumerate() {
+        db.execute_batch(&format!("{sql}; PRAGMA user_version = {}", step + 1)).unwrap();
+    }
+    db.execute_batch(
+        "INSERT INTO notices VALUES ('f', 's', 'open_sns', 5, 7), ('f', 's', 'clear_webhook', 9, NULL);
+         INSERT INTO alerts VALUES ('f', 's', 't1', '01', '', '', '', '', '', '', 1, 1, NULL, NULL, '', NULL, NULL, NULL,
+             '', 7)",
+    )
+    .unwrap();
+    migrate(&db).unwrap();
+    let mut rows = db.prepare("SELECT sort, target, phase, said, told_ms, pending FROM notices").unwrap();
+    let row =
+        |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?));
+    type Notice = (String, String, String, String, i64, Option<String>);
+    let rows: Vec<Notice> = rows.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap();
+    let words = ["s#open#sns", "sns", "open", "own"].map(String::from);
+    let [sort, target, phase, said] = words;
+    assert_eq!(rows, [(sort, target, phase, said, 7, None)], "what was not told comes again with its alert");
+    let row = db.query_row("SELECT * FROM alerts", [], answers::alert_row).unwrap();
+    assert_eq!((row.notified_ms, row.acknowledged), (Some(7), None));
+}
