@@ -17,7 +17,7 @@ use windward_protocol::{
 };
 use windward_sink::archive::{DataSet, Hour, HourRow, hour_of};
 use windward_sink::config::{ArchivePlace, Config, DynamoDb as DynamoDbConfig, Layout, S3};
-use windward_sink::decode::{Delivery, Origin};
+use windward_sink::decode::{Delivery, Known, Origin};
 use windward_sink::io::archive::export::{Export, export};
 use windward_sink::io::archive::{Archiver, CLAIM_MS, Format, Round};
 use windward_sink::io::dynamodb::DynamoDb;
@@ -403,16 +403,21 @@ async fn an_hour_is_left_alone_until_it_is_closed(place: Place) {
     assert_eq!(site.files(), [BOTH_HOURS[0], BOTH_HOURS[1], BOTH_HOURS[3]]);
 }
 
-/// The rows of these blocks as a commit would place them, to be spoilt.
-async fn rows_of(store: &Store, deliveries: &[Delivery]) -> Rows {
-    let named: Vec<_> = deliveries.iter().flat_map(windward_sink::decode::named).collect();
-    let known = store.schemas(&named).await.unwrap();
-    sink::plan(FARM, &Policy::default(), sink::open(deliveries, known), &Seen::new(), T0).rows
+/// The rows of these blocks, one each as commits of their own would place them, to be spoilt.
+fn rows_of(blocks: std::ops::Range<i64>) -> Rows {
+    let mut rows = Rows::default();
+    for block in blocks {
+        let opened = sink::open(&[readings("t1", block..block + 1)], Known::new());
+        let placed = sink::plan(FARM, &Policy::default(), opened, &Seen::new(), T0).rows;
+        rows.readings.extend(placed.readings);
+        rows.hours.extend(placed.hours);
+    }
+    rows
 }
 
 async fn a_block_that_cannot_be_read_costs_its_own_rows(place: Place) {
     let site = Site::new(place).await;
-    let mut rows = rows_of(site.store(), &[readings("t1", 0..3)]).await;
+    let mut rows = rows_of(0..3);
     let middle = rows.readings[1].block.len() / 2;
     rows.readings[1].block[middle] ^= 1;
     site.store().commit(Arc::new(rows)).await.unwrap();
@@ -424,7 +429,7 @@ async fn a_block_that_cannot_be_read_costs_its_own_rows(place: Place) {
 
 async fn a_block_that_is_stored_twice_is_archived_once(place: Place) {
     let site = Site::new(place).await;
-    let mut rows = rows_of(site.store(), &[readings("t1", 0..3)]).await;
+    let mut rows = rows_of(0..3);
     let mut again = rows.readings[2].clone();
     again.sort = again.sort.replace("13:54", "13:53");
     rows.readings.push(again);
