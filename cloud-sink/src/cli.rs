@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +42,14 @@ enum Command {
     Run {
         /// Configuration file; deploy/examples/sink.toml explains every key.
         #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/sink.toml")]
+        config: PathBuf,
+    },
+    /// Serve the invocations of an AWS Lambda function: records of Kinesis, publishes by an IoT rule, a schedule.
+    ///
+    /// Lambda starts it, where the program is called `bootstrap` without any argument. Needs DynamoDB.
+    Lambda {
+        /// Configuration file, unless the environment holds its text (WINDWARD_CONFIG).
+        #[arg(long, short, value_name = "FILE", default_value = "sink.toml")]
         config: PathBuf,
     },
     /// Try everything the configuration names, and say how each part stands. Fails if any part does.
@@ -181,7 +190,12 @@ fn lane(text: &str) -> std::result::Result<Lane, String> {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut given: Vec<OsString> = std::env::args_os().collect();
+    // Lambda runs the file `bootstrap` of a package, and has no way to give it arguments.
+    if given.len() == 1 && Path::new(&given[0]).ends_with("bootstrap") {
+        given.push("lambda".into());
+    }
+    let arguments = Arguments::parse_from(given);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -206,6 +220,14 @@ pub(crate) fn main() -> ExitCode {
 async fn perform(command: Command) -> Result<bool> {
     match command {
         Command::Run { config } => run(Config::from_file(&config)?).await,
+        Command::Lambda { config } => {
+            let config = match std::env::var("WINDWARD_CONFIG") {
+                Ok(text) => Config::from_toml(&text, "WINDWARD_CONFIG")?,
+                Err(_) => Config::from_file(&config)?,
+            };
+            // In a box: the compiler gives up on the layout of a future so deep within another.
+            Box::pin(io::lambda::serve(config)).await.map(|()| true)
+        }
         Command::Check { config, create } => check(Config::from_file(&config)?, create).await,
         Command::Export { config, from, to, agent, device, data, format, out } => {
             let config = Config::from_file(&config)?;

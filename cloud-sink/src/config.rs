@@ -2,11 +2,13 @@
 
 mod archive;
 mod kinesis;
+mod lambda;
 mod notify;
 mod presence;
 
 pub use archive::{Archive, ArchivePlace, S3};
 pub use kinesis::{Kinesis, Start};
+pub use lambda::Lambda;
 pub use notify::{Mail, Notify, Sns, Target, Webhook};
 pub use presence::{Fleet, Presence};
 
@@ -23,6 +25,8 @@ pub struct Config {
     pub mqtt: Option<Mqtt>,
     /// A stream that deliveries come from.
     pub kinesis: Option<Kinesis>,
+    /// Invocations that deliveries come by.
+    pub lambda: Option<Lambda>,
     /// Where rows go.
     pub store: Store,
     /// Days after which readings are deleted; never unless given.
@@ -173,6 +177,7 @@ struct Raw {
     farm: String,
     mqtt: Option<Mqtt>,
     kinesis: Option<Kinesis>,
+    lambda: Option<Lambda>,
     store: RawStore,
     #[serde(default)]
     notify: notify::RawNotify,
@@ -197,11 +202,12 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
     if raw.farm.is_empty() {
         return refuse("farm", "is empty; it names the farm in tables and messages");
     }
-    if raw.mqtt.is_none() && raw.kinesis.is_none() {
-        return refuse("mqtt", "say where deliveries come from: [mqtt], [kinesis] or both");
+    if raw.mqtt.is_none() && raw.kinesis.is_none() && raw.lambda.is_none() {
+        return refuse("mqtt", "say where deliveries come from: [mqtt], [kinesis] or both; or [lambda]");
     }
     raw.mqtt.as_ref().map_or(Ok(()), check_mqtt)?;
     raw.kinesis.as_ref().map_or(Ok(()), kinesis::check)?;
+    raw.lambda.as_ref().map_or(Ok(()), lambda::check)?;
     let keep_days = raw.store.keep_days;
     if keep_days == Some(0) {
         return refuse("store.keep_days", "must be at least 1; leave it out to keep readings for ever");
@@ -224,8 +230,8 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
     }
     let archive = raw.archive.map(archive::check).transpose()?;
     presence::check(&raw.presence, &raw.fleet)?;
-    let Raw { farm, mqtt, kinesis, presence, fleet, .. } = raw;
-    Ok(Config { farm, mqtt, kinesis, store, keep_days, notify, http, archive, presence, fleet })
+    let Raw { farm, mqtt, kinesis, lambda, presence, fleet, .. } = raw;
+    Ok(Config { farm, mqtt, kinesis, lambda, store, keep_days, notify, http, archive, presence, fleet })
 }
 
 fn check_mqtt(mqtt: &Mqtt) -> Result<(), (&'static str, String)> {
@@ -355,6 +361,10 @@ mod tests {
             ("dynamodb = {}\n", "store: has both sqlite and dynamodb"),
             ("[kinesis]\nstream = \"farm/1\"\n", "kinesis.stream: \"farm/1\" is no stream's name"),
             ("[kinesis]\nstream = \"farm\"\nstart = \"newest\"\n", "unknown variant `newest`"),
+            (
+                "[lambda]\niot_endpoint = \"x-ats.iot.eu-west-1.amazonaws.com\"\n",
+                "lambda.iot_endpoint: must begin with",
+            ),
             ("[archive]\n", "archive: say where files go"),
             ("[archive]\nfolder = \"a\"\ns3 = { bucket = \"b\" }\n", "archive: has both folder and s3"),
             ("[archive]\nfolder = \"a\"\nclose_after_min = 1\n", "archive.close_after_min: must be 5 to 1440"),

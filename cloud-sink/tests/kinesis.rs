@@ -98,7 +98,7 @@ async fn what_is_in_the_stream_is_stored_and_told_once(store: &str, place: Place
     let by_mqtt = Place::sqlite().await;
     commit(&by_mqtt.store, Policy::default(), &deliveries(), T0).await;
     commit(&by_mqtt.store, Policy::default(), &[farm::open_alert(9, 7)], T0).await;
-    assert_eq!(rows(&place.store).await, rows(&by_mqtt.store).await);
+    assert_eq!(farm::rows(&place.store).await, farm::rows(&by_mqtt.store).await);
 
     // Stopped with everything stored, it takes up where it was.
     put("t1", farm::open_alert(10, 8).payload).await;
@@ -107,23 +107,6 @@ async fn what_is_in_the_stream_is_stored_and_told_once(store: &str, place: Place
     until("the shards", || running.counters().shards == 2).await;
     assert_eq!((running.counters().deliveries, running.counters().repeated), (1, 0));
     running.stop().await.unwrap();
-}
-
-/// All that came of records, in a form to compare.
-async fn rows(store: &Store) -> String {
-    let span = io::store::Span {
-        partition: "t1/anemometer".into(),
-        from_ms: i64::MIN,
-        to_ms: i64::MAX,
-        after: None,
-        limit: u64::MAX,
-    };
-    let blocks = store.readings(&span).await.unwrap();
-    let stats = store.stats("t1/anemometer/wind_speed", i64::MIN, i64::MAX, 10).await.unwrap();
-    let alerts = store.alerts(farm::FARM, None, 100).await.unwrap();
-    let mut ledger = store.ledger().await.unwrap();
-    ledger.sort_by(|a, b| (&a.partition, a.bucket).cmp(&(&b.partition, b.bucket)));
-    format!("{blocks:?}\n{stats:?}\n{alerts:?}\n{ledger:?}\n{:?}", store.gaps().await.unwrap())
 }
 
 /// A lease is written by whoever knows how it stands, and by nobody else.

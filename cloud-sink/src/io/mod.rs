@@ -8,11 +8,15 @@ pub mod archive;
 mod aws;
 pub mod clock;
 pub mod command;
+mod committer;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 mod fleet;
+mod intake;
 #[cfg(feature = "aws")]
 pub mod kinesis;
+#[cfg(feature = "aws")]
+pub mod lambda;
 pub mod mail;
 pub mod mqtt;
 pub mod presence;
@@ -26,30 +30,22 @@ pub mod tell;
 pub mod webhook;
 
 use crate::config::Config;
-use crate::decode::{Delivery, Known};
-use crate::ledger::Ledger;
-use crate::notify::Policy;
-use crate::place::Seen;
-use crate::presence::hearing::Hearing;
-use crate::sink::{self, Opened, Plan};
 use anyhow::{Context, Result};
+use committer::Committer;
+use intake::Intake;
 use presence::Lookout;
-use schemas::Schemas;
-use source::{Incoming, Reply};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use store::Store;
-use tell::{Notifier, Queues};
+use tell::Notifier;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Most deliveries committed together. Whatever waits is taken, nothing waits for more to come; and an alert waits for
 /// no more than this much of a backlog.
 const GROUP: usize = 64;
-/// Pause before a failed commit is tried again, and the longest.
-const COMMIT_PAUSE_MS: (u64, u64) = (250, 10_000);
 /// How often readings that are too old are deleted.
 const PRUNE: Duration = Duration::from_secs(3_600);
 /// How long a graceful stop waits for what is under way.
@@ -149,6 +145,8 @@ pub async fn start(config: Config) -> Result<Running> {
     anyhow::ensure!(config.kinesis.is_none(), "this program was built without Kinesis (feature `aws`)");
     #[cfg(not(feature = "archive"))]
     anyhow::ensure!(config.archive.is_none(), "this program was built without the archive (feature `archive`)");
+    let has_source = config.mqtt.is_some() || config.kinesis.is_some();
+    anyhow::ensure!(has_source, "[lambda] alone is for `windward-sink lambda`; add [mqtt] or [kinesis]");
     let store = Store::open(&config.store).await?;
     let counts = Arc::new(Counts {
         connected: config.mqtt.is_none().into(),
@@ -176,16 +174,8 @@ pub async fn start(config: Config) -> Result<Running> {
     let lookout = Lookout::new(store.clone(), &config);
     let lookout = tokio::spawn(lookout.run(counts.clone(), stopped.clone()));
     let (queues, notifier) = notifier.run(stopped.clone());
-    let committer = Committer {
-        farm: config.farm,
-        policy: config.notify.policy,
-        schemas: Schemas::new(store.clone()),
-        ledger: Ledger::default(),
-        hearing: Hearing::default(),
-        store: store.clone(),
-        queues,
-        counts: counts.clone(),
-    };
+    let intake = Intake::new(config.farm, config.notify.policy, store.clone());
+    let committer = Committer { intake, queues, counts: counts.clone() };
     let committer = tokio::spawn(committer.run(incoming, stopped.clone()));
     let mut sources = JoinSet::new();
     if let Some(mqtt) = config.mqtt {
@@ -271,137 +261,6 @@ impl Counts {
             shards: read(&self.shards),
             behind_ms: read(&self.behind_ms),
             connected: self.connected.load(Ordering::Relaxed) && self.stream.load(Ordering::Relaxed),
-        }
-    }
-}
-
-/// Commits what comes in, group by group, and acks it.
-struct Committer {
-    farm: String,
-    policy: Policy,
-    schemas: Schemas,
-    ledger: Ledger,
-    hearing: Hearing,
-    store: Store,
-    queues: Queues,
-    counts: Arc<Counts>,
-}
-
-impl Committer {
-    async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>, mut stop: watch::Receiver<Stop>) {
-        let mut group = Vec::with_capacity(GROUP);
-        loop {
-            tokio::select! {
-                biased;
-                taken = incoming.recv_many(&mut group, GROUP) => if taken == 0 { break },
-                // Only once the queue is empty: what was taken is finished.
-                _ = stop.wait_for(|stop| *stop != Stop::Run) => break,
-            }
-            let (deliveries, replies): (Vec<Delivery>, Vec<Reply>) =
-                group.drain(..).map(|incoming| (incoming.delivery, incoming.reply)).unzip();
-            self.finish(&deliveries, replies, &stop).await;
-        }
-    }
-
-    async fn finish(&mut self, deliveries: &[Delivery], replies: Vec<Reply>, stop: &watch::Receiver<Stop>) {
-        let Some(known) = self.known(deliveries, stop).await else { return };
-        let Some(mut plan) = self.plan(sink::open(deliveries, known), stop).await else { return };
-        let heard = self.hearing.note(plan.agents(), &plan.rows, clock::now_ms());
-        plan.rows.agents.extend(heard);
-        if !self.commit(&mut plan, stop).await {
-            return;
-        }
-        self.schemas.learn(&plan.rows.schemas);
-        // S1: from here on the rows are durable, and with them that people will be told.
-        self.queues.hand(std::mem::take(&mut plan.rows.notices));
-        // A broker wants its PUBACKs in the order of its deliveries (MQTT 5, section 4.6).
-        for reply in &replies {
-            reply.stored().await;
-        }
-        let waited_for = || plan.deliveries.iter().zip(&replies).filter(|(_, reply)| reply.reaches_agents());
-        if let Some((_, reply)) = waited_for().last() {
-            for (agent, ack) in sink::acks(waited_for().flat_map(|(remaining, _)| &remaining.placed)) {
-                reply.ack(&agent, &ack).await;
-            }
-        }
-    }
-
-    /// Looks the deliveries' schemas up until it succeeds. `None`: as in [`Self::commit`].
-    async fn known(&mut self, deliveries: &[Delivery], stop: &watch::Receiver<Stop>) -> Option<Known> {
-        let mut pause = COMMIT_PAUSE_MS.0;
-        loop {
-            match self.schemas.known(deliveries).await {
-                Ok(known) => return Some(known),
-                Err(error) => self.failed(error.context("schemas"), &mut pause, stop).await?,
-            }
-        }
-    }
-
-    /// Plans, once what the ledger has is looked up. `None`: as in [`Self::commit`].
-    async fn plan(&mut self, opened: Opened, stop: &watch::Receiver<Stop>) -> Option<Plan> {
-        let unknown = self.ledger.unknown(&opened.sequences());
-        let mut pause = COMMIT_PAUSE_MS.0;
-        while !unknown.is_empty() {
-            match self.store.seen(&unknown).await {
-                Ok(found) => {
-                    self.ledger.looked_up(&unknown, &found);
-                    break;
-                }
-                Err(error) => self.failed(error.context("ledger"), &mut pause, stop).await?,
-            }
-        }
-        Some(sink::plan(&self.farm, &self.policy, opened, self.ledger.seen(), clock::now_ms()))
-    }
-
-    /// Commits until it succeeds. False: the sink is stopping and the store still fails.
-    async fn commit(&mut self, plan: &mut Plan, stop: &watch::Receiver<Stop>) -> bool {
-        let rows = Arc::new(std::mem::take(&mut plan.rows));
-        let mut pause = COMMIT_PAUSE_MS.0;
-        loop {
-            match self.store.commit(rows.clone()).await {
-                Ok(before) => {
-                    plan.rows = Arc::unwrap_or_clone(rows);
-                    self.count(plan, &before);
-                    self.ledger.add(&before);
-                    self.ledger.add(&plan.rows.ledger);
-                    return true;
-                }
-                Err(error) => {
-                    if self.failed(error, &mut pause, stop).await.is_none() {
-                        return false;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits before the store is tried again. `None`: the sink is stopping, and it is not.
-    async fn failed(&self, error: anyhow::Error, pause: &mut u64, stop: &watch::Receiver<Stop>) -> Option<()> {
-        self.counts.commits_failed.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(again_ms = *pause, "commit: {error:#}");
-        if *stop.borrow() != Stop::Run {
-            return None;
-        }
-        tokio::time::sleep(Duration::from_millis(*pause)).await;
-        *pause = (*pause * 2).min(COMMIT_PAUSE_MS.1);
-        Some(())
-    }
-
-    fn count(&self, plan: &Plan, before: &Seen) {
-        let tally = plan.tally(before);
-        let add = |count: &AtomicU64, more: u64| count.fetch_add(more, Ordering::Relaxed);
-        add(&self.counts.deliveries, plan.deliveries.len() as u64);
-        add(&self.counts.envelopes, tally.envelopes);
-        add(&self.counts.readings, tally.readings);
-        add(&self.counts.repeated, tally.repeated);
-        add(&self.counts.alerts, plan.rows.alerts.len() as u64);
-        add(&self.counts.poison, plan.rows.poison.len() as u64);
-        add(&self.counts.unknown_schema, plan.unknown.len() as u64);
-        for (agent, schema) in &plan.unknown {
-            tracing::warn!(%agent, %schema, "a schema that is not known here; the agent sends it again in full");
-        }
-        for row in &plan.rows.poison {
-            tracing::warn!(topic = row.topic, reason = row.reason, "refused and kept as poison");
         }
     }
 }

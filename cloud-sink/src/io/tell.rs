@@ -75,21 +75,6 @@ impl Queues {
     }
 }
 
-/// Tells everybody what is due now, once: for a sink that runs only now and then.
-pub async fn tell_due(farm: String, store: Store, config: &config::Notify) -> Result<()> {
-    let notifier = Notifier::open(farm, store, config, Arc::default()).await?;
-    let (_running, stop) = watch::channel(Stop::Run);
-    let mut targets = JoinSet::new();
-    for name in notifier.targets.keys() {
-        let (notifier, name, stop) = (notifier.clone(), name.clone(), stop.clone());
-        targets.spawn(async move { notifier.tell_due_to(&name, &stop).await });
-    }
-    while let Some(told) = targets.join_next().await {
-        told??;
-    }
-    Ok(())
-}
-
 impl Notifier {
     /// Clients for the targets. Nothing is asked of them yet.
     pub(super) async fn open(farm: String, store: Store, config: &config::Notify, counts: Arc<Counts>) -> Result<Self> {
@@ -100,6 +85,39 @@ impl Notifier {
         }
         let policy = Arc::new(config.policy.clone());
         Ok(Self { farm: farm.into(), store, policy, targets: Arc::new(targets), counts })
+    }
+
+    /// Tells what has just been committed, and is due, each target beside the others: for a sink that has no workers.
+    pub(super) async fn tell_now(&self, notices: Vec<NoticeRow>) {
+        let now_ms = now_ms();
+        let mut of_targets: BTreeMap<String, Vec<NoticeRow>> = BTreeMap::new();
+        for notice in notices.into_iter().filter(|notice| notice.due_ms <= now_ms) {
+            of_targets.entry(notice.target.clone()).or_default().push(notice);
+        }
+        let mut targets = JoinSet::new();
+        for notices in of_targets.into_values() {
+            let notifier = self.clone();
+            targets.spawn(async move {
+                for notice in notices {
+                    notifier.tell(notice).await;
+                }
+            });
+        }
+        targets.join_all().await;
+    }
+
+    /// Tells what the store has that is due now, each target beside the others.
+    pub(super) async fn tell_due(&self) -> Result<()> {
+        let (_running, stop) = watch::channel(Stop::Run);
+        let mut targets = JoinSet::new();
+        for name in self.targets.keys() {
+            let (notifier, name, stop) = (self.clone(), name.clone(), stop.clone());
+            targets.spawn(async move { notifier.tell_due_to(&name, &stop).await });
+        }
+        while let Some(told) = targets.join_next().await {
+            told??;
+        }
+        Ok(())
     }
 
     /// Starts a worker for each target. They end after the committer, with what it has handed over.

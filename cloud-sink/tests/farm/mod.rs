@@ -10,7 +10,7 @@ use windward_protocol::{
 use windward_sink::config;
 use windward_sink::decode::{self, Delivery, Origin};
 use windward_sink::io::dynamodb::DynamoDb;
-use windward_sink::io::store::Store;
+use windward_sink::io::store::{Span, Store};
 use windward_sink::notify::Policy;
 use windward_sink::sink::{self, Plan, Tally};
 
@@ -206,4 +206,16 @@ pub(crate) async fn commit(store: &Store, policy: Policy, deliveries: &[Delivery
     let before = store.commit(Arc::new(plan.rows.clone())).await.unwrap();
     let tally = plan.tally(&before);
     (plan, tally)
+}
+
+/// All that came of the deliveries, in a form to compare; what was refused left out, which says where it came from.
+pub(crate) async fn rows(store: &Store) -> String {
+    let span =
+        Span { partition: "t1/anemometer".into(), from_ms: i64::MIN, to_ms: i64::MAX, after: None, limit: u64::MAX };
+    let blocks = store.readings(&span).await.unwrap();
+    let stats = store.stats("t1/anemometer/wind_speed", i64::MIN, i64::MAX, 10).await.unwrap();
+    let alerts = store.alerts(FARM, None, 100).await.unwrap();
+    let mut ledger = store.ledger().await.unwrap();
+    ledger.sort_by(|a, b| (&a.partition, a.bucket).cmp(&(&b.partition, b.bucket)));
+    format!("{blocks:?}\n{stats:?}\n{alerts:?}\n{ledger:?}\n{:?}", store.gaps().await.unwrap())
 }

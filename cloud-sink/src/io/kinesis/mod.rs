@@ -5,8 +5,8 @@
 //! what died before that is read again, and stored once (S2). A stop stores what was read, writes positions, and gives
 //! the leases back, so that the next sink need not wait for their end.
 //!
-//! Back-pressure: records read and not yet stored have room for [`ROOM`] pieces together; no shard is read while there
-//! is none. At most [`READS`] pages are in memory beside that.
+//! Back-pressure: records read and not yet stored have room for `ROOM` pieces together; no shard is read while there
+//! is none. At most `READS` pages are in memory beside that.
 
 mod reader;
 mod stream;
@@ -202,6 +202,11 @@ impl Follower {
                 }
             }
         }
+        let has_failed = |(shard, held): (&String, &Held)| lock(&held.progress).has_failed().then(|| shard.clone());
+        for shard in self.readers.iter().filter_map(has_failed).collect::<Vec<_>>() {
+            tracing::warn!(stream = self.stream.name(), shard, "to be read again: something in it was left undone");
+            self.give_back(&shard).await;
+        }
         self.renew().await?;
         let now_ms = clock::mono_ms();
         let is_time = self.looked_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= RENEW_MS);
@@ -282,6 +287,7 @@ impl Follower {
     /// Leaves a shard to whoever takes it next, at the position that it has.
     async fn give_back(&mut self, shard: &str) {
         let Some(held) = self.readers.remove(shard) else { return };
+        held.task.abort();
         let position = lock(&held.progress).position();
         let Some(write) = self.leases.giving_back(shard, position) else { return };
         match self.store.put_lease(&self.key, &write).await {

@@ -73,9 +73,6 @@ impl Reader {
     async fn pages(&self, at: &mut Position) -> Result<Outcome, Failure> {
         let mut next = self.stream.iterator(&self.shard, at).await?;
         while let Some(iterator) = next {
-            if lock(&self.progress).has_failed() {
-                return Ok(Outcome::Again("people could not be told of an alert in it"));
-            }
             let Ok(turn) = self.reads.acquire().await else { return Ok(Outcome::Again("the sink stops")) };
             let page = self.stream.page(&iterator).await?;
             self.until_ms.store(clock::mono_ms() as i64 - page.behind_ms as i64, Ordering::Relaxed);
