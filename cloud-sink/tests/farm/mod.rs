@@ -12,6 +12,7 @@ use windward_sink::decode::{self, Delivery, Origin};
 use windward_sink::io::dynamodb::DynamoDb;
 use windward_sink::io::store::{Span, Store};
 use windward_sink::notify::Policy;
+use windward_sink::query;
 use windward_sink::sink::{self, Plan, Tally};
 
 pub(crate) const FARM: &str = "north-ridge";
@@ -212,7 +213,10 @@ pub(crate) async fn commit(store: &Store, policy: Policy, deliveries: &[Delivery
 pub(crate) async fn rows(store: &Store) -> String {
     let span =
         Span { partition: "t1/anemometer".into(), from_ms: i64::MIN, to_ms: i64::MAX, after: None, limit: u64::MAX };
-    let blocks = store.readings(&span).await.unwrap();
+    // Which blocks share a row is a matter of which came together.
+    let stored = store.readings(&span).await.unwrap().blocks;
+    let mut blocks: Vec<_> = query::named_blocks(&stored).collect();
+    blocks.sort_by(|(a, _), (b, _)| a.cmp(b));
     let stats = store.stats("t1/anemometer/wind_speed", i64::MIN, i64::MAX, 10).await.unwrap();
     let alerts = store.alerts(FARM, None, 100).await.unwrap();
     let mut ledger = store.ledger().await.unwrap();

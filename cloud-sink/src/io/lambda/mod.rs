@@ -107,7 +107,7 @@ impl Function {
         #[cfg(feature = "archive")]
         if let Some(archiver) = &self.archiver {
             // What it has not come to, the next invocation goes on with.
-            match in_time(until_ms, async { Ok(archiver.round().await?) }).await {
+            match in_time(until_ms, archiver.round()).await {
                 Ok(round) => tracing::info!(farm = self.farm, ?round, "archived"),
                 Err(error) => tracing::warn!(farm = self.farm, "archive: {error:#}"),
             }
