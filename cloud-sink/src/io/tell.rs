@@ -88,6 +88,7 @@ impl Notifier {
     }
 
     /// Tells what has just been committed, and is due, each target beside the others: for a sink that has no workers.
+    #[cfg(feature = "aws")]
     pub(super) async fn tell_now(&self, notices: Vec<NoticeRow>) {
         let now_ms = now_ms();
         let mut of_targets: BTreeMap<String, Vec<NoticeRow>> = BTreeMap::new();
@@ -107,6 +108,7 @@ impl Notifier {
     }
 
     /// Tells what the store has that is due now, each target beside the others.
+    #[cfg(feature = "aws")]
     pub(super) async fn tell_due(&self) -> Result<()> {
         let (_running, stop) = watch::channel(Stop::Run);
         let mut targets = JoinSet::new();
