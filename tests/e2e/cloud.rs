@@ -39,21 +39,28 @@ impl Cloud {
 
     /// A topic, and a queue subscribed to it; gives the topic's ARN and the queue's URL.
     pub(crate) async fn topic_and_queue(&self, name: &str) -> Result<(String, String)> {
-        let fifo = name.ends_with(".fifo");
         let mut topic = self.sns.create_topic().name(name);
-        let mut queue = self.sqs.create_queue().queue_name(name);
-        if fifo {
+        if name.ends_with(".fifo") {
             topic = topic.attributes("FifoTopic", "true");
-            queue = queue.attributes(aws_sdk_sqs::types::QueueAttributeName::FifoQueue, "true");
         }
         let topic = topic.send().await?.topic_arn.context("a topic has an ARN")?;
+        let queue = self.queue(&topic, name).await?;
+        Ok((topic, queue))
+    }
+
+    /// A queue subscribed to a topic that is there; gives its URL.
+    pub(crate) async fn queue(&self, topic: &str, name: &str) -> Result<String> {
+        let mut queue = self.sqs.create_queue().queue_name(name);
+        if name.ends_with(".fifo") {
+            queue = queue.attributes(aws_sdk_sqs::types::QueueAttributeName::FifoQueue, "true");
+        }
         let queue = queue.send().await?.queue_url.context("a queue has a URL")?;
         let wanted = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
         let attributes =
             self.sqs.get_queue_attributes().queue_url(&queue).attribute_names(wanted.clone()).send().await?;
         let arn = attributes.attributes.and_then(|mut map| map.remove(&wanted)).context("a queue has an ARN")?;
-        self.sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(arn).send().await?;
-        Ok((topic, queue))
+        self.sns.subscribe().topic_arn(topic).protocol("sqs").endpoint(arn).send().await?;
+        Ok(queue)
     }
 
     /// Takes what waits in the queue, at most ten messages, after a wait of at most a second: SNS notifications as JSON.
@@ -68,12 +75,40 @@ impl Cloud {
         Ok(taken)
     }
 
+    /// Keys and indexes of the tables whose names begin so, by the rest of their names.
+    pub(crate) async fn shapes(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
+        let mut shapes = BTreeMap::new();
+        let mut names = self.dynamodb.list_tables().into_paginator().items().send();
+        while let Some(name) = names.next().await {
+            let name = name?;
+            let Some(rest) = name.strip_prefix(prefix) else { continue };
+            let described = self.dynamodb.describe_table().table_name(&name).send().await?;
+            let table = described.table.context("a table has a description")?;
+            let mut kinds: Vec<String> =
+                table.attribute_definitions().iter().map(|known| format!("{known:?}")).collect();
+            kinds.sort();
+            let mut indexes: Vec<String> = table
+                .global_secondary_indexes()
+                .iter()
+                .map(|index| format!("{:?} {:?} {:?}", index.index_name, index.key_schema, index.projection))
+                .collect();
+            indexes.sort();
+            shapes.insert(rest.to_owned(), format!("{:?} {kinds:?} {indexes:?}", table.key_schema));
+        }
+        Ok(shapes)
+    }
+
     /// The readings' items of one device, in the order of their keys.
     pub(crate) async fn items(&self, partition: &str) -> Result<Vec<HashMap<String, AttributeValue>>> {
+        self.items_of("windward-readings", partition).await
+    }
+
+    /// The same, of any table.
+    pub(crate) async fn items_of(&self, table: &str, partition: &str) -> Result<Vec<HashMap<String, AttributeValue>>> {
         let query = self
             .dynamodb
             .query()
-            .table_name("windward-readings")
+            .table_name(table)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", AttributeValue::S(partition.into()));
         let mut pages = query.into_paginator().items().send();

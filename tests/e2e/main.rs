@@ -17,4 +17,5 @@ mod outage;
 mod real_input;
 mod stalled_disk;
 mod system;
+mod template;
 mod uplinks;
