@@ -62,6 +62,8 @@ def main():
 
 
 def count(given, folder, started):
+    mosquitto = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
+
     def start(name, arguments, **environment):
         log = open(os.path.join(folder, name + ".log"), "w")
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", **environment}
@@ -69,31 +71,26 @@ def count(given, folder, started):
         started.append(subprocess.Popen(arguments, stdout=log, stderr=log, env=environment))
         return started[-1]
 
-    emulator, broker, device = free_port(), free_port(), Device()
+    emulator, device, proxies = free_port(), Device(), {}
     start("ministack", [given.venv + "/bin/ministack"], BIND_HOST="127.0.0.1", GATEWAY_PORT=str(emulator))
-    settings = write(folder, "mosquitto.conf", f"listener {broker} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-    start("mosquitto", [shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin"), "-c", settings])
-    listens(emulator), listens(broker)
-    proxies = {}
-    for number, (name, source, seconds, agents, layout) in enumerate(RUNS):
-        proxy = proxies[name] = Proxy(emulator)
-        stream = name
+    listens(emulator)
+    for name, source, seconds, agents, layout in RUNS:
+        proxy, stream = Proxy(emulator, f"{name}-"), name
+        proxies[name] = proxy
         if source == "kinesis":
             proxy.call("Kinesis_20131202.CreateStream", {"StreamName": stream, "ShardCount": 1})
             while "ACTIVE" not in proxy.call("Kinesis_20131202.DescribeStreamSummary", {"StreamName": stream}):
                 time.sleep(0.1)
         endpoint = f"http://127.0.0.1:{proxy.port}"
-        # Each run has a broker's topics of its own, by the names of its agents; the sinks must not share them.
         if source == "mqtt":
-            own = free_port()
-            text = f"listener {own} 127.0.0.1\nallow_anonymous true\npersistence false\n"
-            start(f"mosquitto-{name}", [shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin"),
-                                        "-c", write(folder, f"mosquitto-{name}.conf", text)])
-            listens(own)
-        uplink = {
-            "mqtt": f'[mqtt]\nhost = "127.0.0.1"\nport = {own if source == "mqtt" else 0}\n',
-            "kinesis": f'[kinesis]\nstream = "{stream}"\nregion = "eu-west-1"\nendpoint = "{endpoint}"\n',
-        }[source]
+            # One a run: the agents of all runs have the same names.
+            broker = free_port()
+            text = f"listener {broker} 127.0.0.1\nallow_anonymous true\npersistence false\n"
+            start(f"mosquitto-{name}", [mosquitto, "-c", write(folder, f"mosquitto-{name}.conf", text)])
+            listens(broker)
+            uplink = f'[mqtt]\nhost = "127.0.0.1"\nport = {broker}\n'
+        else:
+            uplink = f'[kinesis]\nstream = "{stream}"\nregion = "eu-west-1"\nendpoint = "{endpoint}"\n'
         config = write(folder, f"sink-{name}.toml", f"""farm = "ridge"
 {uplink}
 [store]
@@ -107,7 +104,6 @@ listen = "127.0.0.1:{free_port()}"
         subprocess.run([program, "check", "--create", "--config", config], check=False, capture_output=True,
                        env={**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
                             "AWS_REGION": "eu-west-1"})
-        proxy.begin(f"{name}-")
         start(f"sink-{name}", [program, "run", "--config", config])
         for agent in range(agents):
             channels = "".join(
@@ -140,10 +136,10 @@ listen = "127.0.0.1:{free_port()}"
 class Proxy:
     """Passes requests on to the emulator, and counts them."""
 
-    def __init__(self, emulator):
+    def __init__(self, emulator, prefix):
         self.emulator = f"http://127.0.0.1:{emulator}"
         self.counts = collections.defaultdict(collections.Counter)
-        self.prefix = ""
+        self.prefix = prefix
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -160,6 +156,10 @@ class Proxy:
                         status, headers, text = answer.status, answer.headers, answer.read()
                 except urllib.error.HTTPError as error:
                     status, headers, text = error.code, error.headers, error.read()
+                except OSError:
+                    # The end of the run, or of the emulator: the client sees a cut connection.
+                    self.close_connection = True
+                    return
                 proxy.count(self.headers.get("X-Amz-Target", ""), body, text)
                 self.send_response(status)
                 for name, value in headers.items():
@@ -176,9 +176,6 @@ class Proxy:
         server.daemon_threads = True
         self.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def begin(self, prefix):
-        self.prefix = prefix
 
     def call(self, target, body):
         request = urllib.request.Request(self.emulator, json.dumps(body).encode(), method="POST")
