@@ -47,9 +47,15 @@ async fn e2e_the_sink_works_with_what_the_template_makes() -> Result<()> {
     same_tables(&cloud, dir.path(), &kinesis, "kinesis-", 15).await?;
     deliver(&cloud, dir.path(), &kinesis, "kinesis-", &stream).await?;
 
-    let iot = [("Uplink", "iot"), ("Labs", "yes"), ("TopicKind", "fifo"), ("Billing", "provisioned")];
+    let iot = [("Uplink", "iot"), ("Labs", "yes"), ("TopicKind", "fifo")];
     let iot = aws.stack("iot-", &[&function[..], &iot].concat()).await?;
-    ensure!(iot.contains("[lambda]") && iot.contains(":iot-alerts.fifo\""), "{iot}");
+    ensure!(iot.contains("[lambda]"), "{iot}");
+    let (well, said) = Program::new("windward-sink", dir.path(), &iot)?.check(&[]).await?;
+    ensure!(well && said.contains(":iot-alerts.fifo"), "{said}");
+
+    // Made, and no more: the emulator cannot describe tables whose units come from parameters.
+    aws.stack("held-", &[&function[..], &[("Uplink", "iot"), ("Layout", "item"), ("Billing", "provisioned")]].concat())
+        .await?;
     Ok(())
 }
 
@@ -119,8 +125,7 @@ impl Aws<'_> {
     async fn stack(&self, prefix: &str, parameters: &[(&str, &str)]) -> Result<String> {
         let name = format!("{prefix}stack");
         let (glue, address) = (prefix.replace('-', ""), format!("{}/{TEMPLATE_KEY}", self.0));
-        let common = [("Prefix", prefix), ("GlueDatabase", &glue)];
-        let farm = (!parameters.iter().any(|(name, _)| *name == "Farm")).then_some(("Farm", "ridge"));
+        let common = [("Farm", "ridge"), ("Prefix", prefix), ("GlueDatabase", &glue)];
         let mut form = vec![
             ("Action".to_owned(), "CreateStack".to_owned()),
             ("StackName".to_owned(), name.clone()),
@@ -128,7 +133,7 @@ impl Aws<'_> {
             ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
             ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
         ];
-        for (number, (name, value)) in common.into_iter().chain(farm).chain(parameters.iter().copied()).enumerate() {
+        for (number, (name, value)) in common.into_iter().chain(parameters.iter().copied()).enumerate() {
             let member = format!("Parameters.member.{}", number + 1);
             form.push((format!("{member}.ParameterKey"), name.to_owned()));
             form.push((format!("{member}.ParameterValue"), value.to_owned()));
