@@ -27,7 +27,7 @@ async fn e2e_the_sink_works_with_what_the_template_makes() -> Result<()> {
     let place = format!("<LocationConstraint>{REGION}</LocationConstraint>");
     aws.put("templates", format!("<CreateBucketConfiguration>{place}</CreateBucketConfiguration>"))?;
     aws.put(TEMPLATE_KEY, TEMPLATE)?;
-    aws.put("templates/sink.zip", &EMPTY_ZIP)?;
+    aws.put("templates/sink.zip", EMPTY_ZIP)?;
 
     let port = broker.port().to_string();
     let container = [("Sink", "container"), ("Image", "sink"), ("Vpc", "vpc-1"), ("Subnets", "subnet-1")];
