@@ -6,13 +6,11 @@ use crate::cloud::Cloud;
 use crate::system::{Program, SOON};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::path::Path;
-use windward_tests::peers::{Ministack, Mosquitto, PyModbus, REGION, there};
-use windward_tests::process::{eventually, free_port};
+use windward_tests::peers::{Ministack, Mosquitto, PyModbus, REGION, package, there};
+use windward_tests::process::{eventually, free_port, program};
 
 const TEMPLATE: &str = include_str!("../../deploy/aws/windward.yaml");
 const TEMPLATE_KEY: &str = "templates/windward.yaml";
-/// A zip without a file: the emulator's function has to be made, not to run.
-const EMPTY_ZIP: [u8; 22] = *b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e2e_the_sink_works_with_what_the_template_makes() -> Result<()> {
@@ -27,7 +25,7 @@ async fn e2e_the_sink_works_with_what_the_template_makes() -> Result<()> {
     let place = format!("<LocationConstraint>{REGION}</LocationConstraint>");
     aws.put("templates", format!("<CreateBucketConfiguration>{place}</CreateBucketConfiguration>"))?;
     aws.put(TEMPLATE_KEY, TEMPLATE)?;
-    aws.put("templates/sink.zip", EMPTY_ZIP)?;
+    aws.put("templates/sink.zip", package(&program("windward-sink")?, dir.path())?)?;
 
     let port = broker.port().to_string();
     let container = [("Sink", "container"), ("Image", "sink"), ("Vpc", "vpc-1"), ("Subnets", "subnet-1")];
@@ -35,17 +33,22 @@ async fn e2e_the_sink_works_with_what_the_template_makes() -> Result<()> {
     let mqtt = aws.stack("mqtt-", &[&container[..], &mqtt].concat()).await?;
     let uplink = format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\n");
     same_tables(&cloud, dir.path(), &mqtt, "mqtt-", 14).await?;
-    deliver(&cloud, dir.path(), &mqtt, "mqtt-", &uplink).await?;
+    let page = format!("[http]\nlisten = \"127.0.0.1:{}\"\n", free_port()?);
+    let mut sink = Program::new("windward-sink", dir.path(), &format!("{mqtt}\n{page}"))?;
+    let (well, said) = sink.check(&[]).await?;
+    ensure!(well, "{said}");
+    sink.start()?;
+    deliver(&cloud, dir.path(), "mqtt-", &uplink).await?;
+    sink.stop().await?;
 
-    // The function is not run: it would need a package. What it is to use, the program uses.
+    // The emulator runs the function itself, and maps the stream to it.
     let function = [("Sink", "function"), ("CodeBucket", "templates"), ("CodeKey", "sink.zip")];
     let kinesis = [("Uplink", "kinesis"), ("EdgeCredentials", "none"), ("Layout", "item")];
     let kinesis = aws.stack("kinesis-", &[&function[..], &kinesis].concat()).await?;
     let stream = format!("[kinesis]\nstream = \"kinesis-stream\"\nregion = \"{REGION}\"\n");
     let stream = format!("{stream}endpoint = \"{}\"\n", ministack.endpoint);
-    let kinesis = kinesis.replacen("[lambda]\n", &stream, 1);
     same_tables(&cloud, dir.path(), &kinesis, "kinesis-", 15).await?;
-    deliver(&cloud, dir.path(), &kinesis, "kinesis-", &stream).await?;
+    deliver(&cloud, dir.path(), "kinesis-", &stream).await?;
 
     let iot = [("Uplink", "iot"), ("Labs", "yes"), ("TopicKind", "fifo")];
     let iot = aws.stack("iot-", &[&function[..], &iot].concat()).await?;
@@ -73,12 +76,8 @@ async fn same_tables(cloud: &Cloud, dir: &Path, config: &str, prefix: &str, coun
     Ok(())
 }
 
-/// A reading and an alert go from an agent through the sink to the stack's tables, and to the crew.
-async fn deliver(cloud: &Cloud, dir: &Path, config: &str, prefix: &str, uplink: &str) -> Result<()> {
-    let mut sink =
-        Program::new("windward-sink", dir, &format!("{config}\n[http]\nlisten = \"127.0.0.1:{}\"\n", free_port()?))?;
-    let (well, said) = sink.check(&[]).await?;
-    ensure!(well, "{said}");
+/// A reading and an alert go from an agent, by the sink that runs, to the stack's tables, and to the crew.
+async fn deliver(cloud: &Cloud, dir: &Path, prefix: &str, uplink: &str) -> Result<()> {
     let queue =
         cloud.queue(&format!("arn:aws:sns:{REGION}:000000000000:{prefix}alerts"), &format!("{prefix}crew")).await?;
     let (mut device, port) = PyModbus::tcp().await?;
@@ -92,11 +91,9 @@ async fn deliver(cloud: &Cloud, dir: &Path, config: &str, prefix: &str, uplink: 
          type = \"u16\"\nscale = 0.01\n"
     );
     let mut agent = Program::new("windward-agent", dir, &agent)?;
-    sink.start()?;
     agent.start()?;
     let table = format!("{prefix}readings");
     eventually(SOON, "a reading in the stack's table", async || {
-        sink.check_alive()?;
         agent.check_alive()?;
         let items = cloud.items_of(&table, "turbine-01/mast").await?;
         Ok((!items.is_empty()).then_some(()))
@@ -106,8 +103,7 @@ async fn deliver(cloud: &Cloud, dir: &Path, config: &str, prefix: &str, uplink: 
     let told = async || Ok(cloud.take(&queue).await?.into_iter().next());
     let message = eventually(SOON, "the crew to be told", told).await?;
     ensure!(message.to_string().contains("turbine-01"), "{message}");
-    agent.stop().await?;
-    sink.stop().await
+    agent.stop().await
 }
 
 /// What the emulator is asked for that no SDK is here for.

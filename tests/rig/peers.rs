@@ -265,10 +265,22 @@ impl Ministack {
         let addr = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = Command::new(venv().join("bin/ministack"));
         command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", addr.port().to_string());
+        // The functions that it runs find it by this.
+        command.env("AWS_ENDPOINT_URL", format!("http://{addr}")).envs(CREDENTIALS);
         let mut process = Process::start("ministack", &mut command)?;
         process.listens(addr, START).await?;
         Ok(Self { endpoint: format!("http://{addr}"), _process: process })
     }
+}
+
+/// A package of Lambda's: a program as `bootstrap` in a zip.
+pub fn package(program: &Path, dir: &Path) -> anyhow::Result<Vec<u8>> {
+    let (bootstrap, zip) = (dir.join("bootstrap"), dir.join("package.zip"));
+    std::fs::copy(program, bootstrap)?;
+    let mut command = Command::new(venv().join("bin/python"));
+    let status = command.args(["-m", "zipfile", "-c", "package.zip", "bootstrap"]).current_dir(dir).status()?;
+    anyhow::ensure!(status.success(), "Python made no zip: {status}");
+    Ok(std::fs::read(zip)?)
 }
 
 /// The region and the account that ministack plays.
