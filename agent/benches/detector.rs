@@ -26,7 +26,8 @@
 //! ```
 //! (second count less the first) / 10,000 are those of a row. `callgrind_annotate` tells them by function, and for code
 //! that was inlined by the file it stands in. `--trees N` says what of it are the forests; `--distinct` gives every
-//! channel another quantity as far as there are any, and so leaves out pairs and gusts; `--saves N` makes checkpoints.
+//! channel another quantity as far as there are any, and so leaves out pairs and gusts; `--rules N` has so many rules watch
+//! each channel, on windows of ten seconds; `--saves N` makes checkpoints.
 #![allow(clippy::unwrap_used, reason = "a benchmark may fail where it stands")]
 
 #[path = "../forest/tests/common/counting.rs"]
@@ -42,8 +43,10 @@ use std::hint::black_box;
 use wind::Wind;
 use windward_agent::time::{Mono, Stamp, Wall};
 use windward_agent::watch::checkpoint::Part;
-use windward_agent::watch::judge::{DetectConfig, Judge, JudgeChannel, JudgeDevice};
-use windward_protocol::{AlertPhase, Channel, Quantity, Reading, Value};
+use windward_agent::watch::judge::{
+    Bounds, DetectConfig, Judge, JudgeChannel, JudgeDevice, Limit, Over, Rule, Statistic,
+};
+use windward_protocol::{AlertPhase, Channel, Quantity, Reading, Severity, Value};
 
 const SHAPES: [Shape; 4] = [shape(1, 1), shape(1, 8), shape(8, 8), shape(1, 64)];
 /// Time between rows, ms: that of a fast sensor, and one that fills the forests of the hours in 1,100 rows.
@@ -70,7 +73,8 @@ fn main() {
         Ok(arguments) => arguments,
         Err(wrong) => {
             eprintln!(
-                "{wrong}\noptions: [--shape DxC] [--quick] [--trees N] [--distinct] [--rows N] [--saves N]\n\
+                "{wrong}\noptions: [--shape DxC] [--quick] [--trees N] [--distinct] [--rules N] [--rows N] \
+                 [--saves N]\n\
                  --rows and --saves only do that, for a profiler"
             );
             std::process::exit(2);
@@ -97,6 +101,7 @@ struct Arguments {
     quick: bool,
     trees: Option<usize>,
     distinct: bool,
+    rules: usize,
     rows: usize,
     saves: usize,
 }
@@ -114,6 +119,7 @@ impl Arguments {
                 "--distinct" => arguments.distinct = true,
                 "--shape" => arguments.shape = Some(read_shape(&value()?)?),
                 "--trees" => arguments.trees = Some(read_number(&value()?)?),
+                "--rules" => arguments.rules = read_number(&value()?)?,
                 "--rows" => arguments.rows = read_number(&value()?)?,
                 "--saves" => arguments.saves = read_number(&value()?)?,
                 other => return Err(format!("unknown option: {other}")),
@@ -269,13 +275,28 @@ fn of_device(shape: Shape, index: usize, interval_ms: u32, arguments: &Arguments
     let distinct = [Other, Temperature, Humidity, Pressure, Power, RotorSpeed, Vibration, Voltage, Current];
     let channel = |nth: usize| {
         let quantity = if arguments.distinct { distinct[nth % distinct.len()] } else { Quantity::WindSpeed };
-        JudgeChannel { channel: Channel { name: format!("channel-{nth}"), quantity, unit: "m/s".into() }, detect: true }
+        let channel = Channel { name: format!("channel-{nth}"), quantity, unit: "m/s".into() };
+        JudgeChannel { channel, detect: true, rules: (0..arguments.rules).map(rule).collect() }
     };
     JudgeDevice {
         device: format!("device-{index}"),
         location: "bench".into(),
         interval_ms,
         channels: (0..shape.channels).map(channel).collect(),
+    }
+}
+
+/// A limit that no wind passes, on each statistic in turn.
+fn rule(nth: usize) -> Rule {
+    use Statistic::{Change, Count, Deviation, Max, Mean, Min, Range, Std};
+    let statistics = [Mean, Max, Min, Range, Std, Count, Change, Deviation { history: 6 }];
+    Rule {
+        name: format!("rule-{nth}"),
+        over: Over::Windows { length_ms: 10_000, statistic: statistics[nth % statistics.len()] },
+        bounds: Bounds { above: Some(Limit { at: 1e6, clear: 1e6 }), below: None },
+        for_windows: 1,
+        severity: Severity::Warning,
+        say: String::new(),
     }
 }
 

@@ -115,7 +115,7 @@ struct Replay {
     #[arg(long, short, value_name = "OUT.csv")]
     out: PathBuf,
     /// The configuration file that says what the columns are (a device's channels of the same names) and how they are
-    /// judged. Without it each column is a quantity of which nothing is known.
+    /// judged, rules among it. Without it each column is a quantity of which nothing is known.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// With --config: which device the columns are, when several fit.

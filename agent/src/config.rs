@@ -16,6 +16,7 @@ mod problem;
 pub mod profile;
 mod raw;
 mod register;
+mod rules;
 mod uplink;
 mod uplinks;
 
@@ -23,7 +24,8 @@ pub use device::{Channel as DeviceChannel, Device, How, Limits, Source, Text};
 pub use line::{Bus, Framing, Link, Parity};
 pub use problem::{ConfigError, Problem};
 pub use register::{Function, Kind, Order, Register, Scale, Scaling, Sentinel};
-pub use uplink::{AckMode, IotCredentials, Kinesis, Mqtt, Sending, Tls};
+pub use rules::{Channels, Watching};
+pub use uplink::{AckMode, IotCredentials, Kafka, Kinesis, Mechanism, Mqtt, Sasl, Sending, Tls};
 
 use crate::watch::judge::DetectConfig;
 use std::path::PathBuf;
@@ -38,14 +40,18 @@ pub struct Config {
     pub farm: String,
     /// Directory of the spool. It is created when it is missing.
     pub data: PathBuf,
-    /// The broker; it, or the stream, or both are there.
+    /// The broker; it, the stream or the topic is there, or several of them.
     pub mqtt: Option<Mqtt>,
     /// The stream.
     pub kinesis: Option<Kinesis>,
+    /// The topic of a Kafka cluster.
+    pub kafka: Option<Kafka>,
     /// What is kept on disk.
     pub spool: Spool,
     /// How readings are judged.
     pub detect: DetectConfig,
+    /// A person's own limits, in the order of the file.
+    pub rules: Vec<Watching>,
     /// Whose commands are taken.
     pub commands: Commands,
     /// Program and arguments run at each step of an alert; `None`: the log alone tells.

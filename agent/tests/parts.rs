@@ -15,7 +15,8 @@ type Parts = BTreeMap<Part, Vec<u8>>;
 fn judge(seed: u64) -> Judge {
     let channel = |(name, detect): (&str, bool)| {
         let quantity = if detect { Quantity::WindSpeed } else { Quantity::Other };
-        JudgeChannel { channel: Channel { name: name.into(), quantity, unit: "m/s".into() }, detect }
+        let channel = Channel { name: name.into(), quantity, unit: "m/s".into() };
+        JudgeChannel { channel, detect, rules: Vec::new() }
     };
     let device = JudgeDevice {
         device: "mast".into(),

@@ -185,6 +185,22 @@ fn a_configuration_says_which_device_the_columns_are() {
 }
 
 #[test]
+fn rules_of_the_configuration_say_what_they_would_have_said() {
+    let rule = "[[rule]]\nname = \"storm\"\nchannel = \"speed\"\nwindow_s = 60\nabove = 25\nseverity = \"critical\"\n";
+    let config = Config::from_toml(&format!("{TWO_MASTS}{rule}"), "agent.toml").unwrap();
+    let options = Options { config: Some(config), device: Some("nacelle".into()), ..Options::default() };
+    let blow = |n: i64| 8.0 + (n as f64 * 0.7).sin() + if (300..420).contains(&n) { 20.0 } else { 0.0 };
+    let rows: String = (0..900).map(|n| format!("{},{:.1}\n", Iso8601(START_MS + n * 1_000), blow(n))).collect();
+    let (rows, printed) = replayed(&format!("timestamp,speed\n{rows}"), &options).unwrap();
+    // 13:54 is a full minute; the sixth ends with the row of 14:00.
+    assert!(rows[1 + 360].ends_with(",1"), "{}", rows[361]);
+    let line = printed.lines().find(|line| line.contains("  limit  ")).unwrap_or_else(|| panic!("{printed}"));
+    assert!(line.starts_with("2026-11-20T14:00:00.000Z  speed        limit      critical"), "{line}");
+    assert!(line.contains(" 120 s") || line.contains(" 2 min"), "{line}");
+    assert!(line.contains("storm: mean of 60 s 28."), "{line}");
+}
+
+#[test]
 fn among_several_devices_the_one_with_these_channels_alone_is_taken_or_the_user_is_asked() {
     let folder = Folder::new();
     let (input, output) = (folder.put("march.csv", "timestamp,speed\n0,1\n1,1\n"), folder.path("out.csv"));

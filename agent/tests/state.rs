@@ -15,6 +15,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An agent of one device, and no broker.
 fn config(data: &Path, port: u16) -> Config {
+    config_with(data, port, "")
+}
+
+/// The same with rules.
+fn config_with(data: &Path, port: u16, rules: &str) -> Config {
     let text = format!(
         r#"
 agent = "t"
@@ -37,6 +42,7 @@ unit = "m/s"
 register = 0
 type = "u16"
 scale = 0.1
+{rules}
 "#
     );
     Config::from_toml(&text, "test.toml").unwrap()
@@ -50,11 +56,15 @@ struct Agent {
 
 impl Agent {
     async fn start(data: &Path, port: u16) -> Self {
+        Self::start_with(config(data, port)).await
+    }
+
+    async fn start_with(config: Config) -> Self {
         let alerts = Arc::new(Mutex::new(Vec::new()));
         let raised = alerts.clone();
         let on_alert: OnAlert = Arc::new(move |alert: &Alert| raised.lock().unwrap().push(alert.clone()));
         let options = Options { on_alert: Some(on_alert), ..Options::default() };
-        Self { running: io::start(config(data, port), options).await.unwrap(), alerts }
+        Self { running: io::start(config, options).await.unwrap(), alerts }
     }
 
     /// Waits until so many rows have been kept.
@@ -126,6 +136,27 @@ async fn an_alert_that_is_open_at_a_stop_is_not_opened_again_and_clears_under_it
     slave(port).await;
     assert_eq!(second.step(AlertPhase::Clear).await, id);
     second.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_alert_of_a_rule_outlives_a_restart_and_is_ended_when_the_rule_went_from_the_configuration() {
+    let data = tempfile::tempdir().unwrap();
+    let port = slave(0).await;
+    let rule = "[[rule]]\nname = \"storm\"\nchannel = \"wind\"\nabove = 8.0\n";
+    let ruled = || Agent::start_with(config_with(data.path(), port, rule));
+    let first = ruled().await;
+    let id = first.step(AlertPhase::Open).await;
+    first.stop().await;
+
+    let second = ruled().await;
+    assert_eq!(second.step(AlertPhase::Update).await, id, "it is told that it is still open");
+    second.rows(20).await;
+    assert_eq!(second.opened(), 0);
+    second.stop().await;
+
+    let third = Agent::start(data.path(), port).await;
+    assert_eq!(third.step(AlertPhase::Clear).await, id);
+    third.stop().await;
 }
 
 #[tokio::test]

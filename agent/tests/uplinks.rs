@@ -1,12 +1,15 @@
-//! `[mqtt]` and `[kinesis]`: what they mean, and what is refused.
+//! `[mqtt]`, `[kinesis]` and `[kafka]`: what they mean, and what is refused.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "kafka")]
+use windward_agent::config::Mechanism;
 use windward_agent::config::{AckMode, Config};
 use windward_agent::forward::{Encoding, Order};
 
 const MQTT: &str = "[mqtt]\nhost = \"broker.example\"\n";
 const KINESIS: &str = "[kinesis]\nstream = \"farm\"\nregion = \"eu-west-1\"\n";
+const KAFKA: &str = "[kafka]\nbrokers = [\"k1:9092\", \"[::1]:9092\"]\ntopic = \"farm\"\n";
 const IOT: &str = "[kinesis.iot]\nendpoint = \"c.credentials.iot.eu-west-1.amazonaws.com\"\nrole_alias = \"edge\"\n\
                    ca = \"ca.pem\"\ncert = \"t.pem\"\nkey = \"t.key\"\n";
 
@@ -54,7 +57,7 @@ fn what_cannot_be_is_refused() {
     let mqtt = |keys: &str| format!("{MQTT}{keys}\n");
     let kinesis = |keys: &str| format!("{KINESIS}{keys}\n");
     for (uplinks, fault) in [
-        (String::new(), "1:9: nothing says where to send to: add [mqtt] or [kinesis]"),
+        (String::new(), "1:9: nothing says where to send to: add [mqtt], [kinesis] or [kafka]"),
         (mqtt("mirror = true"), "every uplink only mirrors"),
         (mqtt("encoding = \"json\""), "6:12: encoding = \"json\" needs ack = \"broker\""),
         (mqtt("encoding = \"xml\""), "unknown value `xml`"),
@@ -71,4 +74,36 @@ fn what_cannot_be_is_refused() {
         let told = refusal(&uplinks);
         assert!(told.contains(fault), "{uplinks}\n{told}");
     }
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn a_topic_has_brokers_and_perhaps_a_user() {
+    let plain = config(KAFKA).kafka.unwrap();
+    assert_eq!((plain.brokers.len(), plain.topic.as_str(), plain.tls, plain.sasl), (2, "farm", None, None));
+    let user = "username = \"turbine-01\"\npassword_file = \"p\"\nencoding = \"json\"\nmirror = true\n";
+    let scram = config(&format!("{MQTT}{KAFKA}sasl = \"scram-sha-512\"\n{user}")).kafka.unwrap();
+    assert_eq!(scram.sasl.unwrap().mechanism, Mechanism::ScramSha512);
+    assert_eq!((scram.sending.encoding, scram.sending.mirror), (Encoding::Json, true));
+    let kafka = |keys: &str| format!("{KAFKA}{keys}\n");
+    for (uplinks, fault) in [
+        (KAFKA.replace("[\"k1:9092\", \"[::1]:9092\"]", "[]"), "5:11: brokers is empty"),
+        (KAFKA.replace("k1:9092", "k1"), "broker \"k1\" is not host:port"),
+        (KAFKA.replace("\"farm\"", "\"a farm\""), "topic \"a farm\" is not 1 to 249 characters"),
+        (kafka("cert = \"t.pem\"\nkey = \"t.key\""), "cert without ca"),
+        (kafka("username = \"u\""), "7:12: sasl, username and password_file belong together"),
+        (kafka("sasl = \"gssapi\""), "unknown value `gssapi`"),
+        (kafka(&format!("sasl = \"plain\"\n{user}")), "7:8: sasl = \"plain\" shows the password"),
+        (kafka("mirror = true"), "every uplink only mirrors"),
+    ] {
+        let told = refusal(&uplinks);
+        assert!(told.contains(fault), "{uplinks}\n{told}");
+    }
+}
+
+#[cfg(not(feature = "kafka"))]
+#[test]
+fn a_program_without_kafka_says_so() {
+    let told = refusal(KAFKA);
+    assert!(told.contains("this program was built without Kafka (feature `kafka`)"), "{told}");
 }

@@ -15,6 +15,7 @@ use windward_sink::config::{self, Config};
 use windward_sink::io::archive::export::{Export, export};
 use windward_sink::io::archive::{Format, Place};
 use windward_sink::io::dynamodb::DynamoDb;
+use windward_sink::io::labs::Labs;
 use windward_sink::io::mail::Mail;
 use windward_sink::io::sns::Sns;
 use windward_sink::io::store::Store;
@@ -295,15 +296,17 @@ async fn check(config: Config, create: bool) -> Result<bool> {
     if let Some(kinesis) = &config.kinesis {
         all &= say("stream", kinesis::check(kinesis).await);
     }
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &config.kafka {
+        all &= say("topic", io::kafka::check(kafka).await);
+    }
+    #[cfg(not(feature = "kafka"))]
+    if config.kafka.is_some() {
+        all &= say("topic", Err(anyhow::anyhow!("this program was built without Kafka (feature `kafka`)")));
+    }
     if let (true, config::Store::DynamoDb(dynamodb)) = (create, &config.store) {
-        let made = DynamoDb::open(dynamodb).await.create_tables().await;
-        all &= say(
-            "create",
-            made.map(|made| match made.len() {
-                0 => "all tables were there".into(),
-                _ => made.join(", "),
-            }),
-        );
+        let tables = DynamoDb::open(dynamodb).await.create_tables().await;
+        all &= say("create", tables.map(made));
     }
     let store = match Store::open(&config.store).await {
         Ok(store) => store.check().await,
@@ -322,6 +325,13 @@ async fn check(config: Config, create: bool) -> Result<bool> {
             },
         };
     }
+    if let Some(labs) = &config.labs {
+        let labs = Labs::open(labs).await;
+        if create {
+            all &= say("labs' tables", labs.create().await.map(made));
+        }
+        all &= say("labs", labs.check().await);
+    }
     if let Some(archive) = &config.archive {
         let place = match Place::open(&archive.place).await {
             Ok(place) => place.check().await,
@@ -337,6 +347,13 @@ async fn check(config: Config, create: bool) -> Result<bool> {
             .map_err(|error| anyhow::anyhow!("{}: {error}", config.http.listen)),
     );
     Ok(all)
+}
+
+fn made(tables: Vec<String>) -> String {
+    match tables.len() {
+        0 => "all tables were there".into(),
+        _ => tables.join(", "),
+    }
 }
 
 fn say(part: &str, result: Result<String>) -> bool {

@@ -1,13 +1,17 @@
 //! The configuration: raw TOML, refused on anything unknown, then checked once into what the sink uses.
 
 mod archive;
+mod kafka;
 mod kinesis;
+mod labs;
 mod lambda;
 mod notify;
 mod presence;
 
 pub use archive::{Archive, ArchivePlace, S3};
+pub use kafka::{Kafka, Sasl};
 pub use kinesis::{Kinesis, Start};
+pub use labs::{Labs, LabsFormat};
 pub use lambda::Lambda;
 pub use notify::{Mail, Notify, Sns, Target, Webhook};
 pub use presence::{Fleet, Presence};
@@ -25,6 +29,8 @@ pub struct Config {
     pub mqtt: Option<Mqtt>,
     /// A stream that deliveries come from.
     pub kinesis: Option<Kinesis>,
+    /// A topic of a Kafka cluster that deliveries come from; never beside a stream.
+    pub kafka: Option<Kafka>,
     /// Invocations that deliveries come by.
     pub lambda: Option<Lambda>,
     /// Where rows go.
@@ -41,6 +47,8 @@ pub struct Config {
     pub presence: Presence,
     /// Who departs from its neighbours.
     pub fleet: Fleet,
+    /// What the labs' consumers read; nothing unless asked for.
+    pub labs: Option<Labs>,
 }
 
 /// The broker.
@@ -177,6 +185,7 @@ struct Raw {
     farm: String,
     mqtt: Option<Mqtt>,
     kinesis: Option<Kinesis>,
+    kafka: Option<Kafka>,
     lambda: Option<Lambda>,
     store: RawStore,
     #[serde(default)]
@@ -187,6 +196,7 @@ struct Raw {
     presence: Presence,
     #[serde(default)]
     fleet: Fleet,
+    labs: Option<Labs>,
 }
 
 #[derive(Deserialize)]
@@ -202,11 +212,15 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
     if raw.farm.is_empty() {
         return refuse("farm", "is empty; it names the farm in tables and messages");
     }
-    if raw.mqtt.is_none() && raw.kinesis.is_none() && raw.lambda.is_none() {
-        return refuse("mqtt", "say where deliveries come from: [mqtt], [kinesis] or both; or [lambda]");
+    if raw.mqtt.is_none() && raw.kinesis.is_none() && raw.kafka.is_none() && raw.lambda.is_none() {
+        return refuse("mqtt", "say where deliveries come from: [mqtt], [kinesis], [kafka]; or [lambda]");
+    }
+    if raw.kinesis.is_some() && raw.kafka.is_some() {
+        return refuse("kafka", "stands beside [kinesis]; run a sink for each, on one store");
     }
     raw.mqtt.as_ref().map_or(Ok(()), check_mqtt)?;
     raw.kinesis.as_ref().map_or(Ok(()), kinesis::check)?;
+    raw.kafka.as_ref().map_or(Ok(()), kafka::check)?;
     raw.lambda.as_ref().map_or(Ok(()), lambda::check)?;
     let keep_days = raw.store.keep_days;
     if keep_days == Some(0) {
@@ -230,8 +244,9 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
     }
     let archive = raw.archive.map(archive::check).transpose()?;
     presence::check(&raw.presence, &raw.fleet)?;
-    let Raw { farm, mqtt, kinesis, lambda, presence, fleet, .. } = raw;
-    Ok(Config { farm, mqtt, kinesis, lambda, store, keep_days, notify, http, archive, presence, fleet })
+    raw.labs.as_ref().map_or(Ok(()), labs::check)?;
+    let Raw { farm, mqtt, kinesis, kafka, lambda, presence, fleet, labs, .. } = raw;
+    Ok(Config { farm, mqtt, kinesis, kafka, lambda, store, keep_days, notify, http, archive, presence, fleet, labs })
 }
 
 fn check_mqtt(mqtt: &Mqtt) -> Result<(), (&'static str, String)> {
@@ -337,9 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_a_configuration() {
-        let example = include_str!("../../deploy/examples/sink.toml");
-        Config::from_toml(example, "sink.toml").unwrap();
+    fn the_examples_are_configurations() {
+        for example in [
+            include_str!("../../deploy/examples/sink.toml"),
+            include_str!("../../deploy/examples/vehicle-sink.toml"),
+            include_str!("../../deploy/examples/battery-sink.toml"),
+        ] {
+            Config::from_toml(example, "sink.toml").unwrap();
+        }
     }
 
     #[test]

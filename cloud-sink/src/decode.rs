@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use windward_protocol::{AgentId, DecodeError, Envelope, Epoch, Lane, Record, Schema, SchemaId, Seq, batch, topic};
 
 /// Longest name of a device or channel that is stored, bytes: names become keys, and stores bound those.
@@ -41,6 +42,21 @@ pub enum Origin {
         /// Partition key.
         key: String,
     },
+    /// A record of a Kafka topic. Its key is the agent by agreement, and as little a proof as a partition key.
+    Kafka {
+        /// The topic.
+        topic: String,
+        /// Key; empty where it has none.
+        key: String,
+    },
+    /// What stands in a stream and cannot be had from it: it is passed over, and this is left in its place. No bytes come
+    /// with it.
+    Unreadable {
+        /// Where it stands: `kafka:<topic>/<partition>@<first offset>-<last>`.
+        place: String,
+        /// Why it cannot be read.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Origin {
@@ -48,6 +64,8 @@ impl fmt::Display for Origin {
         match self {
             Origin::Topic(topic) => f.write_str(topic),
             Origin::Record { stream, key } => write!(f, "kinesis:{stream}/{key}"),
+            Origin::Kafka { topic, key } => write!(f, "kafka:{topic}/{key}"),
+            Origin::Unreadable { place, .. } => f.write_str(place),
         }
     }
 }
@@ -74,6 +92,11 @@ impl Origin {
                 Ok(agent) => Ok(Sender { agent, lane: None, by: "partition key", hears: false }),
                 Err(_) => Err(format!("partition key {key:?} names no agent")),
             },
+            Origin::Kafka { key, .. } => match AgentId::new(key) {
+                Ok(agent) => Ok(Sender { agent, lane: None, by: "key", hears: false }),
+                Err(_) => Err(format!("key {key:?} names no agent")),
+            },
+            Origin::Unreadable { reason, .. } => Err(reason.clone()),
         }
     }
 }
@@ -101,7 +124,7 @@ pub struct Poison {
 }
 
 /// Schemas that agents have told, each under its agent: what one calls by a name is not what another does.
-pub type Known = BTreeMap<(AgentId, SchemaId), Schema>;
+pub type Known = BTreeMap<(AgentId, SchemaId), Arc<Schema>>;
 
 /// A delivery taken apart.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -135,7 +158,8 @@ pub fn decode(delivery: &Delivery, known: &Known) -> Decoded {
     let agent = &sender.agent;
     let refuse =
         |reason: String, name: Option<Name>, bytes: Vec<u8>| Poison { agent: Some(agent.clone()), name, reason, bytes };
-    let of_agent = named(delivery).into_iter().filter_map(|key| Some((key.1, known.get(&key)?.clone()))).collect();
+    let of_agent: BTreeMap<_, _> =
+        named(delivery).into_iter().filter_map(|key| Some((key.1, known.get(&key)?.clone()))).collect();
     let split = batch::split_with(&delivery.payload, &of_agent);
     let (mut received, mut poison, mut unknown) = (Vec::new(), Vec::new(), None);
     for bytes in split.envelopes {
@@ -288,6 +312,27 @@ mod tests {
         assert_eq!(refused.poison[0].reason, "agent t1 inside, partition key t2");
         let refused = record("a b", batch(envelope("t1", Lane::Alerts)));
         assert_eq!(refused.poison[0].reason, "partition key \"a b\" names no agent");
+    }
+
+    #[test]
+    fn so_must_one_in_a_kafka_topic_be_its_keys() {
+        let record = |key: &str| {
+            let mut batch = BatchBuilder::new();
+            assert!(batch.push(&envelope("t1", Lane::Alerts)));
+            let from = Origin::Kafka { topic: "farm".into(), key: key.into() };
+            decode(&Delivery { from, payload: batch.finish() }, &Known::new())
+        };
+        assert_eq!(record("t1").received.len(), 1);
+        assert_eq!(record("t2").poison[0].reason, "agent t1 inside, key t2");
+        assert_eq!(record("").poison[0].reason, "key \"\" names no agent");
+    }
+
+    #[test]
+    fn what_cannot_be_had_from_a_stream_is_poison_without_bytes() {
+        let from = Origin::Unreadable { place: "kafka:farm/3@7-9".into(), reason: "no such codec".into() };
+        assert_eq!(from.to_string(), "kafka:farm/3@7-9");
+        let poison = decode(&Delivery { from, payload: Vec::new() }, &Known::new()).poison;
+        assert_eq!(poison, [Poison { agent: None, name: None, reason: "no such codec".into(), bytes: Vec::new() }]);
     }
 
     /// It cannot be asked for again by leaving out an ack, as it can by MQTT.

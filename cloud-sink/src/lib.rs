@@ -2,7 +2,8 @@
 //!
 //! [`sink`] turns what a broker delivers into a plan: rows to place, people to tell, sequences to ack. [`query`] turns
 //! rows back into answers, [`archive`] into files; [`presence`] and [`fleet`] find in them what no single agent can tell;
-//! [`shards`] decides which part of a Kinesis stream is whose. None of them touches the world; the shell in [`io`]
+//! [`shards`] decides which part of a stream is whose; [`labs`] puts readings into the forms that other consumers know.
+//! None of them touches the world; the shell in [`io`]
 //! (feature `shell`) receives, stores, tells and answers, and is the only part that knows of MQTT, SQLite, AWS, HTTP and
 //! the clock.
 
@@ -14,6 +15,7 @@ pub mod fleet;
 pub mod health;
 #[cfg(feature = "shell")]
 pub mod io;
+pub mod labs;
 pub mod ledger;
 pub mod notify;
 pub mod place;

@@ -1,4 +1,5 @@
-//! Which shards of a stream to read, and what to checkpoint; pure.
+//! Which shards of a stream to read, and what to checkpoint; pure. The partitions of a Kafka topic are shards without
+//! parents that never end, and their offsets the sequence numbers.
 //!
 //! The containers that read one stream share its shards by a table of [`Lease`]s, one a shard, and by nothing else:
 //! ```text
@@ -257,6 +258,13 @@ impl Progress {
     /// A reader that begins at `position`.
     pub fn new(position: Position) -> Self {
         Self { position, first: 0, open: VecDeque::new(), is_ended: false, has_failed: false }
+    }
+
+    /// Where the first record is that the position stands for has been found out. Once a record was read it is known.
+    pub fn begins(&mut self, position: Position) {
+        if self.first == 0 && self.open.is_empty() {
+            self.position = position;
+        }
     }
 
     /// A record was read. Gives the number to say [`Self::stored`] with.

@@ -26,7 +26,7 @@ pub fn open(deliveries: &[Delivery], mut known: Known) -> Opened {
     let one = |delivery: &Delivery| {
         let decoded = decode(delivery, &known);
         // They are kept with this very group, so what follows in it may go by the name.
-        known.extend(decoded.schemas.iter().map(|schema| ((schema.agent.clone(), schema.id()), schema.clone())));
+        known.extend(decoded.schemas.iter().map(|schema| ((schema.agent.clone(), schema.id()), schema.clone().into())));
         (delivery.from.to_string(), decoded)
     };
     Opened(deliveries.iter().map(one).collect())
@@ -38,6 +38,15 @@ impl Opened {
         let received = self.0.iter().flat_map(|(_, decoded)| &decoded.received);
         let names = received.map(|received| name_of(&received.envelope));
         sequences(names.filter(|(_, _, lane, _)| *lane != Lane::State))
+    }
+
+    /// Envelopes of the durable lanes that are new: not among `seen`, and each once.
+    pub fn unseen(&self, seen: &Seen) -> Vec<(Name, &Envelope)> {
+        let mut names = BTreeSet::new();
+        let envelopes = self.0.iter().flat_map(|(_, decoded)| &decoded.received).map(|received| &received.envelope);
+        let named =
+            envelopes.filter(|envelope| envelope.lane != Lane::State).map(|envelope| (name_of(envelope), envelope));
+        named.filter(|(name, _)| !has(seen, name) && names.insert(name.clone())).collect()
     }
 }
 
@@ -159,7 +168,8 @@ impl Plan {
     }
 }
 
-fn sequences(names: impl Iterator<Item = Name>) -> Seen {
+/// Names as sets of sequences.
+pub(crate) fn sequences(names: impl Iterator<Item = Name>) -> Seen {
     let mut sequences = Seen::new();
     for (agent, epoch, lane, seq) in names {
         sequences.entry((agent, epoch, lane)).or_default().insert(SeqRange { first: seq, last: seq });

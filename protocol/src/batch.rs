@@ -17,6 +17,7 @@ use crate::seal::DecodeError;
 use crate::{Schema, SchemaId};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 /// Longest batch, encoded and plain, in bytes: the largest publish AWS IoT Core takes.
 pub const MAX_BATCH: usize = 128 * 1024;
@@ -114,12 +115,12 @@ pub struct Split {
 
 /// Takes a batch apart that needs no memory. What can be read is given even when the end is broken.
 pub fn split(bytes: &[u8]) -> Split {
-    split_with(bytes, &BTreeMap::new())
+    split_with(bytes, &BTreeMap::<SchemaId, Schema>::new())
 }
 
 /// Takes a batch apart. `known`: at least those of [`named`] that its agent has told. A packed batch is read as a whole
 /// or not at all.
-pub fn split_with(bytes: &[u8], known: &BTreeMap<SchemaId, Schema>) -> Split {
+pub fn split_with(bytes: &[u8], known: &BTreeMap<SchemaId, impl Borrow<Schema>>) -> Split {
     let whole = |(envelopes, schemas)| Split { envelopes, schemas, broken: None };
     let broken = |error| Split { envelopes: Vec::new(), schemas: Vec::new(), broken: Some(error) };
     match packed_form(bytes) {

@@ -117,19 +117,16 @@ impl Values {
         }
     }
 
-    fn decode(&self) -> Vec<Value> {
-        match self {
+    fn iter(&self) -> impl Iterator<Item = Value> {
+        let mut sum = 0i64;
+        (0..self.len()).map(move |index| match self {
             Values::Int { exponent, deltas } => {
-                let mut mantissa = 0i64;
-                let sum = |delta: &i64| {
-                    mantissa = mantissa.wrapping_add(*delta);
-                    Value::Int { mantissa, exponent: *exponent }
-                };
-                deltas.iter().map(sum).collect()
+                sum = sum.wrapping_add(deltas[index]);
+                Value::Int { mantissa: sum, exponent: *exponent }
             }
-            Values::F32(values) => values.iter().map(|&value| Value::F32(value)).collect(),
-            Values::F64(values) => values.iter().map(|&value| Value::F64(value)).collect(),
-        }
+            Values::F32(values) => Value::F32(values[index]),
+            Values::F64(values) => Value::F64(values[index]),
+        })
     }
 }
 
@@ -147,7 +144,7 @@ pub struct Column {
 impl Column {
     /// Values of the good rows as numbers, in their order.
     pub fn numbers(&self) -> impl Iterator<Item = f64> {
-        self.values.decode().into_iter().map(Value::as_f64)
+        self.values.iter().map(Value::as_f64)
     }
 
     /// The greatest score of all rows, on the AWS scale.
@@ -209,7 +206,7 @@ impl Block {
         let blank = |time_ms| Row { time_ms, readings: Vec::with_capacity(width), scores: Vec::with_capacity(width) };
         let mut rows: Vec<Row> = self.times().into_iter().map(blank).collect();
         for column in &self.columns {
-            let mut values = column.values.decode().into_iter();
+            let mut values = column.values.iter();
             let qualities =
                 column.quality.iter().flat_map(|run| core::iter::repeat_n(run.quality, usize::from(run.rows)));
             for (index, (row, quality)) in rows.iter_mut().zip(qualities).enumerate() {

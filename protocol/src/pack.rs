@@ -28,6 +28,7 @@ use crate::seal::{CHECKSUM, DecodeError, crc};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bits::{BadBits, BitReader, BitWriter};
+use core::borrow::Borrow;
 use cursor::{Cursor, put_varint};
 use order::{Entry, MAX_COUNT};
 use rows::{Cutter, Rows};
@@ -154,16 +155,15 @@ impl Packer {
 type Expanded = (Vec<Vec<u8>>, Vec<Schema>);
 
 /// Takes a batch, without the codec's byte, out of the packed form. `lookup` gives the schemas that are known.
-pub(crate) fn expand(bytes: &[u8], lookup: &BTreeMap<SchemaId, Schema>) -> Result<Expanded, DecodeError> {
+pub(crate) fn expand(bytes: &[u8], lookup: &BTreeMap<SchemaId, impl Borrow<Schema>>) -> Result<Expanded, DecodeError> {
     let (body, stored) = checked_end(bytes)?;
     let parts = Parts::read(body)?;
     let mut frames = Vec::new();
     for id in &parts.named {
-        frames.push(Frame::new(lookup.get(id).ok_or(DecodeError::UnknownSchema(*id))?));
+        frames.push(Frame::new(lookup.get(id).ok_or(DecodeError::UnknownSchema(*id))?.borrow()));
     }
     frames.extend(parts.full.iter().map(Frame::new));
-    let envelopes = write_again(&parts, &frames)?;
-    let sums: Vec<u8> = envelopes.iter().flat_map(|envelope| crc(unsealed(envelope)).to_le_bytes()).collect();
+    let (envelopes, sums) = write_again(&parts, &frames)?;
     let computed = crc(&sums);
     if stored != computed {
         return Err(DecodeError::Checksum { stored, computed });
@@ -176,11 +176,13 @@ pub(crate) fn named(bytes: &[u8]) -> Result<Vec<SchemaId>, DecodeError> {
     Ok(Parts::read(checked_end(bytes)?.0)?.named)
 }
 
-fn write_again(parts: &Parts<'_>, frames: &[Frame]) -> Result<Vec<Vec<u8>>, DecodeError> {
+/// The envelopes, and their checksums one after the other, reckoned from what stands in them.
+fn write_again(parts: &Parts<'_>, frames: &[Frame]) -> Result<(Vec<Vec<u8>>, Vec<u8>), DecodeError> {
     let (entries, own, streams) = read_bits(parts.bits, frames)?;
     let mut cutters: Vec<Cutter<'_>> = streams.iter().map(Cutter::new).collect();
     let mut verbatim = parts.verbatim.as_slice();
     let mut envelopes = Vec::with_capacity(entries.len());
+    let mut sums = Vec::with_capacity(CHECKSUM * entries.len());
     let mut len = 1;
     for entry in entries {
         let envelope = match entry {
@@ -188,13 +190,15 @@ fn write_again(parts: &Parts<'_>, frames: &[Frame]) -> Result<Vec<Vec<u8>>, Deco
                 let mut envelope = Vec::with_capacity(256);
                 frames[own[stream]].begin(seq, &mut envelope);
                 cutters[stream].write(rows, synced, &mut envelope);
-                let sum = crc(&envelope);
-                envelope.extend_from_slice(&sum.to_le_bytes());
+                let sum = crc(&envelope).to_le_bytes();
+                envelope.extend_from_slice(&sum);
+                sums.extend_from_slice(&sum);
                 envelope
             }
             Entry::Verbatim => {
                 let (first, rest) = split_first(verbatim).ok_or(MALFORMED)?;
                 verbatim = rest;
+                sums.extend_from_slice(&crc(unsealed(first)).to_le_bytes());
                 first.to_vec()
             }
         };
@@ -207,7 +211,7 @@ fn write_again(parts: &Parts<'_>, frames: &[Frame]) -> Result<Vec<Vec<u8>>, Deco
         }
         envelopes.push(envelope);
     }
-    if verbatim.is_empty() { Ok(envelopes) } else { Err(MALFORMED) }
+    if verbatim.is_empty() { Ok((envelopes, sums)) } else { Err(MALFORMED) }
 }
 
 /// The order of the envelopes, the schema of each stream, and the streams.

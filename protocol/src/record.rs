@@ -169,7 +169,7 @@ pub enum AlertKind {
     HighWind,
     /// Turbulence beyond the turbine's class.
     Turbulence,
-    /// An agent is not heard any more. Like all that follow, said by the sink.
+    /// An agent is not heard any more. This and all to [`AlertKind::Departs`] are said by the sink.
     AgentSilent,
     /// Most agents are not heard any more: the way to them is gone, or the broker.
     FarmSilent,
@@ -183,6 +183,8 @@ pub enum AlertKind {
     GapsFound,
     /// A turbine departs from its neighbours in the same wind.
     Departs,
+    /// A reading, or a figure of a window, is beyond a limit that a person has set. Said by the agent.
+    Limit,
 }
 
 impl AlertKind {
@@ -209,6 +211,7 @@ impl AlertKind {
             AlertKind::SpoolFilling => "spool-filling",
             AlertKind::GapsFound => "gaps-found",
             AlertKind::Departs => "departs",
+            AlertKind::Limit => "limit",
         }
     }
 }
@@ -258,7 +261,7 @@ pub struct Alert {
     pub at_ms: i64,
     /// Whether the clock was set when this step happened.
     pub synced: bool,
-    /// Value of the channel at this step, in `unit`.
+    /// Value of the channel at this step, in `unit`; of a rule, the figure that it holds against its limit.
     pub value: Option<f64>,
     /// Unit of `value`.
     pub unit: String,
@@ -266,7 +269,7 @@ pub struct Alert {
     pub wind_speed: Option<f64>,
     /// The forest's score at this step, on the AWS scale.
     pub score: Option<f64>,
-    /// The threshold the score passed.
+    /// The threshold the score passed; of a rule, its limit, in `unit`.
     pub threshold: Option<f64>,
     /// What was seen, in words.
     pub evidence: String,

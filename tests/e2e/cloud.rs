@@ -1,9 +1,10 @@
-//! The tables, topics and queues of ministack, seen by a client that is not the sink.
+//! The tables, streams, topics and queues of ministack, seen by a client that is not the sink.
 
 use anyhow::{Context as _, Result};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_kinesis::types::ShardIteratorType;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +16,7 @@ const LOOK_S: i32 = 1;
 
 pub(crate) struct Cloud {
     dynamodb: aws_sdk_dynamodb::Client,
+    kinesis: aws_sdk_kinesis::Client,
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
 }
@@ -32,6 +34,7 @@ impl Cloud {
             .await;
         Self {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            kinesis: aws_sdk_kinesis::Client::new(&config),
             sns: aws_sdk_sns::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
         }
@@ -96,6 +99,40 @@ impl Cloud {
             shapes.insert(rest.to_owned(), format!("{:?} {kinds:?} {indexes:?}", table.key_schema));
         }
         Ok(shapes)
+    }
+
+    /// A stream of two shards.
+    pub(crate) async fn stream(&self, name: &str) -> Result<()> {
+        self.kinesis.create_stream().stream_name(name).shard_count(2).send().await?;
+        Ok(())
+    }
+
+    /// The texts of all records of a stream, in the order of each shard.
+    pub(crate) async fn records(&self, stream: &str) -> Result<Vec<String>> {
+        let mut records = Vec::new();
+        let listed = self.kinesis.list_shards().stream_name(stream).send().await?;
+        for shard in listed.shards() {
+            let ask = self.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard.shard_id());
+            let mut next = ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await?.shard_iterator;
+            while let Some(iterator) = next {
+                let page = self.kinesis.get_records().shard_iterator(iterator).send().await?;
+                next = page.next_shard_iterator.filter(|_| !page.records.is_empty());
+                for record in page.records {
+                    records.push(String::from_utf8(record.data.into_inner())?);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// All items of a table.
+    pub(crate) async fn scan(&self, table: &str) -> Result<Vec<HashMap<String, AttributeValue>>> {
+        let mut pages = self.dynamodb.scan().table_name(table).into_paginator().items().send();
+        let mut items = Vec::new();
+        while let Some(item) = pages.next().await {
+            items.push(item?);
+        }
+        Ok(items)
     }
 
     /// The readings' items of one device, in the order of their keys.

@@ -52,8 +52,12 @@ impl Program {
 
     /// `check` with these further arguments, to its end; gives whether it found all well, and what it said.
     pub(crate) async fn check(&self, arguments: &[&str]) -> Result<(bool, String)> {
-        let arguments = [&["check"], arguments].concat();
-        let mut process = Process::start(self.name, &mut self.command(&arguments)?)?;
+        self.run(&[&["check"], arguments].concat()).await
+    }
+
+    /// Another of its commands, to its end; gives whether it was a good one, and what it said.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<(bool, String)> {
+        let mut process = Process::start(self.name, &mut self.command(arguments)?)?;
         let status = process.ended(STOP).await?;
         Ok((status.success(), process.output()))
     }

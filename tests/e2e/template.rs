@@ -43,14 +43,20 @@ async fn e2e_the_sink_works_with_what_the_template_makes() -> Result<()> {
 
     // The emulator runs the function itself, and maps the stream to it.
     let function = [("Sink", "function"), ("CodeBucket", "templates"), ("CodeKey", "sink.zip")];
-    let kinesis = [("Uplink", "kinesis"), ("EdgeCredentials", "none"), ("Layout", "item")];
+    let kinesis = [("Uplink", "kinesis"), ("EdgeCredentials", "none"), ("Layout", "item"), ("Labs", "yes")];
     let kinesis = aws.stack("kinesis-", &[&function[..], &kinesis].concat()).await?;
     let stream = format!("[kinesis]\nstream = \"kinesis-stream\"\nregion = \"{REGION}\"\n");
     let stream = format!("{stream}endpoint = \"{}\"\n", ministack.endpoint);
     same_tables(&cloud, dir.path(), &kinesis, "kinesis-", 15).await?;
+    let (well, said) = Program::new("windward-sink", dir.path(), &kinesis)?.check(&[]).await?;
+    ensure!(well && said.contains("AnomalyDetectionStream, MaxWindSpeed, WindDataTable, DIYTable"), "{said}");
     deliver(&cloud, dir.path(), "kinesis-", &stream).await?;
+    // The agent has told its window as it stopped.
+    let told = async || Ok(cloud.records("MaxWindSpeed").await?.into_iter().next());
+    let maximum = eventually(SOON, "the labs' stream of maxima", told).await?;
+    ensure!(maximum == "\"turbine-01\",8", "{maximum}");
 
-    let iot = [("Uplink", "iot"), ("Labs", "yes"), ("TopicKind", "fifo")];
+    let iot = [("Uplink", "iot"), ("TopicKind", "fifo")];
     let iot = aws.stack("iot-", &[&function[..], &iot].concat()).await?;
     ensure!(iot.contains("[lambda]"), "{iot}");
     let (well, said) = Program::new("windward-sink", dir.path(), &iot)?.check(&[]).await?;

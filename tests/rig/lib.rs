@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod clock;
 pub mod cost;
 pub mod faulty_stream;
+pub mod kafka;
 pub mod known;
 pub mod life;
 pub mod lines;

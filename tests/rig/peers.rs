@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// How long a server may take to listen.
@@ -283,13 +283,32 @@ pub fn package(program: &Path, dir: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(std::fs::read(zip)?)
 }
 
+/// What Python reads in the records of one of the labs' streams: location, speed and, of an anomaly, score.
+pub fn labs_consumer(stream: &str, records: &[String]) -> anyhow::Result<Vec<(String, f64, Option<f64>)>> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/labs_consumer.py");
+    let mut command = Command::new(venv().join("bin/python"));
+    command.arg(script).arg(stream).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut consumer = command.spawn()?;
+    let mut input = consumer.stdin.take().context("its input is a pipe")?;
+    input.write_all(serde_json::json!(records).to_string().as_bytes())?;
+    drop(input);
+    let output = consumer.wait_with_output()?;
+    anyhow::ensure!(output.status.success(), "the labs' consumer: {}", output.status);
+    let read: Vec<Vec<serde_json::Value>> = serde_json::from_slice(&output.stdout)?;
+    let one = |fields: &Vec<serde_json::Value>| {
+        let number = |nth: usize| fields.get(nth).and_then(serde_json::Value::as_f64);
+        Some((fields.first()?.as_str()?.to_owned(), number(1)?, number(2)))
+    };
+    read.iter().map(|fields| one(fields).with_context(|| format!("{fields:?}"))).collect()
+}
+
 /// The region and the account that ministack plays.
 pub const REGION: &str = "eu-west-1";
 /// Credentials for programs that use ministack, as environment: it takes any.
 pub const CREDENTIALS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
 
 /// The virtual environment with the Python peers: `WINDWARD_PEERS`, or `venv` in the target directory.
-fn venv() -> PathBuf {
+pub(crate) fn venv() -> PathBuf {
     match std::env::var_os("WINDWARD_PEERS") {
         Some(dir) => dir.into(),
         None => target_dir().map(|dir| dir.join("venv")).unwrap_or_default(),

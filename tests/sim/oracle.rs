@@ -12,6 +12,7 @@ use crate::stage::FARM;
 use crate::store::Store;
 use people::{Asked, People};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use streamed::Streamed;
 use windward_protocol::batch::{self, BatchBuilder};
 use windward_protocol::{AgentId, AlertPhase, Envelope, Lane, Record, Schema, SchemaId, Seq, topic};
@@ -68,11 +69,11 @@ impl Oracle {
     /// An agent tells what its packed batches leave out.
     pub(crate) fn learn(&mut self, agent: &AgentId, delivery: &Delivery) {
         for schema in batch::split_with(&delivery.payload, &self.told_by(agent)).schemas {
-            self.told.insert((agent.clone(), schema.id()), schema);
+            self.told.insert((agent.clone(), schema.id()), schema.into());
         }
     }
 
-    fn told_by(&self, agent: &AgentId) -> BTreeMap<SchemaId, Schema> {
+    fn told_by(&self, agent: &AgentId) -> BTreeMap<SchemaId, Arc<Schema>> {
         let of_agent = self.told.iter().filter(|((teller, _), _)| teller == agent);
         of_agent.map(|((_, id), schema)| (*id, schema.clone())).collect()
     }

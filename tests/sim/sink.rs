@@ -226,7 +226,7 @@ impl Sink {
         stage.count_many("messages that name what a sink does not know", plan.unknown.len() as u64);
         self.ledger.add(&plan.rows.ledger);
         for schema in &plan.rows.schemas {
-            self.at_hand.insert((schema.agent.clone(), schema.id()), schema.clone());
+            self.at_hand.insert((schema.agent.clone(), schema.id()), schema.clone().into());
         }
     }
 

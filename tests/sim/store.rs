@@ -73,7 +73,7 @@ impl Store {
     pub(crate) fn write(&mut self, item: &Item<'_>, ledger_forgets: bool) {
         match *item {
             Item::Schema(schema) => {
-                self.schemas.insert((schema.agent.clone(), schema.id()), schema.clone());
+                self.schemas.insert((schema.agent.clone(), schema.id()), schema.clone().into());
             }
             Item::Readings(row) => {
                 if self.readings.contains_key(&(row.partition.clone(), row.sort.clone())) {

@@ -3,7 +3,7 @@
 use super::faults::Faults;
 use super::problem::ConfigError;
 use super::raw::{RawConfig, RawSpool};
-use super::{Config, Spool, buses, commands, devices, uplinks};
+use super::{Config, Spool, buses, commands, devices, rules, uplinks};
 
 const MIB: u64 = 1024 * 1024;
 const DAY_MS: u64 = 86_400_000;
@@ -15,7 +15,13 @@ pub(super) fn check(raw: RawConfig, text: &str, file: &str) -> Result<Config, Co
     let mqtt = raw.mqtt.map(|mqtt| uplinks::mqtt(mqtt, &mut faults));
     let agent = raw.agent.get_ref();
     let kinesis = raw.kinesis.map(|kinesis| uplinks::kinesis(kinesis, agent, &mut faults));
-    uplinks::all(mqtt.as_ref(), kinesis.as_ref(), raw.agent.span(), &mut faults);
+    let kafka = raw.kafka.map(|kafka| uplinks::kafka(kafka, &mut faults));
+    let sendings = [
+        mqtt.as_ref().map(|mqtt| &mqtt.sending),
+        kinesis.as_ref().map(|kinesis| &kinesis.sending),
+        kafka.as_ref().map(|kafka| &kafka.sending),
+    ];
+    uplinks::all(sendings.into_iter().flatten(), raw.agent.span(), &mut faults);
     let commands = commands::commands(raw.commands, mqtt.as_ref(), &mut faults);
     let spool = spool(&raw.spool, &mut faults);
     let detect = match raw.detect {
@@ -33,8 +39,10 @@ pub(super) fn check(raw: RawConfig, text: &str, file: &str) -> Result<Config, Co
         }
         command.into_inner()
     });
+    let given = raw.device.len();
     let (mut lines, devices) = devices::devices(raw.device, agent, raw.location.as_ref(), &mut faults);
     let beacon = raw.alert.beacon.and_then(|beacon| buses::beacon(beacon, &mut lines, &mut faults));
+    let rules = rules::rules(raw.rule, if devices.len() == given { &devices } else { &[] }, &mut faults);
     let problems = faults.in_order();
     if !problems.is_empty() {
         return Err(ConfigError { problems });
@@ -45,8 +53,10 @@ pub(super) fn check(raw: RawConfig, text: &str, file: &str) -> Result<Config, Co
         data: raw.data,
         mqtt,
         kinesis,
+        kafka,
         spool,
         detect,
+        rules,
         commands,
         alert_command,
         beacon,

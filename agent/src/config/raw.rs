@@ -1,7 +1,7 @@
 //! The file as it is written: one struct a table, unknown keys refused. Values that a check may complain about carry
 //! their place in the text. What a device leaves out its profile may give, so that almost every key is optional here.
 
-use super::{Function, Kind, Order, Parity};
+use super::{Function, Kind, Mechanism, Order, Parity};
 use crate::hal::analog::Signal;
 use crate::watch::judge::DetectConfig;
 use crate::watch::sentence::Format;
@@ -19,6 +19,7 @@ pub(super) struct RawConfig {
     pub(super) data: PathBuf,
     pub(super) mqtt: Option<RawMqtt>,
     pub(super) kinesis: Option<Spanned<RawKinesis>>,
+    pub(super) kafka: Option<Spanned<RawKafka>>,
     #[serde(default)]
     pub(super) spool: RawSpool,
     #[serde(default)]
@@ -29,6 +30,8 @@ pub(super) struct RawConfig {
     pub(super) alert: RawAlert,
     #[serde(default)]
     pub(super) device: Vec<Spanned<RawDevice>>,
+    #[serde(default)]
+    pub(super) rule: Vec<Spanned<RawRule>>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +109,27 @@ pub(super) struct RawIot {
     pub(super) ca: PathBuf,
     pub(super) cert: PathBuf,
     pub(super) key: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKafka {
+    pub(super) brokers: Spanned<Vec<Spanned<String>>>,
+    pub(super) topic: Spanned<String>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) cert: Option<Spanned<PathBuf>>,
+    pub(super) key: Option<Spanned<PathBuf>>,
+    pub(super) sasl: Option<Spanned<Mechanism>>,
+    pub(super) username: Option<Spanned<String>>,
+    pub(super) password_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(super) encoding: RawEncoding,
+    #[serde(default)]
+    pub(super) order: RawOrder,
+    pub(super) max_bytes_per_s: Option<Spanned<u64>>,
+    pub(super) publish_every_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) mirror: bool,
 }
 
 #[derive(Deserialize)]
@@ -290,6 +314,39 @@ pub(super) struct RawText {
     pub(super) function: Option<Function>,
     pub(super) register: Spanned<i64>,
     pub(super) words: Spanned<u16>,
+}
+
+/// A person's own limit for some channels.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRule {
+    pub(super) name: Spanned<String>,
+    pub(super) device: Option<Spanned<String>>,
+    pub(super) channel: Option<Spanned<String>>,
+    pub(super) quantity: Option<Spanned<Quantity>>,
+    pub(super) window_s: Option<Spanned<u32>>,
+    pub(super) statistic: Option<Spanned<RawStatistic>>,
+    pub(super) history: Option<Spanned<u32>>,
+    pub(super) above: Option<Spanned<f64>>,
+    pub(super) clear_below: Option<Spanned<f64>>,
+    pub(super) below: Option<Spanned<f64>>,
+    pub(super) clear_above: Option<Spanned<f64>>,
+    pub(super) for_windows: Option<Spanned<u32>>,
+    pub(super) severity: Option<RawSeverity>,
+    pub(super) say: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawStatistic {
+    Mean,
+    Min,
+    Max,
+    Range,
+    Std,
+    Count,
+    Change,
+    Deviation,
 }
 
 /// A default: it has no place in the text, and needs none, for defaults are valid.

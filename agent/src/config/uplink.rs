@@ -1,6 +1,7 @@
 //! Where everything is sent, and in which manner.
 
 use crate::forward::{Encoding, Order};
+use serde::Deserialize;
 use std::path::PathBuf;
 
 /// How the broker is reached and what counts as delivered.
@@ -66,6 +67,46 @@ pub struct IotCredentials {
     pub thing: String,
     /// The files of the connection; the certificate is there.
     pub tls: Tls,
+}
+
+/// A topic of a Kafka cluster. What all replicas in sync have taken counts as delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kafka {
+    /// Some of the cluster's brokers, `host:port` each; the others are found by them.
+    pub brokers: Vec<String>,
+    /// Name of the topic. It is not made here.
+    pub topic: String,
+    /// TLS; `None`: plain TCP.
+    pub tls: Option<Tls>,
+    /// The user that brokers want to know; `None`: nobody, or the certificate's.
+    pub sasl: Option<Sasl>,
+    /// What is sent, and when.
+    pub sending: Sending,
+}
+
+/// A user of a Kafka cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sasl {
+    /// How the password is shown.
+    pub mechanism: Mechanism,
+    /// User name.
+    pub username: String,
+    /// File that holds the password, and nothing else.
+    pub password_file: PathBuf,
+}
+
+/// How a password is shown to a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Mechanism {
+    /// As it is; only within TLS.
+    #[serde(rename = "plain")]
+    Plain,
+    /// By SCRAM with SHA-256.
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    /// By SCRAM with SHA-512.
+    #[serde(rename = "scram-sha-512")]
+    ScramSha512,
 }
 
 /// What is sent over an uplink, and when.

@@ -1,8 +1,8 @@
-//! The checks of `[mqtt]` and `[kinesis]`.
+//! The checks of `[mqtt]`, `[kinesis]` and `[kafka]`.
 
-use super::faults::Faults;
-use super::raw::{RawAck, RawEncoding, RawIot, RawKinesis, RawMqtt, RawOrder};
-use super::{AckMode, IotCredentials, Kinesis, Mqtt, Sending, Tls};
+use super::faults::{Faults, place};
+use super::raw::{RawAck, RawEncoding, RawIot, RawKafka, RawKinesis, RawMqtt, RawOrder};
+use super::{AckMode, IotCredentials, Kafka, Kinesis, Mechanism, Mqtt, Sasl, Sending, Tls};
 use crate::forward::{Encoding, Order};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -16,11 +16,10 @@ const MOST_BYTES_PER_S: u64 = 1_000_000_000;
 const MOST_GATHER_MS: u64 = 3_600_000;
 
 /// What is left of the checks when each uplink has been looked at alone.
-pub(super) fn all(mqtt: Option<&Mqtt>, kinesis: Option<&Kinesis>, agent: Range<usize>, faults: &mut Faults) {
-    let mirrors = [mqtt.map(|mqtt| mqtt.sending.mirror), kinesis.map(|kinesis| kinesis.sending.mirror)];
-    let mut mirrors = mirrors.into_iter().flatten().peekable();
+pub(super) fn all<'a>(uplinks: impl Iterator<Item = &'a Sending>, agent: Range<usize>, faults: &mut Faults) {
+    let mut mirrors = uplinks.map(|sending| sending.mirror).peekable();
     if mirrors.peek().is_none() {
-        faults.add(agent, "nothing says where to send to: add [mqtt] or [kinesis]".into());
+        faults.add(agent, "nothing says where to send to: add [mqtt], [kinesis] or [kafka]".into());
     } else if mirrors.all(|mirror| mirror) {
         faults.add(agent, "every uplink only mirrors; one has to be without mirror = true".into());
     }
@@ -99,6 +98,62 @@ pub(super) fn kinesis(raw: Spanned<RawKinesis>, agent: &AgentId, faults: &mut Fa
         iot: raw.iot.map(|iot| credentials(iot, agent, faults)),
         sending: sending(&raw.encoding, &raw.order, &raw.max_bytes_per_s, &raw.publish_every_ms, raw.mirror, faults),
     }
+}
+
+/// `[kafka]`.
+pub(super) fn kafka(raw: Spanned<RawKafka>, faults: &mut Faults) -> Kafka {
+    if cfg!(not(feature = "kafka")) {
+        faults.add(raw.span(), "this program was built without Kafka (feature `kafka`)".into());
+    }
+    let raw = raw.into_inner();
+    if raw.brokers.get_ref().is_empty() {
+        faults.add(raw.brokers.span(), "brokers is empty: name some of the cluster's, host:port each".into());
+    }
+    for broker in raw.brokers.get_ref() {
+        let address = broker.get_ref().rsplit_once(':');
+        if !address.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+            faults.add(broker.span(), format!("broker {:?} is not host:port", broker.get_ref()));
+        }
+    }
+    let topic = raw.topic.get_ref();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if topic.is_empty() || topic.len() > 249 || !topic.chars().all(allowed) {
+        faults.add(raw.topic.span(), format!("topic {topic:?} is not 1 to 249 characters of A-Z a-z 0-9 . _ -"));
+    }
+    let tls = tls(raw.ca, raw.cert, raw.key, faults);
+    let sasl = sasl(raw.sasl, raw.username, raw.password_file, tls.is_some(), faults);
+    Kafka {
+        brokers: raw.brokers.into_inner().into_iter().map(Spanned::into_inner).collect(),
+        topic: raw.topic.into_inner(),
+        tls,
+        sasl,
+        sending: sending(&raw.encoding, &raw.order, &raw.max_bytes_per_s, &raw.publish_every_ms, raw.mirror, faults),
+    }
+}
+
+fn sasl(
+    mechanism: Option<Spanned<Mechanism>>,
+    username: Option<Spanned<String>>,
+    password_file: Option<Spanned<PathBuf>>,
+    is_tls: bool,
+    faults: &mut Faults,
+) -> Option<Sasl> {
+    let given = [place(&mechanism), place(&username), place(&password_file)].into_iter().flatten().next();
+    let (Some(mechanism), Some(username), Some(password_file)) = (mechanism, username, password_file) else {
+        if let Some(span) = given {
+            faults.add(span, "sasl, username and password_file belong together; one of them is missing".into());
+        }
+        return None;
+    };
+    if *mechanism.get_ref() == Mechanism::Plain && !is_tls {
+        let fault = "sasl = \"plain\" shows the password to everybody on the way: name ca for TLS, or use SCRAM";
+        faults.add(mechanism.span(), fault.into());
+    }
+    Some(Sasl {
+        mechanism: mechanism.into_inner(),
+        username: username.into_inner(),
+        password_file: password_file.into_inner(),
+    })
 }
 
 fn credentials(raw: RawIot, agent: &AgentId, faults: &mut Faults) -> IotCredentials {

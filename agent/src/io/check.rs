@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::config::{Bus, Config, Device, DeviceChannel, Function, How, Kinesis, Link, Source, Text};
+use crate::config::{Bus, Config, Device, DeviceChannel, Function, How, Kinesis, Link, Source, Text, Watching};
 use crate::io::bus;
 use crate::io::clock::Clock;
 use crate::io::live::{Live, Told, harmless, is_changed_by_reading};
@@ -39,6 +39,9 @@ pub async fn check(config: &Config, out: &mut (dyn Write + Send)) -> io::Result<
     for (device, found) in config.devices.iter().zip(&found) {
         well &= write_device(device, &config.buses[device.bus], found, &lines[device.bus], out)?;
     }
+    for watching in &config.rules {
+        writeln!(out, "{:<20} {}", "rule", say_rule(config, watching))?;
+    }
     for (index, bus) in config.buses.iter().enumerate() {
         if let Some(load) = load(config, index) {
             well &= load.busy <= 1.0;
@@ -52,6 +55,11 @@ pub async fn check(config: &Config, out: &mut (dyn Write + Send)) -> io::Result<
     if let Some(kinesis) = &config.kinesis {
         let (host, port) = service(kinesis);
         places.push(("stream", reach(&host, port).await));
+    }
+    for broker in config.kafka.iter().flat_map(|kafka| &kafka.brokers) {
+        let (host, port) = broker.rsplit_once(':').unwrap_or((broker, ""));
+        let port = port.parse().unwrap_or_default();
+        places.push(("kafka", reach(host.trim_matches(['[', ']']), port).await));
     }
     places.extend([("files", files(config)), ("data", data(&config.data))]);
     for (what, result) in places {
@@ -219,6 +227,14 @@ fn say_thinned(every_s: u32, interval_ms: u32) -> String {
     format!("forwards 1 reading of {of:.0} in quiet times, and all from a minute before an alert to a minute after")
 }
 
+fn say_rule(config: &Config, watching: &Watching) -> String {
+    let all = config.devices.iter().flat_map(|device| device.channels.iter().map(move |channel| (device, channel)));
+    let watched = all.filter(|(device, channel)| watching.watches(device, channel));
+    let names: Vec<String> =
+        watched.map(|(device, channel)| format!("{}/{}", device.name, channel.channel.name)).collect();
+    format!("{:?} watches {}", watching.rule.name, names.join(", "))
+}
+
 fn say_load(load: &Load) -> String {
     let Load { busy, spare_ms, vain_ms } = load;
     let percent = busy * 100.0;
@@ -327,11 +343,14 @@ fn service(kinesis: &Kinesis) -> (String, u16) {
 fn files(config: &Config) -> Result<String, String> {
     let of_mqtt = config.mqtt.iter().flat_map(|mqtt| &mqtt.tls);
     let of_iot = config.kinesis.iter().flat_map(|kinesis| &kinesis.iot).map(|iot| &iot.tls);
-    let of_tls = of_mqtt.chain(of_iot).flat_map(|tls| {
+    let of_kafka = config.kafka.iter().flat_map(|kafka| &kafka.tls);
+    let of_tls = of_mqtt.chain(of_iot).chain(of_kafka).flat_map(|tls| {
         let cert_key = tls.cert_key.iter().flat_map(|(cert, key)| [cert, key]);
         std::iter::once(&tls.ca).chain(cert_key)
     });
-    let paths: Vec<_> = of_tls.chain(config.mqtt.iter().flat_map(|mqtt| &mqtt.login).map(|(_, file)| file)).collect();
+    let of_login = config.mqtt.iter().flat_map(|mqtt| &mqtt.login).map(|(_, file)| file);
+    let of_sasl = config.kafka.iter().flat_map(|kafka| &kafka.sasl).map(|sasl| &sasl.password_file);
+    let paths: Vec<_> = of_tls.chain(of_login).chain(of_sasl).collect();
     for path in &paths {
         std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     }

@@ -61,7 +61,8 @@ pub(super) async fn run(
     mut from_watch: mpsc::Receiver<Handover>,
     mut from_disk: mpsc::Receiver<Input>,
 ) {
-    let (mut sessions, mut from_uplinks) = Sessions::of(std::mem::take(&mut shell.ways), shell.agent.clone());
+    let (mut sessions, mut from_uplinks) =
+        Sessions::of(std::mem::take(&mut shell.ways), shell.agent.clone(), shell.clock);
     let mut stopping = false;
     loop {
         while let Some(output) = forward.poll_output() {
@@ -167,23 +168,24 @@ impl Shell {
 struct Sessions {
     agent: AgentId,
     ways: Vec<Way>,
+    clock: Clock,
     /// Of each uplink, the number of its connection and the connection.
     running: Vec<(u64, Option<Session>)>,
     events: mpsc::Sender<Numbered>,
 }
 
 impl Sessions {
-    fn of(ways: Vec<Way>, agent: AgentId) -> (Self, mpsc::Receiver<Numbered>) {
+    fn of(ways: Vec<Way>, agent: AgentId, clock: Clock) -> (Self, mpsc::Receiver<Numbered>) {
         let (events, from_uplinks) = mpsc::channel(EVENTS);
         let running = ways.iter().map(|_| (0, None)).collect();
-        (Self { agent, ways, running, events }, from_uplinks)
+        (Self { agent, ways, clock, running, events }, from_uplinks)
     }
 
     fn connect(&mut self, uplink: usize, will: Vec<u8>) {
         let (number, session) = &mut self.running[uplink];
         *number += 1;
         let teller = Teller { uplink, number: *number, events: self.events.clone() };
-        *session = Some(self.ways[uplink].connect(&self.agent, will, teller));
+        *session = Some(self.ways[uplink].connect(&self.agent, will, self.clock, teller));
     }
 
     fn drop(&mut self, uplink: usize) {

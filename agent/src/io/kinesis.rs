@@ -16,7 +16,7 @@
 
 mod iot;
 
-use super::session::{Event, Publish, Session, Teller};
+use super::session::{self, Event, Publish, Session, Teller};
 use crate::config::Kinesis;
 use crate::forward::Encoding;
 use anyhow::{Context as _, anyhow};
@@ -35,7 +35,6 @@ use std::error::Error;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use windward_protocol::AgentId;
 
 /// Most records of one call.
@@ -60,25 +59,13 @@ pub(super) fn connect(settings: Kinesis, agent: AgentId, teller: Teller) -> Sess
 async fn converse(
     settings: Kinesis,
     agent: AgentId,
-    mut publishes: mpsc::Receiver<Publish>,
+    publishes: mpsc::Receiver<Publish>,
     teller: Teller,
 ) -> anyhow::Result<()> {
     let client = client(&settings).await?;
     let stream = Stream { client, name: settings.stream, key: agent.to_string(), encoding: settings.sending.encoding };
     teller.tell(Event::Connected).await?;
-    // At most one a lane: FORWARD waits for each.
-    let mut calls = JoinSet::new();
-    let mut is_open = true;
-    while is_open || !calls.is_empty() {
-        tokio::select! {
-            publish = publishes.recv(), if is_open => match publish {
-                Some(publish) => drop(calls.spawn(stream.clone().put(publish))),
-                None => is_open = false,
-            },
-            Some(done) = calls.join_next() => teller.tell(done??).await?,
-        }
-    }
-    Ok(())
+    session::put_all(publishes, teller, |publish| stream.clone().put(publish)).await
 }
 
 #[derive(Clone)]
@@ -91,12 +78,8 @@ struct Stream {
 
 impl Stream {
     /// Puts one publish into the stream, and says what became of it.
-    async fn put(self, Publish { token, payload, .. }: Publish) -> anyhow::Result<Event> {
-        let records = match self.encoding {
-            Encoding::Postcard => vec![payload.as_slice()],
-            // Each line without its end.
-            Encoding::Json => payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect(),
-        };
+    async fn put(self, publish: Publish) -> anyhow::Result<Event> {
+        let records = publish.records(self.encoding);
         let mut has_landed = false;
         for chunk in records.chunks(MAX_RECORDS) {
             let mut left = chunk.to_vec();
@@ -109,14 +92,14 @@ impl Stream {
                     break;
                 }
                 if !has_landed {
-                    return Ok(Event::Refused(token));
+                    return Ok(Event::Refused(publish.token));
                 }
-                let jitter_ms = RandomState::new().hash_one(token) % pause_ms;
+                let jitter_ms = RandomState::new().hash_one(publish.token) % pause_ms;
                 tokio::time::sleep(Duration::from_millis(pause_ms + jitter_ms)).await;
                 pause_ms = (pause_ms * 2).min(AGAIN_MAX_MS);
             }
         }
-        Ok(Event::PubAck(token))
+        Ok(Event::PubAck(publish.token))
     }
 
     /// One PutRecords; gives the records that failed.

@@ -12,6 +12,8 @@ mod frame;
 #[cfg(feature = "hal")]
 pub mod hal;
 mod journal_sled;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "kinesis")]
 mod kinesis;
 mod last_time;

@@ -1,5 +1,7 @@
 //! One connection of an uplink, from the first byte to the first error: what goes in, what comes back.
 
+#[cfg(any(feature = "kafka", feature = "kinesis"))]
+use crate::forward::Encoding;
 use crate::forward::WINDOW;
 use anyhow::anyhow;
 use std::time::Duration;
@@ -34,6 +36,17 @@ pub(super) struct Publish {
     pub(super) lane: Lane,
     pub(super) retain: bool,
     pub(super) payload: Vec<u8>,
+}
+
+#[cfg(any(feature = "kafka", feature = "kinesis"))]
+impl Publish {
+    /// The records that it becomes in a stream: a batch is one, of JSON each line without its end.
+    pub(super) fn records(&self, encoding: Encoding) -> Vec<&[u8]> {
+        match encoding {
+            Encoding::Postcard => vec![&self.payload],
+            Encoding::Json => self.payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect(),
+        }
+    }
 }
 
 /// An event, with the uplink and the number of the connection it is of.
@@ -95,6 +108,31 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Has publishes put by calls of their own until there is nothing to publish any more, or to the first call that fails
+/// as a whole. FORWARD has at most one of a lane under way: an alert waits for no readings.
+#[cfg(any(feature = "kafka", feature = "kinesis"))]
+pub(super) async fn put_all<F>(
+    mut publishes: mpsc::Receiver<Publish>,
+    teller: Teller,
+    put: impl Fn(Publish) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<Event>> + Send + 'static,
+{
+    let mut calls = tokio::task::JoinSet::new();
+    let mut is_open = true;
+    while is_open || !calls.is_empty() {
+        tokio::select! {
+            publish = publishes.recv(), if is_open => match publish {
+                Some(publish) => drop(calls.spawn(put(publish))),
+                None => is_open = false,
+            },
+            Some(done) = calls.join_next() => teller.tell(done??).await?,
+        }
+    }
+    Ok(())
 }
 
 /// An error with its causes, each said once: some libraries repeat the cause in their own words.

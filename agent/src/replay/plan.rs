@@ -74,6 +74,7 @@ impl Plan {
         let channel = |(_, name): &(usize, String)| JudgeChannel {
             channel: Channel { name: name.clone(), quantity: Quantity::Other, unit: String::new() },
             detect: true,
+            rules: Vec::new(),
         };
         let column = |&(at, _): &(usize, String)| Column { at, range: None, empty: NoData::Invalid };
         Plan {
@@ -106,7 +107,11 @@ impl Plan {
         let mut columns = Vec::with_capacity(header.values.len());
         for channel in &device.channels {
             let Some((at, _)) = header.values.iter().find(|(_, name)| *name == channel.channel.name) else { continue };
-            channels.push(JudgeChannel { channel: channel.channel.clone(), detect: channel.detect });
+            channels.push(JudgeChannel {
+                channel: channel.channel.clone(),
+                detect: channel.detect,
+                rules: config.rules_of(device, channel).cloned().collect(),
+            });
             let empty = if channel.every > 1 { NoData::NotDue } else { NoData::Invalid };
             columns.push(Column { at: *at, range: range(channel), empty });
         }

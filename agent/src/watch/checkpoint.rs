@@ -81,9 +81,9 @@ impl Watch {
 
 /// What a device's state depends on, as a number: a state of another one would be misunderstood. It changes with the
 /// device's channels, their registers and scales, its interval, and every setting of the judge; where the device is
-/// reached does not matter.
+/// reached does not matter, nor do a person's rules, which are known again by their names.
 pub fn fingerprint(device: &Device, detect: &DetectConfig) -> u64 {
-    let text = format!("2 {:?} {} {:?} {detect:?}", device.name, device.interval_ms, device.channels);
+    let text = format!("3 {:?} {} {:?} {detect:?}", device.name, device.interval_ms, device.channels);
     CRC64.checksum(text.as_bytes())
 }
 

@@ -2,14 +2,17 @@
 //!
 //! It asks of every row what stands out (`detect.rs`), whether a sensor stands still or says nothing (`health.rs`), and
 //! whether the wind is dangerous (`wind.rs`), and makes of the answers alerts that open, are updated and clear
-//! (`alarm.rs`). A sick sensor says nothing about the wind: while it is told of, its wind alerts are not. A failed read
-//! never becomes a value (A6): it is counted, and no forest sees it.
+//! (`alarm.rs`). Beside that it holds each channel against a person's own limits (`rules.rs`). A sick sensor says nothing
+//! about the wind: while it is told of, its wind alerts are not. A failed read never becomes a value (A6): it is counted,
+//! and no forest sees it.
 
 mod channel;
+mod limits;
 mod raise;
 mod words;
 
 pub use super::detect::{BadDetect, DetectConfig};
+pub use super::rules::{Bounds, Limit, Over, Rule, Statistic};
 pub use super::wind::Turbine;
 
 use super::alarm::{Patience, Verdict};
@@ -18,6 +21,7 @@ use super::detect::{BEYOND, Detector, Seen};
 use super::health::{Hold, Silence};
 use super::wind::Wind;
 use crate::time::{Stamp, Wall};
+use limits::Rules;
 use raise::{Ids, Raised, mix};
 use serde::{Deserialize, Serialize};
 use windward_protocol::{Alert, Channel, NoData, Quantity, Reading, Severity};
@@ -42,6 +46,8 @@ pub struct JudgeChannel {
     pub channel: Channel,
     /// Whether its values are scored by a forest.
     pub detect: bool,
+    /// A person's own limits for it.
+    pub rules: Vec<Rule>,
 }
 
 /// What the judge says of one row.
@@ -53,7 +59,7 @@ pub struct Judged {
     /// How strange the device has been lately; 0 is usual. What raises it lasts a while in it, which makes it the better
     /// line to look at over hours.
     pub strangeness: f64,
-    /// Steps of alerts: of the whole device, then of its channels in their order.
+    /// Steps of alerts: of the whole device, then of its channels in their order, then of rules.
     pub alerts: Vec<Alert>,
 }
 
@@ -64,6 +70,7 @@ pub struct Judge {
     config: DetectConfig,
     ids: Ids,
     state: State,
+    rules: Rules,
 }
 
 /// What a judge has learned and what it has told: all that is kept over a restart.
@@ -127,7 +134,7 @@ impl Judge {
             silence: Silence::default(),
             last: None,
         };
-        Judge { ids: Ids::new(name), config: config.clone(), device, state }
+        Judge { ids: Ids::new(name), config: config.clone(), rules: Rules::new(&device), device, state }
     }
 
     /// The parts of what is kept, in the order in which they are restored.
@@ -143,7 +150,10 @@ impl Judge {
     /// Appends a part of what was learned and of what alerts are open.
     pub fn save(&self, part: Part, out: &mut Vec<u8>) {
         let saved = match part {
-            Part::Readings => postcard::to_extend(&self.state, std::mem::take(out)).map(|bytes| *out = bytes),
+            Part::Readings => {
+                let kept = (&self.state, self.rules.kept(&self.device));
+                postcard::to_extend(&kept, std::mem::take(out)).map(|bytes| *out = bytes)
+            }
             forest => self.state.detector.save_forest(forest, out),
         };
         if let Err(error) = saved {
@@ -162,8 +172,9 @@ impl Judge {
     }
 
     fn restore_readings(&mut self, bytes: &[u8], at: Stamp, saved: Wall) -> Result<(), BadState> {
-        let State { detector, channels, no_data, row, .. } =
-            postcard::from_bytes(bytes).map_err(|_| BadState("it cannot be read"))?;
+        let (state, rules) =
+            postcard::from_bytes::<(State, Vec<limits::Kept>)>(bytes).map_err(|_| BadState("it cannot be read"))?;
+        let State { detector, channels, no_data, row, .. } = state;
         if channels.len() != self.state.channels.len() {
             return Err(BadState("it is of other channels"));
         }
@@ -181,6 +192,7 @@ impl Judge {
         }
         no_data.resume(at.mono);
         row.resume(at.mono);
+        self.rules.resume(rules, &self.device, at, saved);
         Ok(())
     }
 
@@ -217,6 +229,7 @@ impl Judge {
             self.judge_acts(stamp, index, value, &seen, &mut judged.alerts);
             self.judge_windows(stamp, index, value, &seen, &mut judged.alerts);
         }
+        self.rules.judge(stamp, readings, &self.device, &mut self.ids, &mut judged.alerts);
         let wind_speed = self.wind_speed(readings);
         for alert in &mut judged.alerts {
             alert.wind_speed = wind_speed;

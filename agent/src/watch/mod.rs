@@ -13,12 +13,14 @@ mod asked;
 pub mod beacon;
 pub mod checkpoint;
 mod detect;
+mod figures;
 mod health;
 mod heard;
 pub mod judge;
 pub mod load;
 pub mod modbus;
 mod round;
+mod rules;
 pub mod schedule;
 pub mod sentence;
 mod stats;
@@ -26,7 +28,7 @@ mod thin;
 mod value;
 mod wind;
 
-use crate::config::{Config, Device, Function};
+use crate::config::{Config, Device, DeviceChannel, Function};
 use crate::hal::ads1115::{Gain, Input as ConverterInput};
 use crate::hal::pulses::Count;
 use crate::time::{Mono, Stamp, Wall};
@@ -331,15 +333,16 @@ impl Watch {
 
 impl Watched {
     fn new(config: &Config, device: &Device, index: usize, seed: u64) -> Self {
+        let of_channel = |channel: &DeviceChannel| JudgeChannel {
+            channel: channel.channel.clone(),
+            detect: channel.detect,
+            rules: config.rules_of(device, channel).cloned().collect(),
+        };
         let of_judge = JudgeDevice {
             device: device.name.clone(),
             location: device.location.clone(),
             interval_ms: device.interval_ms,
-            channels: device
-                .channels
-                .iter()
-                .map(|channel| JudgeChannel { channel: channel.channel.clone(), detect: channel.detect })
-                .collect(),
+            channels: device.channels.iter().map(of_channel).collect(),
         };
         Self {
             bus: device.bus,

@@ -9,11 +9,9 @@
 //! Rows from before the clock was set are in no window, for nobody knows in which. They are forwarded all the same,
 //! and with their true times where those become known.
 
-mod figures;
-
+use super::figures::Figures;
 use crate::config::{Device, DeviceChannel};
 use crate::time::{Mono, Stamp};
-use figures::Figures;
 use windward_protocol::{Channel, NoData, Reading, Stats};
 
 /// Length of a window, ms.

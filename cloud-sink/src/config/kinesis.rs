@@ -29,10 +29,17 @@ pub enum Start {
 }
 
 pub(super) fn check(kinesis: &Kinesis) -> Result<(), (&'static str, String)> {
-    let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if !(1..=128).contains(&kinesis.stream.len()) || !kinesis.stream.chars().all(is_of_a_name) {
-        let reason = format!("{:?} is no stream's name: 1 to 128 letters, digits and _ . -", kinesis.stream);
-        return Err(("kinesis.stream", reason));
+    name_of_a_stream("kinesis.stream", &kinesis.stream)
+}
+
+pub(super) fn name_of_a_stream(key: &'static str, name: &str) -> Result<(), (&'static str, String)> {
+    if !is_name(name, 1..=128) {
+        return Err((key, format!("{name:?} is no stream's name: 1 to 128 letters, digits and _ . -")));
     }
     Ok(())
+}
+
+/// Whether it has so many characters, all of those that AWS has in names.
+pub(super) fn is_name(name: &str, length: std::ops::RangeInclusive<usize>) -> bool {
+    length.contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }

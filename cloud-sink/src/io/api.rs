@@ -175,6 +175,8 @@ async fn healthz(State(shared): State<Shared>) -> Result<Response, Refusal> {
         "repeated": counters.repeated, "alerts": counters.alerts, "told": counters.told, "untold": counters.untold,
         "poison": counters.poison, "commits_failed": counters.commits_failed,
         "unknown_schema": counters.unknown_schema, "shards": counters.shards, "behind_ms": counters.behind_ms,
+        "labs_records": counters.labs_records, "labs_items": counters.labs_items,
+        "labs_left_out": counters.labs_left_out,
         "targets": shared.notifier.health(),
     });
     Ok((status, axum::Json(body)).into_response())

@@ -8,6 +8,7 @@ mod archive;
 mod calls;
 mod commit;
 mod items;
+mod labs;
 mod leases;
 mod outbox;
 mod presence;
@@ -21,6 +22,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue;
 use items::Item;
+pub(super) use labs::LabsTables;
 use std::collections::BTreeMap;
 
 /// Index of the alerts by agent.

@@ -1,6 +1,8 @@
-//! What every way in does with deliveries: take them apart, plan, commit.
+//! What every way in does with deliveries: take them apart, put out what other consumers read, plan, commit.
 
 use super::clock;
+#[cfg(feature = "aws")]
+use super::labs::Labs;
 use super::schemas::Schemas;
 use super::store::Store;
 use crate::decode::Delivery;
@@ -19,16 +21,33 @@ pub(super) struct Intake {
     ledger: Ledger,
     hearing: Hearing,
     store: Store,
+    #[cfg(feature = "aws")]
+    labs: Option<Labs>,
 }
 
 impl Intake {
     pub(super) fn new(farm: String, policy: Policy, store: Store) -> Self {
         let (schemas, ledger, hearing) = (Schemas::new(store.clone()), Ledger::default(), Hearing::default());
-        Self { farm, policy, schemas, ledger, hearing, store }
+        Self {
+            farm,
+            policy,
+            schemas,
+            ledger,
+            hearing,
+            store,
+            #[cfg(feature = "aws")]
+            labs: None,
+        }
     }
 
-    /// Makes the rows of these deliveries durable, and with them that people will be told (S1). After an error some of
-    /// it may be; to take the same deliveries again then changes nothing of that (S2).
+    /// The same with the labs' outputs.
+    #[cfg(feature = "aws")]
+    pub(super) fn with_labs(self, labs: Labs) -> Self {
+        Self { labs: Some(labs), ..self }
+    }
+
+    /// Makes what follows from these deliveries durable: outputs first, then the rows, and with them that people will be
+    /// told (S1). After an error some of it may be; to take the same deliveries again then changes nothing of that (S2).
     pub(super) async fn take(&mut self, deliveries: &[Delivery]) -> Result<(Plan, Tally)> {
         let known = self.schemas.known(deliveries).await.context("schemas")?;
         let opened = sink::open(deliveries, known);
@@ -37,10 +56,16 @@ impl Intake {
             let found = self.store.seen(&unknown).await.context("ledger")?;
             self.ledger.looked_up(&unknown, &found);
         }
+        #[cfg(feature = "aws")]
+        if let Some(labs) = &mut self.labs {
+            labs.put(&opened, self.ledger.seen(), &self.store).await.context("labs")?;
+        }
         let now_ms = clock::now_ms();
         let mut plan = sink::plan(&self.farm, &self.policy, opened, self.ledger.seen(), now_ms);
         let heard = self.hearing.note(plan.agents(), &plan.rows, now_ms);
         plan.rows.agents.extend(heard);
+        // Every record of a stream carries its schemas.
+        plan.rows.schemas.retain(|schema| !self.schemas.has(schema));
         let rows = Arc::new(std::mem::take(&mut plan.rows));
         let before = match self.store.commit(rows.clone()).await {
             Ok(before) => before,

@@ -13,8 +13,12 @@ mod committer;
 pub mod dynamodb;
 mod fleet;
 mod intake;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "aws")]
 pub mod kinesis;
+#[cfg(feature = "aws")]
+pub mod labs;
 #[cfg(feature = "aws")]
 pub mod lambda;
 pub mod mail;
@@ -26,6 +30,8 @@ pub mod sns;
 mod source;
 pub mod sqlite;
 pub mod store;
+#[cfg(any(feature = "aws", feature = "kafka"))]
+mod stream;
 pub mod tell;
 pub mod webhook;
 
@@ -95,11 +101,17 @@ pub struct Counters {
     pub archive_failed: u64,
     /// Rows of the store that the archive could not read, and left out.
     pub archive_unreadable: u64,
-    /// Shards of the stream that are read here.
+    /// Shards of the stream, or partitions of the topic, that are read here.
     pub shards: u64,
     /// How long ago the shard furthest behind was last read to its newest record, as far as the service tells, ms. It
     /// grows while calls fail.
     pub behind_ms: u64,
+    /// Records put into the streams of the labs' consumers, repeats included.
+    pub labs_records: u64,
+    /// Items put into their tables, repeats included.
+    pub labs_items: u64,
+    /// Readings and maxima that could not be told to them.
+    pub labs_left_out: u64,
     /// Whether all sources are heard: the broker has granted the subscriptions, the stream and its leases answer.
     pub connected: bool,
 }
@@ -122,6 +134,9 @@ struct Counts {
     archive_unreadable: AtomicU64,
     shards: AtomicU64,
     behind_ms: AtomicU64,
+    labs_records: AtomicU64,
+    labs_items: AtomicU64,
+    labs_left_out: AtomicU64,
     /// The broker is heard, or there is none.
     connected: AtomicBool,
     /// The stream is heard, or there is none.
@@ -142,17 +157,20 @@ enum Stop {
 /// Starts a sink. It is up when this returns; the broker may come later.
 pub async fn start(config: Config) -> Result<Running> {
     #[cfg(not(feature = "aws"))]
-    anyhow::ensure!(config.kinesis.is_none(), "this program was built without Kinesis (feature `aws`)");
+    anyhow::ensure!(
+        config.kinesis.is_none() && config.labs.is_none(),
+        "this program was built without Kinesis (feature `aws`)"
+    );
+    #[cfg(not(feature = "kafka"))]
+    anyhow::ensure!(config.kafka.is_none(), "this program was built without Kafka (feature `kafka`)");
     #[cfg(not(feature = "archive"))]
     anyhow::ensure!(config.archive.is_none(), "this program was built without the archive (feature `archive`)");
-    let has_source = config.mqtt.is_some() || config.kinesis.is_some();
-    anyhow::ensure!(has_source, "[lambda] alone is for `windward-sink lambda`; add [mqtt] or [kinesis]");
+    let has_stream = config.kinesis.is_some() || config.kafka.is_some();
+    let has_source = config.mqtt.is_some() || has_stream;
+    anyhow::ensure!(has_source, "[lambda] alone is for `windward-sink lambda`; add [mqtt], [kinesis] or [kafka]");
     let store = Store::open(&config.store).await?;
-    let counts = Arc::new(Counts {
-        connected: config.mqtt.is_none().into(),
-        stream: config.kinesis.is_none().into(),
-        ..Counts::default()
-    });
+    let counts =
+        Arc::new(Counts { connected: config.mqtt.is_none().into(), stream: (!has_stream).into(), ..Counts::default() });
     let notifier = Notifier::open(config.farm.clone(), store.clone(), &config.notify, counts.clone()).await?;
     let listener = tokio::net::TcpListener::bind(config.http.listen)
         .await
@@ -175,6 +193,11 @@ pub async fn start(config: Config) -> Result<Running> {
     let lookout = tokio::spawn(lookout.run(counts.clone(), stopped.clone()));
     let (queues, notifier) = notifier.run(stopped.clone());
     let intake = Intake::new(config.farm, config.notify.policy, store.clone());
+    #[cfg(feature = "aws")]
+    let intake = match &config.labs {
+        Some(config) => intake.with_labs(labs::Labs::open(config).await.counting(counts.clone())),
+        None => intake,
+    };
     let committer = Committer { intake, queues, counts: counts.clone() };
     let committer = tokio::spawn(committer.run(incoming, stopped.clone()));
     let mut sources = JoinSet::new();
@@ -183,7 +206,11 @@ pub async fn start(config: Config) -> Result<Running> {
     }
     #[cfg(feature = "aws")]
     if let Some(kinesis) = config.kinesis {
-        sources.spawn(kinesis::follow(kinesis, store.clone(), into, stopped.clone(), counts.clone()));
+        sources.spawn(kinesis::follow(kinesis, store.clone(), into.clone(), stopped.clone(), counts.clone()));
+    }
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = config.kafka {
+        sources.spawn(kafka::follow(kafka, store.clone(), into.clone(), stopped.clone(), counts.clone()));
     }
     if let Some(days) = config.keep_days {
         tokio::spawn(prune(store, days, stopped));
@@ -260,6 +287,9 @@ impl Counts {
             archive_unreadable: read(&self.archive_unreadable),
             shards: read(&self.shards),
             behind_ms: read(&self.behind_ms),
+            labs_records: read(&self.labs_records),
+            labs_items: read(&self.labs_items),
+            labs_left_out: read(&self.labs_left_out),
             connected: self.connected.load(Ordering::Relaxed) && self.stream.load(Ordering::Relaxed),
         }
     }

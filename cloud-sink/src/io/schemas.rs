@@ -4,6 +4,7 @@ use super::store::Store;
 use crate::decode::{Delivery, Known, named};
 use anyhow::Result;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use windward_protocol::Schema;
 
 /// Most schemas at hand, a few hundred bytes each. When there would be more, all are forgotten and looked up again.
@@ -31,12 +32,17 @@ impl Schemas {
         Ok(known)
     }
 
-    /// Puts at hand what the store now has.
-    pub(super) fn learn(&mut self, schemas: &BTreeSet<Schema>) {
-        schemas.iter().cloned().for_each(|schema| self.keep(schema));
+    /// Whether the store is known to have it.
+    pub(super) fn has(&self, schema: &Schema) -> bool {
+        self.at_hand.contains_key(&(schema.agent.clone(), schema.id()))
     }
 
-    fn keep(&mut self, schema: Schema) {
+    /// Puts at hand what the store now has.
+    pub(super) fn learn(&mut self, schemas: &BTreeSet<Schema>) {
+        schemas.iter().cloned().for_each(|schema| self.keep(schema.into()));
+    }
+
+    fn keep(&mut self, schema: Arc<Schema>) {
         if self.at_hand.len() == MOST {
             self.at_hand.clear();
         }

@@ -1,15 +1,15 @@
 //! What every source hands to the committer: a delivery, and how to answer it.
 
-#[cfg(feature = "aws")]
-use super::kinesis;
 use super::mqtt;
+#[cfg(any(feature = "aws", feature = "kafka"))]
+use super::stream;
 use crate::decode::Delivery;
 use windward_protocol::{Ack, AgentId};
 
 /// Deliveries that wait to be committed. There is room for all that each source may have on its way by its own bound.
-#[cfg(feature = "aws")]
-pub(super) const QUEUE: usize = mqtt::QUEUE + kinesis::ROOM;
-#[cfg(not(feature = "aws"))]
+#[cfg(any(feature = "aws", feature = "kafka"))]
+pub(super) const QUEUE: usize = mqtt::QUEUE + stream::ROOM;
+#[cfg(not(any(feature = "aws", feature = "kafka")))]
 pub(super) const QUEUE: usize = mqtt::QUEUE;
 
 /// A delivery, and how to answer it.
@@ -26,8 +26,8 @@ pub(super) enum Reply {
     /// By MQTT: a PUBACK, and acks on the agents' topics.
     Mqtt(mqtt::Reply),
     /// From a stream: the position may pass the record. Its agent hears nothing: what is in the stream has left its disk.
-    #[cfg(feature = "aws")]
-    Kinesis(kinesis::Reply),
+    #[cfg(any(feature = "aws", feature = "kafka"))]
+    Stream(stream::Reply),
 }
 
 impl Reply {
@@ -35,8 +35,8 @@ impl Reply {
     pub(super) async fn stored(&self) {
         match self {
             Reply::Mqtt(reply) => reply.puback().await,
-            #[cfg(feature = "aws")]
-            Reply::Kinesis(reply) => reply.stored(),
+            #[cfg(any(feature = "aws", feature = "kafka"))]
+            Reply::Stream(reply) => reply.stored(),
         }
     }
 
@@ -49,8 +49,8 @@ impl Reply {
     pub(super) async fn ack(&self, agent: &AgentId, ack: &Ack) {
         match self {
             Reply::Mqtt(reply) => reply.ack(agent, ack).await,
-            #[cfg(feature = "aws")]
-            Reply::Kinesis(_) => {}
+            #[cfg(any(feature = "aws", feature = "kafka"))]
+            Reply::Stream(_) => {}
         }
     }
 }

@@ -95,7 +95,7 @@ impl Store {
         // Bytes that an older program would not have written are as good as none: the agent is asked again.
         let decoded = keys.iter().zip(found).filter_map(|(key, bytes)| {
             let schema = Schema::decode(&bytes?).filter(|schema| (&schema.agent, schema.id()) == (&key.0, key.1))?;
-            Some((key.clone(), schema))
+            Some((key.clone(), schema.into()))
         });
         Ok(decoded.collect())
     }

@@ -213,6 +213,10 @@ fn meaning(kind: AlertKind) -> &'static str {
             "This turbine's wind or power departs from its neighbours' in the same weather. Compare anemometers first; if \
              they agree, look for ice or dirt on the blades, a yaw error, a derating or a pitch fault."
         }
+        AlertKind::Limit => {
+            "A limit that somebody has set for this channel is passed. What to do about it stands above, where the rule says \
+             so ([[rule]] in the agent's configuration)."
+        }
     }
 }
 

@@ -48,6 +48,84 @@ impl Gathered {
     }
 }
 
+impl ReadingsRow {
+    /// Takes the blocks of another row of its device in; the key stays. `Some`: whether there was anything new in it.
+    /// `None`: the two differ in more than their readings, share some of their blocks, cannot be read, or the block would
+    /// be longer than `most` bytes.
+    ///
+    /// For a store that can change a row: an agent that is heard every second would else leave sixty rows a minute, each
+    /// mostly its key and its summaries.
+    pub fn take(&mut self, more: &ReadingsRow, most: usize) -> Option<bool> {
+        let shape = |row: &ReadingsRow| {
+            let minute = row.first_ms.div_euclid(TOGETHER_MS);
+            (row.partition.clone(), epoch_of(&row.sort).to_string(), minute, row.synced, row.location.clone())
+        };
+        let channels = |row: &ReadingsRow| -> Vec<_> {
+            row.channels.iter().map(|channel| (channel.name.clone(), channel.unit.clone())).collect()
+        };
+        if shape(self) != shape(more) || channels(self) != channels(more) {
+            return None;
+        }
+        let whole = |row: &ReadingsRow| Some(batch::split(&row.block)).filter(|split| split.broken.is_none());
+        let (mut held, new) = (whole(self)?.envelopes, whole(more)?.envelopes);
+        match new.iter().filter(|envelope| held.contains(envelope)).count() {
+            0 => {}
+            known if known == new.len() => return Some(false),
+            // To take the rest would count these twice.
+            _ => return None,
+        }
+        held.extend(new);
+        let mut batch = BatchBuilder::new();
+        if !held.iter().all(|envelope| batch.push(envelope)) {
+            return None;
+        }
+        let block = Some(batch.finish()).filter(|block| block.len() <= most)?;
+        let is_later = more.last_ms >= self.last_ms;
+        for (channel, more) in self.channels.iter_mut().zip(&more.channels) {
+            channel.take(more, is_later);
+        }
+        self.first_ms = self.first_ms.min(more.first_ms);
+        self.last_ms = self.last_ms.max(more.last_ms);
+        self.n += more.n;
+        self.block = block;
+        Some(true)
+    }
+}
+
+/// The epoch in a row's sort key.
+fn epoch_of(sort: &str) -> &str {
+    sort.split('#').nth(1).unwrap_or_default()
+}
+
+impl ChannelSummary {
+    /// Becomes the summary of both. `is_later`: the other's last value is the last of all.
+    fn take(&mut self, more: &ChannelSummary, is_later: bool) {
+        let (n, more_n) = (f64::from(self.n), f64::from(more.n));
+        let (mean, std) = match (self.n, more.n) {
+            (_, 0) => (self.mean, self.std),
+            (0, _) => (more.mean, more.std),
+            _ => {
+                let part = |of: Option<f64>, more: Option<f64>| Some((n * of? + more_n * more?) / (n + more_n));
+                let mean = part(self.mean, more.mean);
+                let square = |of: &ChannelSummary| {
+                    let off = of.mean? - mean?;
+                    Some(of.std? * of.std? + off * off)
+                };
+                let variance = part(square(self), square(more));
+                (mean.and_then(finite), variance.and_then(|variance| finite(variance.sqrt())))
+            }
+        };
+        let either =
+            |of: Option<f64>, more: Option<f64>, which: fn(f64, f64) -> f64| of.into_iter().chain(more).reduce(which);
+        (self.mean, self.std) = (mean, std);
+        self.min = either(self.min, more.min, f64::min);
+        self.max = either(self.max, more.max, f64::max);
+        self.max_score = either(self.max_score, more.max_score, f64::max);
+        self.last = if is_later { more.last.or(self.last) } else { self.last.or(more.last) };
+        self.n += more.n;
+    }
+}
+
 /// The envelopes of a stored row, as they came.
 pub fn envelopes(block: &[u8]) -> Vec<Vec<u8>> {
     batch::split(block).envelopes
@@ -88,7 +166,7 @@ impl Open {
             let seqs: Vec<u8> = together.seqs.iter().flat_map(|seq| seq.to_le_bytes()).collect();
             sort.push_str(&format!("-{:016x}", fnv1a(seqs.iter())));
         }
-        let channels = first.channels.iter().zip(&together.channels);
+        let channels = first.channels.into_iter().zip(&together.channels);
         ReadingsRow {
             partition: format!("{agent}/{}", first.device),
             sort,
@@ -131,13 +209,13 @@ impl Together {
     }
 }
 
-fn summary(channel: &Channel, values: &[f64], max_score: Option<f64>) -> ChannelSummary {
+fn summary(channel: Channel, values: &[f64], max_score: Option<f64>) -> ChannelSummary {
     let n = values.len() as f64;
     let mean = finite(values.iter().sum::<f64>() / n);
     let deviation = |mean: f64| (values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / n).sqrt();
     ChannelSummary {
-        name: channel.name.clone(),
-        unit: channel.unit.clone(),
+        name: channel.name,
+        unit: channel.unit,
         n: values.len() as u32,
         min: values.iter().copied().reduce(f64::min),
         mean,
@@ -221,7 +299,66 @@ mod tests {
         assert_eq!(rows.iter().map(|row| envelopes(&row.block).len()).sum::<usize>(), 99);
     }
 
+    #[test]
+    fn a_row_takes_only_what_differs_in_nothing_but_its_readings() {
+        let one = |seq, first_ms, location| rows([block(seq, first_ms, 3, location)]).remove(0);
+        let first = one(1, T0, "here");
+        let taken = |other: &ReadingsRow, most| first.clone().take(other, most);
+        assert_eq!(taken(&one(2, T0 + 3_000, "here"), usize::MAX), Some(true));
+        assert_eq!(taken(&one(2, T0 + 3_000, "here"), first.block.len()), None, "too long");
+        assert_eq!(taken(&one(2, T0 + 3_000, "there"), usize::MAX), None);
+        assert_eq!(taken(&one(2, T0 + 60_000, "here"), usize::MAX), None, "another minute");
+        let both = rows([block(1, T0, 3, "here"), block(2, T0 + 3_000, 3, "here")]).remove(0);
+        assert_eq!(taken(&both, usize::MAX), None, "half of it is there");
+        let mut broken = first.clone();
+        broken.block.pop();
+        assert_eq!((taken(&broken, usize::MAX), broken.take(&first, usize::MAX)), (None, None), "not readable");
+        let spoilt = |spoil: fn(&mut ReadingsRow)| {
+            let mut row = one(2, T0 + 3_000, "here");
+            spoil(&mut row);
+            row
+        };
+        for (what, row) in [
+            ("device", spoilt(|row| row.partition.push('2'))),
+            ("epoch", spoilt(|row| row.sort = row.sort.replace("#0000000000000007#", "#0000000000000008#"))),
+            ("clock", spoilt(|row| row.synced = false)),
+            ("unit", spoilt(|row| row.channels[0].unit = "kn".into())),
+            ("channels", spoilt(|row| row.channels.clear())),
+        ] {
+            assert_eq!(taken(&row, usize::MAX), None, "{what}");
+        }
+    }
+
     proptest! {
+        /// Rows that took others say what one row of all their blocks says.
+        #[test]
+        fn a_row_that_took_others_is_as_one_of_all(cuts in prop::collection::vec(1u64..6, 1..8), late in any::<bool>()) {
+            let of = |seqs: std::ops::Range<u64>| {
+                rows(seqs.map(|seq| block(seq, T0 + seq as i64 * 1_000, 3, "here"))).remove(0)
+            };
+            let ends: Vec<u64> = cuts.iter().scan(1, |end, len| { *end += len; Some(*end) }).collect();
+            let all = of(1..ends[ends.len() - 1]);
+            let mut parts: Vec<_> = std::iter::once(1).chain(ends.iter().copied()).zip(&ends).map(|(a, b)| of(a..*b)).collect();
+            if late {
+                parts.reverse();
+            }
+            let mut row = parts.remove(0);
+            for part in &parts {
+                prop_assert_eq!(row.take(part, usize::MAX), Some(true));
+                prop_assert_eq!(row.take(part, usize::MAX), Some(false), "once more it is nothing new");
+            }
+            let (a, b) = (&row.channels[0], &all.channels[0]);
+            prop_assert_eq!((row.n, row.first_ms, row.last_ms), (all.n, all.first_ms, all.last_ms));
+            prop_assert_eq!((a.n, a.min, a.max, a.last, a.max_score), (b.n, b.min, b.max, b.last, b.max_score));
+            prop_assert!((a.mean.unwrap() - b.mean.unwrap()).abs() < 1e-9 && (a.std.unwrap() - b.std.unwrap()).abs() < 1e-9);
+            let sorted = |row: &ReadingsRow| {
+                let mut envelopes = envelopes(&row.block);
+                envelopes.sort();
+                envelopes
+            };
+            prop_assert_eq!(sorted(&row), sorted(&all));
+        }
+
         /// Stored again in the same groups they are the same rows; in others, other keys, or the same content.
         #[test]
         fn a_key_names_its_content(

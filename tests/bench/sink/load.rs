@@ -102,7 +102,8 @@ async fn agent(
 ) -> Result<usize> {
     let id = farm.agent(0).clone();
     let mut options = MqttOptions::new(id.as_str(), "127.0.0.1", broker);
-    options.set_keep_alive(Duration::from_secs(30)).set_clean_start(true);
+    // Its room for what is under way would otherwise be ten megabytes an agent.
+    options.set_keep_alive(Duration::from_secs(30)).set_clean_start(true).set_outgoing_inflight_upper_limit(64);
     let (client, mut events) = AsyncClient::new(options, 64);
     client.subscribe(topic::ack(&id), QoS::AtMostOnce).await?;
     let mut start = None;

@@ -18,6 +18,10 @@ use std::time::Duration;
 
 const PARTS: [&str; 4] = ["place", "sqlite", "memory", "load"];
 
+/// The sink's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let mut parts: Vec<String> = Vec::new();
     let mut load = Load { agents: 1_000, lasts: Duration::from_secs(600), every_s: 1 };

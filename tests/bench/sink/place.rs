@@ -109,7 +109,7 @@ impl Sink {
         let mut plan = sink::plan("farm", &Policy::default(), opened, self.ledger.seen(), 0);
         assert!(plan.unknown.is_empty() && plan.rows.poison.is_empty());
         let schemas = plan.rows.schemas.iter();
-        self.known.extend(schemas.map(|schema| ((schema.agent.clone(), schema.id()), schema.clone())));
+        self.known.extend(schemas.map(|schema| ((schema.agent.clone(), schema.id()), schema.clone().into())));
         let rows = Arc::new(std::mem::take(&mut plan.rows));
         if let Some(store) = store {
             let before = store.commit(rows.clone()).await?;

@@ -15,6 +15,7 @@ fn alerts(seed: u64, index: usize, fault: Option<Fault>, for_ms: u64) -> Vec<(u6
     let channel = |channel: &windward_agent::config::DeviceChannel| JudgeChannel {
         channel: channel.channel.clone(),
         detect: channel.detect,
+        rules: Vec::new(),
     };
     let of_judge = JudgeDevice {
         device: device.name.clone(),

@@ -3,7 +3,7 @@ use crate::io::bus::tests::{Manner, serial_slave, tcp_slave};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// A file with one device per link; each has registers 0 and 1, refuses 20, and is silent at 30.
+/// A file with one device per link, each with two channels, and a rule for the first of each.
 fn config(links: &[String], broker_port: u16, data: &Path) -> Config {
     let mut text = format!(
         "agent = \"t\"\nfarm = \"f\"\ndata = {:?}\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker_port}\n",
@@ -16,6 +16,7 @@ fn config(links: &[String], broker_port: u16, data: &Path) -> Config {
              [[device.channel]]\nname = \"refused\"\nunit = \"\"\nregister = 20\ntype = \"u16\"\n"
         );
     }
+    text += "[[rule]]\nname = \"storm\"\nchannel = \"wind\"\nabove = 25\n";
     Config::from_toml(&text, "test.toml").unwrap()
 }
 
@@ -81,5 +82,6 @@ async fn when_all_is_well_it_says_so() {
     let (well, said) = said(&config).await;
     assert!(well, "{said}");
     assert_eq!(said.matches(" good").count(), 4, "{said}");
+    assert!(said.contains("rule                 \"storm\" watches d0/wind, d1/wind\n"), "{said}");
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0, "the probe leaves nothing behind");
 }

@@ -23,7 +23,7 @@ fn value(value: f64) -> Reading {
 
 fn device(name: &str) -> JudgeDevice {
     let channel = Channel { name: name.into(), quantity: Quantity::Other, unit: "m/s".into() };
-    let channels = vec![JudgeChannel { channel, detect: true }];
+    let channels = vec![JudgeChannel { channel, detect: true, rules: Vec::new() }];
     JudgeDevice { device: "mast".into(), location: String::new(), interval_ms: STEP_MS, channels }
 }
 

@@ -33,6 +33,11 @@ impl Raised {
         self.alarm.is_open()
     }
 
+    /// Whether it is open, and has not been told of since it was resumed.
+    pub(super) fn is_untold(&self) -> bool {
+        self.resumed && self.is_open()
+    }
+
     pub(super) fn is_open_as(&self, kind: AlertKind) -> bool {
         self.is_open() && self.kind == Some(kind)
     }
@@ -60,8 +65,24 @@ impl Raised {
             self.opened_ms = stamp.wall.0;
             self.kind = Some(case.kind);
         }
+        Some(self.alert(phase, case, stamp, device, channel))
+    }
+
+    /// The last step of an alert that nothing is asked about any more; `None`: there is none open.
+    pub(super) fn end(self, stamp: Stamp, device: &JudgeDevice, channel: usize, case: Case) -> Option<Alert> {
+        self.is_open().then(|| self.alert(AlertPhase::Clear, case, stamp, device, Some(channel)))
+    }
+
+    fn alert(
+        &self,
+        phase: AlertPhase,
+        case: Case,
+        stamp: Stamp,
+        device: &JudgeDevice,
+        channel: Option<usize>,
+    ) -> Alert {
         let channel = channel.map(|index| &device.channels[index].channel);
-        Some(Alert {
+        Alert {
             id: self.id,
             phase,
             kind: self.kind.unwrap_or(case.kind),
@@ -78,7 +99,7 @@ impl Raised {
             score: case.score,
             threshold: case.threshold,
             evidence: case.evidence,
-        })
+        }
     }
 
     /// Lets a stored alarm go on at `now`, on a clock that is another one. What is open is told of once more, so that those

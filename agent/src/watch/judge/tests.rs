@@ -7,6 +7,7 @@ use crate::time::{Mono, Wall};
 use proptest::prelude::*;
 use windward_protocol::{AlertKind, AlertPhase, Value};
 
+mod rules;
 mod trust;
 
 const START_MS: i64 = 1_760_000_000_000;
@@ -446,7 +447,7 @@ fn device_of(channels: &[(Quantity, bool)]) -> JudgeDevice {
             _ => ("other", ""),
         };
         let channel = Channel { name: name.to_owned(), quantity, unit: unit.to_owned() };
-        JudgeChannel { channel, detect }
+        JudgeChannel { channel, detect, rules: Vec::new() }
     };
     JudgeDevice {
         device: "mast".to_owned(),

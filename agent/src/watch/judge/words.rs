@@ -2,9 +2,13 @@
 
 use super::super::detect::{Act, Found, Gap, Window};
 use super::super::health::Held;
+use super::super::rules::{Figure, Over, Rule, Statistic};
 use super::Turbine;
 use super::raise::Case;
 use windward_protocol::{AlertKind, AlertPhase, Channel, NoData, Severity};
+
+/// Most decimals that a rule's figure is said with.
+const MOST_DECIMALS: usize = 9;
 
 pub(super) fn silence(silent: Option<(u32, u64)>, reason: Option<NoData>) -> Case {
     let evidence = match (silent, reason) {
@@ -142,6 +146,73 @@ pub(super) fn turbulence(phase: AlertPhase, value: f64, turbulence: Option<(f64,
         ),
     };
     plain(AlertKind::Turbulence, Severity::Warning, Some(value), evidence)
+}
+
+/// `figure`: what the rule has come to. Without one there is nothing to say but that the alert is still open, which who
+/// raises it says himself.
+pub(super) fn rule(phase: AlertPhase, rule: &Rule, unit: &str, figure: Option<Figure>) -> Case {
+    let of_figure = figure.and_then(|figure| Some((figure, figure.value?, rule.bounds.nearest(figure.value?)?)));
+    let evidence = match of_figure {
+        Some((figure, value, (limit, is_upper))) => {
+            let said = statistic(rule.over, value, figure.usual, limit, unit);
+            let beyond = if is_upper { "above" } else { "below" };
+            let lasted =
+                if rule.for_windows > 1 { format!(", {} times on end", rule.for_windows) } else { String::new() };
+            match phase {
+                AlertPhase::Clear => format!("{said}, within its limits again"),
+                _ => format!("{said}, {beyond} {}{lasted}", of_limit(limit, unit_of(rule.over, unit))),
+            }
+        }
+        None => String::new(),
+    };
+    Case {
+        kind: AlertKind::Limit,
+        severity: rule.severity,
+        value: of_figure.map(|(_, value, _)| value),
+        score: None,
+        threshold: of_figure.map(|(_, _, (limit, _))| limit),
+        evidence,
+    }
+}
+
+pub(super) fn rule_is_gone(severity: Severity) -> Case {
+    let evidence = "it is no longer in the configuration".to_owned();
+    Case { kind: AlertKind::Limit, severity, value: None, score: None, threshold: None, evidence }
+}
+
+/// The unit of what a rule looks at: a number of values has none.
+pub(super) fn unit_of(over: Over, unit: &str) -> &str {
+    if matches!(over, Over::Windows { statistic: Statistic::Count, .. }) { "" } else { unit }
+}
+
+/// A figure with a digit more than its limit has.
+fn statistic(over: Over, value: f64, usual: Option<f64>, limit: f64, unit: &str) -> String {
+    let decimals = limit.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len()) + 1;
+    let of = |value: f64| format!("{value:.*} {unit}", decimals.min(MOST_DECIMALS)).trim_end().to_owned();
+    let Over::Windows { length_ms, statistic } = over else { return of(value) };
+    let lasting = lasting(length_ms);
+    match (statistic, usual) {
+        (Statistic::Mean, _) => format!("mean of {lasting} {}", of(value)),
+        (Statistic::Min, _) => format!("least of {lasting} {}", of(value)),
+        (Statistic::Max, _) => format!("greatest of {lasting} {}", of(value)),
+        (Statistic::Range, _) => format!("range of {lasting} {}", of(value)),
+        (Statistic::Std, _) => format!("standard deviation of {lasting} {}", of(value)),
+        (Statistic::Change, _) => format!("change within {lasting} {}", of(value)),
+        (Statistic::Count, _) => format!("{value:.0} values in {lasting}"),
+        (Statistic::Deviation { history }, usual) => {
+            let before = self::lasting(length_ms * u64::from(history));
+            format!(
+                "mean of {lasting} off by {} from the {} of {before} before",
+                of(value),
+                of(usual.unwrap_or_default())
+            )
+        }
+    }
+}
+
+/// A limit, as it was written.
+fn of_limit(limit: f64, unit: &str) -> String {
+    format!("{limit} {unit}").trim_end().to_owned()
 }
 
 fn plain(kind: AlertKind, severity: Severity, value: Option<f64>, evidence: String) -> Case {

@@ -5,6 +5,7 @@ use super::{BY_AGENT, DIRTY, DynamoDb};
 use crate::config::Layout;
 use crate::io::aws;
 use anyhow::{Context, Result, anyhow, bail};
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
     ScalarAttributeType, TableStatus, TimeToLiveSpecification,
@@ -113,23 +114,28 @@ impl DynamoDb {
         }
         let created = create.send().await;
         created.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
-        for _ in 0..CREATE_WAIT_S {
-            let described = self.client.describe_table().table_name(self.table(name)).send().await;
-            let status = described.ok().and_then(|answer| answer.table?.table_status);
-            if status == Some(TableStatus::Active) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        bail!("was made, but cannot be used after {CREATE_WAIT_S} s")
+        usable(&self.client, &self.table(name)).await
     }
 }
 
-fn attribute(name: &str) -> Result<AttributeDefinition> {
+/// Waits until a table that was made can be used.
+pub(super) async fn usable(client: &Client, table: &str) -> Result<()> {
+    for _ in 0..CREATE_WAIT_S {
+        let described = client.describe_table().table_name(table).send().await;
+        let status = described.ok().and_then(|answer| answer.table?.table_status);
+        if status == Some(TableStatus::Active) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    bail!("was made, but cannot be used after {CREATE_WAIT_S} s")
+}
+
+pub(super) fn attribute(name: &str) -> Result<AttributeDefinition> {
     let kind = if NUMBERS.contains(&name) { ScalarAttributeType::N } else { ScalarAttributeType::S };
     Ok(AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?)
 }
 
-fn key_part(name: &str, kind: KeyType) -> Result<KeySchemaElement> {
+pub(super) fn key_part(name: &str, kind: KeyType) -> Result<KeySchemaElement> {
     Ok(KeySchemaElement::builder().attribute_name(name).key_type(kind).build()?)
 }

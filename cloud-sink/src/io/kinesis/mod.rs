@@ -1,73 +1,27 @@
-//! The Kinesis source: all shards of a stream, shared with other sinks by leases in the store.
-//!
-//! [`crate::shards`] decides; this follows. One task looks after leases and positions, one more reads each shard that is
-//! ours. Every few seconds a held lease is written with the position up to which all is stored, and nothing beyond it;
-//! what died before that is read again, and stored once (S2). A stop stores what was read, writes positions, and gives
-//! the leases back, so that the next sink need not wait for their end.
-//!
-//! Back-pressure: records read and not yet stored have room for `ROOM` pieces together; no shard is read while there
-//! is none. At most `READS` pages are in memory beside that.
-
-mod reader;
-mod stream;
+//! The Kinesis source: the calls to the service. `stream` makes a source of them.
 
 use super::source::Incoming;
 use super::store::Store;
-use super::{Counts, Stop, clock};
+use super::stream::{self, Failure, Outcome, Reader};
+use super::{Counts, Stop, aws};
 use crate::config;
-use crate::shards::{Lease, Leases, Position, Progress, RENEW_MS, Write};
-use anyhow::{Context, Result};
-use reader::{Outcome, Reader};
+use crate::decode::Origin;
+use crate::shards::Position;
+use anyhow::{Context, Result, anyhow};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{Record, ShardIteratorType};
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use stream::Stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::{mpsc, watch};
 
-/// Pieces of at most [`PIECE`] bytes that may be on their way from the stream into the store: 32 MiB.
-pub(super) const ROOM: usize = 512;
-/// A record takes the room of as many pieces as it has begun.
-const PIECE: usize = 64 * 1024;
-/// Shards read at the same time; a page has at most 10 MiB.
-const READS: usize = 4;
-/// How often positions are looked at.
-const TICK: Duration = Duration::from_millis(500);
-/// Pause before a stream that could not be described is asked again.
-const PAUSE: Duration = Duration::from_secs(2);
-/// The row that remembers where shards begin that have no row of their own. No shard is named like this.
-const START: &str = "start";
-
-/// Answers one record.
-pub(super) struct Reply {
-    progress: Arc<Mutex<Progress>>,
-    number: u64,
-    is_stored: AtomicBool,
-    _room: OwnedSemaphorePermit,
-}
-
-impl Reply {
-    /// The position may pass the record.
-    pub(super) fn stored(&self) {
-        self.is_stored.store(true, Ordering::Relaxed);
-        lock(&self.progress).stored(self.number);
-    }
-}
-
-impl Drop for Reply {
-    /// A record that nobody has stored: the shard is to be read again from its position.
-    fn drop(&mut self) {
-        if !*self.is_stored.get_mut() {
-            lock(&self.progress).failed();
-        }
-    }
-}
-
-fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
-    progress.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// Most records of one page, of which the service gives at most 10 MiB: so a reader keeps up with four times what may be
+/// put into a shard, 1,000 records a second.
+const PAGE: i32 = 1_000;
+/// Pause between pages while there is more, and once there is none. A shard gives five pages a second to all who read it
+/// together; at its end, this leaves room for one more reader.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(220), Duration::from_millis(400));
 
 /// Whether the stream is there.
 pub async fn check(config: &config::Kinesis) -> Result<String> {
@@ -81,227 +35,123 @@ pub(super) async fn follow(
     config: config::Kinesis,
     store: Store,
     into: mpsc::Sender<Incoming>,
-    mut stop: watch::Receiver<Stop>,
+    stop: watch::Receiver<Stop>,
     counts: Arc<Counts>,
 ) {
-    let stream = Stream::open(&config).await;
-    let (key, start) = loop {
-        match begin(&stream, &store, config.start).await {
-            Ok(begun) => break begun,
-            Err(error) => tracing::warn!(stream = config.stream, "stream: {error:#}"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
-            _ = stop.wait_for(|stop| *stop == Stop::Quit) => return,
-        }
-    };
-    let me = format!("{:016x}", RandomState::new().hash_one(clock::now_ms()));
-    tracing::info!(stream = config.stream, %me, begin = %start, "following");
-    let follower = Follower {
-        leases: Leases::new(me, start),
-        readers: BTreeMap::new(),
-        tasks: JoinSet::new(),
-        looked_ms: None,
-        room: Arc::new(Semaphore::new(ROOM)),
-        reads: Arc::new(Semaphore::new(READS)),
-        stream,
-        key,
-        store,
-        into,
-        counts,
-    };
-    follower.run(stop).await;
+    let stream = stream::Stream::Kinesis(Stream::open(&config).await);
+    stream::follow(stream, config.start, store, into, stop, counts).await;
 }
 
-/// The name of the stream's leases, and where shards without one begin: settled by the first sink that ever saw it.
-async fn begin(stream: &Stream, store: &Store, start: config::Start) -> Result<(String, Position)> {
-    let key = stream.key().await?;
-    let position = match start {
-        config::Start::Oldest => Position::Oldest,
-        config::Start::Latest => Position::Since(clock::now_ms()),
-    };
-    let lease = Lease { position, owner: String::new(), counter: 1 };
-    store.put_lease(&key, &Write { shard: START.into(), lease, expected: None }).await?;
-    let mut rows = store.leases(&key).await?;
-    let start = rows.remove(START).context("the row that was just written is not there")?;
-    Ok((key, start.position))
+/// One stream.
+#[derive(Clone)]
+pub(super) struct Stream {
+    client: Client,
+    name: String,
 }
 
-/// A shard that is ours.
-struct Held {
-    progress: Arc<Mutex<Progress>>,
-    /// All that was put until then has been read; monotonic, ms. It stands still when calls fail.
-    until_ms: Arc<AtomicI64>,
-    task: AbortHandle,
+/// What one call gives.
+struct Page {
+    records: Vec<Record>,
+    /// Where to go on; `None`: the shard is closed, and this was its end.
+    next: Option<String>,
+    /// How far its last record is behind the newest of the shard, ms.
+    behind_ms: u64,
 }
 
-struct Follower {
-    leases: Leases,
-    readers: BTreeMap<String, Held>,
-    tasks: JoinSet<(String, Outcome)>,
-    /// When shards and leases were last looked at; `None`: look now.
-    looked_ms: Option<u64>,
-    room: Arc<Semaphore>,
-    reads: Arc<Semaphore>,
-    stream: Stream,
-    key: String,
-    store: Store,
-    into: mpsc::Sender<Incoming>,
-    counts: Arc<Counts>,
-}
+impl Stream {
+    pub(super) async fn open(config: &config::Kinesis) -> Self {
+        let shared = aws::load(config.endpoint.as_deref(), config.region.as_deref()).await;
+        Self { client: Client::new(&shared), name: config.stream.clone() }
+    }
 
-impl Follower {
-    async fn run(mut self, mut stop: watch::Receiver<Stop>) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `<name>@<when it was made, s>`: a stream that was deleted and made anew has other records under the same shards.
+    pub(super) async fn key(&self) -> Result<String> {
+        let described = self.client.describe_stream_summary().stream_name(&self.name).send().await;
+        let described = described.map_err(|error| anyhow!("DescribeStreamSummary: {}", aws::explain(&error)))?;
+        let summary = described.stream_description_summary.context("DescribeStreamSummary: an answer without it")?;
+        Ok(format!("{}@{}", self.name, summary.stream_creation_timestamp.secs()))
+    }
+
+    /// Its shards, each with its parents.
+    pub(super) async fn shards(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        let (mut shards, mut next) = (BTreeMap::new(), None);
         loop {
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop == Stop::Quit) => break,
-                _ = tick.tick() => {}
+            // A token stands for the name too, and both together are refused.
+            let name = if next.is_none() { Some(self.name.clone()) } else { None };
+            let listed = self.client.list_shards().set_stream_name(name).set_next_token(next).send().await;
+            let listed = listed.map_err(|error| anyhow!("ListShards: {}", aws::explain(&error)))?;
+            for shard in listed.shards.unwrap_or_default() {
+                let parents = [shard.parent_shard_id, shard.adjacent_parent_shard_id];
+                shards.insert(shard.shard_id, parents.into_iter().flatten().collect());
             }
-            let is_running = *stop.borrow() == Stop::Run;
-            if !is_running {
-                self.tasks.shutdown().await;
+            next = listed.next_token;
+            if next.is_none() {
+                return Ok(shards);
             }
-            match self.look_after(is_running).await {
-                Ok(false) => {}
-                Ok(true) => self.counts.stream.store(true, Ordering::Relaxed),
-                Err(error) => {
-                    self.counts.stream.store(false, Ordering::Relaxed);
-                    tracing::error!(stream = self.stream.name(), "stream: {error:#}");
+        }
+    }
+
+    /// Reads a shard with one iterator after the other, each from the page before; moves `at` along.
+    pub(super) async fn pages(&self, reader: &Reader, at: &mut Position) -> Result<Outcome, Failure> {
+        let mut next = self.iterator(&reader.shard, at).await?;
+        while let Some(iterator) = next {
+            let Some(turn) = reader.turn().await else { return Ok(Outcome::Again("the sink stops")) };
+            let page = self.page(&iterator).await?;
+            reader.is_behind(page.behind_ms);
+            for record in page.records {
+                let sequence = record.sequence_number;
+                let from = Origin::Record { stream: self.name.clone(), key: record.partition_key.unwrap_or_default() };
+                if !reader.hand_over(from, sequence.clone(), record.data.into_inner()).await {
+                    return Ok(Outcome::Again("the sink stops"));
                 }
+                *at = Position::After(sequence);
             }
-            self.count();
+            next = page.next;
+            drop(turn);
+            tokio::time::sleep(if page.behind_ms > 0 { PAUSES.0 } else { PAUSES.1 }).await;
         }
-        self.tasks.shutdown().await;
-        for shard in self.readers.keys().cloned().collect::<Vec<_>>() {
-            self.give_back(&shard).await;
-        }
-        self.counts.stream.store(false, Ordering::Relaxed);
+        Ok(reader.ended())
     }
 
-    /// One turn. True when stream and leases were looked at, and answered.
-    async fn look_after(&mut self, is_running: bool) -> Result<bool> {
-        for shard in self.leases.expire(clock::mono_ms()) {
-            self.lose(&shard, "it could not be renewed in time");
-        }
-        while let Some(ended) = self.tasks.try_join_next() {
-            match ended {
-                Ok((shard, Outcome::Ended)) => tracing::info!(shard, "read to its end"),
-                Ok((shard, Outcome::Again(why))) => {
-                    tracing::warn!(stream = self.stream.name(), shard, "to be read again: {why}");
-                    self.give_back(&shard).await;
-                }
-                // Aborted, because its lease was lost.
-                Err(error) if error.is_cancelled() => {}
-                Err(error) => {
-                    let whose = self.readers.iter().find(|(_, held)| held.task.id() == error.id());
-                    let shard = whose.map(|(shard, _)| shard.clone()).unwrap_or_default();
-                    tracing::error!(stream = self.stream.name(), shard, "a reader has failed: {error}");
-                    self.give_back(&shard).await;
-                }
+    /// An iterator that begins behind the position. `None`: there is nothing behind it.
+    async fn iterator(&self, shard: &str, position: &Position) -> Result<Option<String>, Failure> {
+        let ask = self.client.get_shard_iterator().stream_name(&self.name).shard_id(shard);
+        let ask = match position {
+            Position::Oldest => ask.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Position::Since(ms) => {
+                ask.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(*ms))
             }
-        }
-        let has_failed = |(shard, held): (&String, &Held)| lock(&held.progress).has_failed().then(|| shard.clone());
-        for shard in self.readers.iter().filter_map(has_failed).collect::<Vec<_>>() {
-            tracing::warn!(stream = self.stream.name(), shard, "to be read again: something in it was left undone");
-            self.give_back(&shard).await;
-        }
-        self.renew().await?;
-        let now_ms = clock::mono_ms();
-        let is_time = self.looked_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= RENEW_MS);
-        if is_running && is_time {
-            self.looked_ms = Some(now_ms);
-            self.look().await?;
-        }
-        Ok(is_running && is_time)
-    }
-
-    /// Writes the leases that are due.
-    async fn renew(&mut self) -> Result<()> {
-        let shards: Vec<String> = self.leases.held().map(str::to_string).collect();
-        for shard in shards {
-            let Some(held) = self.readers.get(&shard) else { continue };
-            let position = lock(&held.progress).position();
-            let is_end = position == Position::End;
-            let begun_ms = clock::mono_ms();
-            let Some(write) = self.leases.renewal(&shard, position, begun_ms) else { continue };
-            if !self.store.put_lease(&self.key, &write).await? {
-                self.lose(&shard, "another sink has taken it");
-                continue;
+            Position::After(sequence) => {
+                ask.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).starting_sequence_number(sequence)
             }
-            self.leases.written(write, begun_ms);
-            if is_end {
-                self.readers.remove(&shard);
-                // Its children may be read now.
-                self.looked_ms = None;
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at shards and leases, and takes what is to be taken.
-    async fn look(&mut self) -> Result<()> {
-        self.leases.listed(self.stream.shards().await?);
-        let rows = self.store.leases(&self.key).await?;
-        for shard in self.leases.seen(rows, clock::mono_ms()) {
-            self.lose(&shard, "another sink has taken it");
-        }
-        for write in self.leases.takes(clock::mono_ms()) {
-            let begun_ms = clock::mono_ms();
-            if self.store.put_lease(&self.key, &write).await? {
-                tracing::info!(shard = write.shard, position = %write.lease.position, "reading");
-                self.read(write.shard.clone(), write.lease.position.clone());
-                self.leases.written(write, begun_ms);
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, shard: String, position: Position) {
-        let progress = Arc::new(Mutex::new(Progress::new(position.clone())));
-        let until_ms = Arc::new(AtomicI64::new(clock::mono_ms() as i64));
-        let reader = Reader {
-            stream: self.stream.clone(),
-            shard: shard.clone(),
-            progress: progress.clone(),
-            until_ms: until_ms.clone(),
-            room: self.room.clone(),
-            reads: self.reads.clone(),
-            into: self.into.clone(),
+            Position::End => return Ok(None),
         };
-        let name = shard.clone();
-        let task = self.tasks.spawn(async move { (name, reader.read(position).await) });
-        self.readers.insert(shard, Held { progress, until_ms, task });
+        let asked = ask.send().await.map_err(|error| {
+            let said = format!("GetShardIterator: {}", aws::explain(&error));
+            match error.into_service_error() {
+                error if error.is_resource_not_found_exception() => Failure::Gone,
+                error if error.is_invalid_argument_exception() => Failure::NoPosition(said),
+                _ => Failure::Passing(said),
+            }
+        })?;
+        Ok(asked.shard_iterator)
     }
 
-    /// Stops reading a shard at once. What was read of it and is not stored yet will be, and then passes no position.
-    fn lose(&mut self, shard: &str, why: &str) {
-        tracing::warn!(stream = self.stream.name(), shard, "no longer read here: {why}");
-        self.leases.lost(shard);
-        if let Some(held) = self.readers.remove(shard) {
-            held.task.abort();
-        }
-    }
-
-    /// Leaves a shard to whoever takes it next, at the position that it has.
-    async fn give_back(&mut self, shard: &str) {
-        let Some(held) = self.readers.remove(shard) else { return };
-        held.task.abort();
-        let position = lock(&held.progress).position();
-        let Some(write) = self.leases.giving_back(shard, position) else { return };
-        match self.store.put_lease(&self.key, &write).await {
-            Ok(_) => tracing::debug!(shard, position = %write.lease.position, "given back"),
-            Err(error) => tracing::warn!(shard, "a lease that is not given back ends by itself: {error:#}"),
-        }
-        self.leases.lost(shard);
-    }
-
-    fn count(&self) {
-        let least_ms = self.readers.values().map(|held| held.until_ms.load(Ordering::Relaxed)).min();
-        let behind_ms = least_ms.map(|until_ms| (clock::mono_ms() as i64).saturating_sub(until_ms).max(0) as u64);
-        self.counts.shards.store(self.readers.len() as u64, Ordering::Relaxed);
-        self.counts.behind_ms.store(behind_ms.unwrap_or_default(), Ordering::Relaxed);
+    async fn page(&self, iterator: &str) -> Result<Page, Failure> {
+        let read = self.client.get_records().shard_iterator(iterator).limit(PAGE).send().await;
+        let read = read.map_err(|error| {
+            let said = format!("GetRecords: {}", aws::explain(&error));
+            match error.into_service_error() {
+                error if error.is_resource_not_found_exception() => Failure::Gone,
+                _ => Failure::Passing(said),
+            }
+        })?;
+        let behind_ms = read.millis_behind_latest.unwrap_or_default().max(0) as u64;
+        Ok(Page { records: read.records, next: read.next_shard_iterator, behind_ms })
     }
 }
 

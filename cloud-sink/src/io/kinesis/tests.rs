@@ -4,10 +4,12 @@
 mod emulator;
 
 use super::*;
-use crate::decode::Origin;
 use crate::io::dynamodb::DynamoDb;
-use crate::io::source;
+use crate::io::stream::ROOM;
+use crate::io::{clock, source};
+use crate::shards::Write;
 use emulator::{Distress, Emulator, eventually};
+use std::sync::atomic::Ordering;
 use tokio::task::JoinHandle;
 
 /// How long anything may take before the test fails: a lease must end first, when its holder died.

@@ -16,6 +16,7 @@ mod event;
 #[cfg(feature = "archive")]
 use super::archive::Archiver;
 use super::intake::Intake;
+use super::labs::Labs;
 use super::presence::{Lookout, presence_once};
 use super::store::Store;
 use super::tell::Notifier;
@@ -48,7 +49,10 @@ pub async fn serve(config: Config) -> Result<()> {
     let serving = lambda_runtime::run(service_fn(move |LambdaEvent { payload, context }: LambdaEvent<Json>| {
         let function = function.clone();
         async move {
-            let answer = function.lock().await.invoked(payload, context.deadline as i64 - ANSWER_MS).await;
+            let (deadline, now_ms) = (context.deadline as i64, clock::now_ms());
+            // Lambda says until when, cargo-lambda for how long.
+            let until_ms = if deadline < now_ms { now_ms.saturating_add(deadline) } else { deadline };
+            let answer = function.lock().await.invoked(payload, until_ms - ANSWER_MS).await;
             answer.map_err(|error| {
                 tracing::error!("{error:#}");
                 lambda_runtime::Error::from(format!("{error:#}"))
@@ -73,8 +77,12 @@ impl Function {
         let lambda = config.lambda.clone().context("[lambda] is missing")?;
         ensure!(matches!(config.store, config::Store::DynamoDb(_)), "store: Lambda keeps no files; use dynamodb");
         let (store, farm) = (Store::open(&config.store).await?, config.farm.clone());
+        let intake = Intake::new(farm.clone(), config.notify.policy.clone(), store.clone());
         Ok(Self {
-            intake: Intake::new(farm.clone(), config.notify.policy.clone(), store.clone()),
+            intake: match &config.labs {
+                Some(labs) => intake.with_labs(Labs::open(labs).await),
+                None => intake,
+            },
             notifier: Notifier::open(farm.clone(), store.clone(), &config.notify, Arc::<Counts>::default()).await?,
             lookout: Lookout::new(store.clone(), &config),
             #[cfg(feature = "archive")]

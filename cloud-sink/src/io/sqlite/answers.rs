@@ -90,14 +90,16 @@ impl Sqlite {
                 span.after.unwrap_or_default(),
                 span.from_ms,
             ])?;
-            let (mut page, mut n) = (Page::default(), 0u64);
+            let (mut page, mut n, mut last) = (Page::default(), 0u64, None);
             while let Some(row) = rows.next()? {
-                page.blocks.push(row.get("block")?);
-                n += u64::from(row.get::<_, u32>("n")?);
+                // Only where there is more: the newest row may still take in what comes.
                 if n >= span.limit {
-                    page.next = Some(row.get("sort")?);
+                    page.next = last;
                     break;
                 }
+                page.blocks.push(row.get("block")?);
+                n += u64::from(row.get::<_, u32>("n")?);
+                last = Some(row.get("sort")?);
             }
             Ok(page)
         })

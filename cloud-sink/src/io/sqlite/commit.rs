@@ -62,9 +62,16 @@ fn run(tx: &Transaction<'_>, sql: &str, values: impl Params) -> rusqlite::Result
     tx.prepare_cached(sql)?.execute(values)
 }
 
+/// Longest block of a row that takes more in, bytes: each time it is written anew.
+const MOST_JOINED: usize = 4096;
+
+/// What follows a row within its minute goes into that row. What that cannot hold is a row of its own.
 pub(super) fn insert_readings(tx: &Transaction<'_>, rows: &[ReadingsRow]) -> Result<()> {
     let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
     for row in rows {
+        if row.block.len() < MOST_JOINED && follows(tx, row)? {
+            continue;
+        }
         insert.execute(params![
             row.partition,
             row.sort,
@@ -80,6 +87,50 @@ pub(super) fn insert_readings(tx: &Transaction<'_>, rows: &[ReadingsRow]) -> Res
         ])?;
     }
     Ok(())
+}
+
+/// Whether the row before this one has taken it in, now or once before.
+fn follows(tx: &Transaction<'_>, row: &ReadingsRow) -> Result<bool> {
+    let mut select = tx.prepare_cached(
+        "SELECT * FROM readings WHERE partition = ?1 AND sort < ?2 AND sort > substr(?2, 1, 17) ORDER BY sort DESC LIMIT 1",
+    )?;
+    let before = select.query_row(params![row.partition, row.sort], |found| {
+        let channels = serde_json::from_str(&found.get::<_, String>("channels")?).unwrap_or_default();
+        Ok(ReadingsRow {
+            partition: found.get("partition")?,
+            sort: found.get("sort")?,
+            agent: row.agent.clone(),
+            device: found.get("device")?,
+            location: found.get("location")?,
+            first_ms: found.get("first_ms")?,
+            last_ms: found.get("last_ms")?,
+            n: found.get("n")?,
+            synced: found.get("synced")?,
+            channels,
+            block: found.get("block")?,
+        })
+    });
+    let Some(mut before) = before.optional()? else { return Ok(false) };
+    match before.take(row, MOST_JOINED) {
+        None => return Ok(false),
+        Some(false) => {}
+        Some(true) => {
+            run(
+                tx,
+                "UPDATE readings SET first_ms = ?, last_ms = ?, n = ?, channels = ?, block = ? WHERE partition = ? AND sort = ?",
+                params![
+                    before.first_ms,
+                    before.last_ms,
+                    before.n,
+                    serde_json::to_string(&before.channels)?,
+                    before.block,
+                    before.partition,
+                    before.sort
+                ],
+            )?;
+        }
+    }
+    Ok(true)
 }
 
 /// The description with the greatest rank stays, and the latest end: in whatever order the steps come.

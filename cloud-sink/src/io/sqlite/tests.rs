@@ -1,7 +1,7 @@
 use super::commit::insert_readings;
 use super::*;
-use crate::place::{ReadingsRow, envelopes, sortable_time};
-use windward_protocol::AgentId;
+use crate::place::{Gathered, ReadingsRow, envelopes, sortable_time};
+use windward_protocol::{AgentId, BlockBuilder, Channel, Envelope, Lane, Quantity, Record, Value};
 
 fn file() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -70,6 +70,43 @@ fn a_small_row_takes_no_page_of_its_own() {
     tx.commit().unwrap();
     let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     assert!(pages < 500, "{pages} pages for 1,000 rows");
+}
+
+/// A row of one block of one moment, as an agent sends each second.
+fn heard(second: i64) -> ReadingsRow {
+    let agent = AgentId::new("t1").unwrap();
+    let wind = Channel { name: "wind".into(), quantity: Quantity::WindSpeed, unit: "m/s".into() };
+    let mut block = BlockBuilder::new(&agent, "mast", "here", &[wind], true);
+    let readings = vec![Ok(Value::Int { mantissa: 80 + second, exponent: -1 })];
+    block.push(&windward_protocol::Row { time_ms: second * 1_000, readings, scores: vec![None] }).unwrap();
+    let block = block.finish().unwrap();
+    let record = Record::Block(block.clone());
+    let envelope = Envelope { agent: agent.clone(), epoch: 7, lane: Lane::Readings, seq: second as u64, record };
+    let mut gathered = Gathered::default();
+    gathered.add(agent, 7, second as u64, block, envelope.encode().unwrap());
+    gathered.rows().remove(0)
+}
+
+#[tokio::test]
+async fn an_agent_that_is_heard_every_second_leaves_a_row_a_minute() {
+    let (_dir, path) = file();
+    let sqlite = Sqlite::open(path.clone()).await.unwrap();
+    let seconds = (0..150).filter(|second| *second != 30).chain([30, 30, 100]);
+    for second in seconds {
+        sqlite.write(move |tx| insert_readings(tx, &[heard(second)])).await.unwrap();
+    }
+    let db = connect(&path).unwrap();
+    let mut all = db.prepare("SELECT n, first_ms, last_ms, channels, block FROM readings ORDER BY sort").unwrap();
+    let rows: Vec<(u32, i64, i64, String, Vec<u8>)> = all
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let spans: Vec<_> = rows.iter().map(|row| (row.0, row.1, row.2)).collect();
+    assert_eq!(spans, [(60, 0, 59_000), (60, 60_000, 119_000), (30, 120_000, 149_000)], "a repeat is nothing new");
+    assert_eq!(rows.iter().map(|row| envelopes(&row.4).len()).collect::<Vec<_>>(), [60, 60, 30]);
+    let wind: Vec<crate::place::ChannelSummary> = serde_json::from_str(&rows[1].3).unwrap();
+    assert_eq!((wind[0].n, wind[0].min, wind[0].max, wind[0].last), (60, Some(14.0), Some(19.9), Some(19.9)));
 }
 
 #[tokio::test]

@@ -1,13 +1,10 @@
 //! The whole sink on a Kinesis stream, with both stores: ministack is the stream, and DynamoDB too.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod farm;
-
+use crate::farm::{Place, T0, commit, deliveries, endpoint};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_smithy_http_client::Builder;
-use farm::{Place, T0, commit, deliveries};
 use std::time::Duration;
 use windward_sink::config::Config;
 use windward_sink::io;
@@ -17,14 +14,6 @@ use windward_sink::shards::{Lease, Position, Write};
 
 /// How long anything may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(40);
-
-fn endpoint() -> Option<String> {
-    let endpoint = std::env::var("WINDWARD_DYNAMODB_ENDPOINT").ok();
-    if endpoint.is_none() {
-        eprintln!("skipped: WINDWARD_DYNAMODB_ENDPOINT is not set");
-    }
-    endpoint
-}
 
 async fn stream(endpoint: &str, name: &str) -> (Client, String) {
     let config = aws_sdk_kinesis::Config::builder()
@@ -79,7 +68,7 @@ async fn what_is_in_the_stream_is_stored_and_told_once(store: &str, place: Place
         put(key, payload).await;
     }
     // Behind what nobody understands: it stops nothing.
-    put("t1", farm::open_alert(9, 7).payload).await;
+    put("t1", crate::farm::open_alert(9, 7).payload).await;
     let records = 2 * deliveries().len() as u64 + foreign().len() as u64 + 1;
 
     let running = io::start(config.clone()).await.unwrap();
@@ -97,11 +86,11 @@ async fn what_is_in_the_stream_is_stored_and_told_once(store: &str, place: Place
     // The same rows as by MQTT.
     let by_mqtt = Place::sqlite().await;
     commit(&by_mqtt.store, Policy::default(), &deliveries(), T0).await;
-    commit(&by_mqtt.store, Policy::default(), &[farm::open_alert(9, 7)], T0).await;
-    assert_eq!(farm::rows(&place.store).await, farm::rows(&by_mqtt.store).await);
+    commit(&by_mqtt.store, Policy::default(), &[crate::farm::open_alert(9, 7)], T0).await;
+    assert_eq!(crate::farm::rows(&place.store).await, crate::farm::rows(&by_mqtt.store).await);
 
     // Stopped with everything stored, it takes up where it was.
-    put("t1", farm::open_alert(10, 8).payload).await;
+    put("t1", crate::farm::open_alert(10, 8).payload).await;
     let running = io::start(config).await.unwrap();
     until("what is new", || running.counters().deliveries == 1).await;
     until("the shards", || running.counters().shards == 2).await;
@@ -131,15 +120,8 @@ async fn a_lease_is_written_only_over_the_one_that_was_seen(place: Place) {
     assert_eq!(place.store.leases("farm@2").await.unwrap().len(), 0);
 }
 
-#[tokio::test]
-async fn sqlite_leases() {
-    a_lease_is_written_only_over_the_one_that_was_seen(Place::sqlite().await).await;
-}
-
-#[tokio::test]
-async fn dynamodb_leases_or_skipped_without_endpoint() {
-    let Some(place) = Place::dynamodb("leases").await else { return };
-    a_lease_is_written_only_over_the_one_that_was_seen(place).await;
+on_both_stores! {
+    a_lease_is_written_only_over_the_one_that_was_seen
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +139,7 @@ async fn a_stream_into_dynamodb_or_skipped_without_endpoint() {
     let (Some(endpoint), Some(place)) = (endpoint(), Place::dynamodb("stream").await) else { return };
     let store = format!(
         "dynamodb = {{ endpoint = \"{endpoint}\", region = \"eu-west-1\", prefix = \"{}\" }}",
-        farm::prefix("stream")
+        crate::farm::prefix("stream")
     );
     what_is_in_the_stream_is_stored_and_told_once(&store, place, &endpoint, "into-dynamodb").await;
 }

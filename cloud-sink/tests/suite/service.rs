@@ -1,11 +1,8 @@
 //! The whole sink against a real broker: Debian's mosquitto, started here; skipped where it is not installed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "a delay is measured")]
 
-mod farm;
-
+use crate::farm::{T0, block, deliveries, delivery, envelope, open_alert};
 use axum::routing::post;
-use farm::{T0, block, deliveries, delivery, envelope, open_alert};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -70,7 +67,7 @@ impl Agent {
     async fn connect(port: u16) -> Self {
         let mut options = MqttOptions::new("t1", "127.0.0.1", port);
         options.set_keep_alive(Duration::from_secs(5));
-        let will = farm::health(false, T0);
+        let will = crate::farm::health(false, T0);
         options.set_last_will(LastWill::new(will.from.to_string(), will.payload, QoS::AtLeastOnce, true, None));
         let (client, events) = AsyncClient::new(options, 64);
         client.try_subscribe("windward/v1/t1/ack", QoS::AtMostOnce).unwrap();
@@ -126,7 +123,7 @@ fn packed(envelopes: &[Vec<u8>], named: bool) -> Delivery {
     let full = batch.clone().finish_packed(&BTreeSet::new());
     let known = full.schemas.iter().copied().collect();
     let payload = if named { batch.finish_packed(&known).bytes } else { full.bytes };
-    Delivery { from: Origin::Topic(topic::of_lane(&farm::agent(), Lane::Readings)), payload }
+    Delivery { from: Origin::Topic(topic::of_lane(&crate::farm::agent(), Lane::Readings)), payload }
 }
 
 /// Takes alerts; the first POST is answered with a failure.

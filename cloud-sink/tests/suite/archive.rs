@@ -1,302 +1,27 @@
 //! The archive holds what the store holds, as somebody else's program reads it: DuckDB.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod farm;
+mod site;
 
-use farm::{FARM, Place, T0, channel, commit, open_alert};
-use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use crate::farm::{FARM, Place, T0, commit, endpoint, prefix};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use serde_json::json;
+use site::*;
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use windward_protocol::batch::BatchBuilder;
-use windward_protocol::{
-    AgentId, BlockBuilder, Channel, Envelope, Lane, NoData, Quantity, Record, Row, Stats, Value, topic,
-};
-use windward_sink::archive::{DataSet, Hour, HourRow, hour_of};
+use std::task::Poll;
+use windward_protocol::{AgentId, Lane, Record};
+use windward_sink::archive::{DataSet, HourRow, hour_of};
 use windward_sink::config::{ArchivePlace, Config, DynamoDb as DynamoDbConfig, Layout, S3};
-use windward_sink::decode::{Delivery, Known, Origin};
+use windward_sink::decode::Known;
 use windward_sink::io::archive::export::{Export, export};
 use windward_sink::io::archive::{Archiver, CLAIM_MS, Format, Round};
 use windward_sink::io::dynamodb::DynamoDb;
-use windward_sink::io::store::{Span, Store};
+use windward_sink::io::store::Store;
 use windward_sink::notify::Policy;
 use windward_sink::place::{Rows, Seen};
-use windward_sink::{query, sink};
-
-const HOUR: i64 = 3_600_000;
-/// 2026-11-20T13:00Z, the first hour of the farm's readings.
-const H13: i64 = T0 - 54 * 60_000;
-const AGENTS: [&str; 3] = ["t1", "t1-b", "t2"];
-/// Five seconds past: so a block lies on the turn of the hour.
-const BEGIN: i64 = T0 + 5_000;
-
-// Moments: none of the two hours is closed, the first, both.
-fn at_1409() -> i64 {
-    H13 + HOUR + 9 * 60_000
-}
-fn at_1411() -> i64 {
-    H13 + HOUR + 11 * 60_000
-}
-fn at_1600() -> i64 {
-    H13 + 3 * HOUR
-}
-fn claim_later() -> i64 {
-    at_1600() + CLAIM_MS
-}
-
-fn channels() -> Vec<Channel> {
-    vec![
-        channel("wind_speed", Quantity::WindSpeed, "m/s"),
-        channel("direction", Quantity::WindDirection, "°"),
-        channel("power", Quantity::Power, "kW"),
-        channel("oil", Quantity::Temperature, "°C"),
-    ]
-}
-
-/// Ten rows of an agent's nacelle, from `index` times ten seconds on. Reads fail, floats are no numbers, and the oil is
-/// due only every fifth time.
-fn block(agent: &AgentId, index: i64) -> Record {
-    let mut block = BlockBuilder::new(agent, "nacelle", "Turbine, \"north\"", &channels(), index % 7 != 0);
-    for second in 0..10 {
-        let at = index * 10 + second;
-        let wind = Value::Int { mantissa: 80 + (at * 37) % 50, exponent: -1 };
-        let power = if at % 97 == 0 { f64::NAN } else { 100.25 + at as f64 };
-        let readings = vec![
-            if at % 11 == 3 { Err(NoData::Timeout) } else { Ok(wind) },
-            Ok(Value::F32((at % 360) as f32)),
-            if at % 50 == 7 { Err(NoData::Exception(4)) } else { Ok(Value::F64(power)) },
-            if at % 5 == 0 { Ok(Value::F32(41.5)) } else { Err(NoData::NotDue) },
-        ];
-        let scores = vec![(at % 3 == 0).then_some(0.75), None, None, None];
-        block.push(&Row { time_ms: BEGIN + at * 1000, readings, scores }).unwrap();
-    }
-    Record::Block(block.finish().unwrap())
-}
-
-fn deliver(agent: &AgentId, lane: Lane, records: impl IntoIterator<Item = (u64, Record)>) -> Delivery {
-    let mut batch = BatchBuilder::new();
-    for (seq, record) in records {
-        let envelope = Envelope { agent: agent.clone(), epoch: 0xabcd, lane, seq, record };
-        assert!(batch.push(&envelope.encode().unwrap()));
-    }
-    Delivery { from: Origin::Topic(topic::of_lane(agent, lane)), payload: batch.finish() }
-}
-
-/// The blocks of this agent with these numbers.
-fn readings(agent: &str, blocks: std::ops::Range<i64>) -> Delivery {
-    let agent = AgentId::new(agent).unwrap();
-    deliver(&agent, Lane::Readings, blocks.map(|index| (index as u64 + 1, block(&agent, index))))
-}
-
-/// Twelve minutes of three turbines over the turn of an hour, their statistics, and two alerts.
-fn farm_deliveries() -> Vec<Delivery> {
-    let mut deliveries: Vec<_> = AGENTS.into_iter().map(|agent| readings(agent, 0..72)).collect();
-    for agent in AGENTS {
-        let agent = AgentId::new(agent).unwrap();
-        let stats = channels().into_iter().take(2).enumerate().map(|(index, channel)| {
-            let mean = if index == 0 { 9.0 } else { 215.0 };
-            let stats = Stats {
-                device: "nacelle".into(),
-                channel,
-                start_ms: T0 - 4 * 60_000,
-                window_ms: 600_000,
-                n: 540,
-                due: 600,
-                mean,
-                min: 4.0,
-                max: 14.5,
-                std: 1.5,
-                gust_3s: (index == 0).then_some(13.5),
-            };
-            (1000 + index as u64, Record::Stats(stats))
-        });
-        deliveries.push(deliver(&agent, Lane::Readings, stats));
-    }
-    deliveries.extend([open_alert(7, 1), open_alert(8, 2)]);
-    deliveries
-}
-
-/// A store with the farm's rows, an archiver for it, and where that writes.
-struct Site {
-    archiver: Archiver,
-    folder: tempfile::TempDir,
-    _place: Place,
-}
-
-impl Site {
-    async fn new(place: Place) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let to = ArchivePlace::Folder(folder.path().join("archive"));
-        let archiver = Archiver {
-            store: place.store.clone(),
-            place: windward_sink::io::archive::Place::open(&to).await.unwrap(),
-            farm: FARM.into(),
-            close_after_ms: 10 * 60_000,
-            clock: at_1600,
-        };
-        Self { archiver, folder, _place: place }
-    }
-
-    async fn with_farm(place: Place) -> Self {
-        let site = Self::new(place).await;
-        site.commit(&farm_deliveries()).await;
-        site
-    }
-
-    fn store(&self) -> &Store {
-        &self.archiver.store
-    }
-
-    async fn commit(&self, deliveries: &[Delivery]) {
-        commit(self.store(), Policy::default(), deliveries, T0).await;
-    }
-
-    async fn round(&self) -> Round {
-        self.archiver.round().await.unwrap()
-    }
-
-    fn files(&self) -> Vec<String> {
-        files(&self.folder.path().join("archive"))
-    }
-
-    /// What DuckDB finds in the archive.
-    fn sums(&self) -> Option<Sums> {
-        sums_of(self.folder.path())
-    }
-}
-
-/// Files below a folder, by their paths from it.
-fn files(folder: &Path) -> Vec<String> {
-    let (mut files, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
-    while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_string());
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
-fn hour(set: DataSet, start_ms: i64) -> Hour {
-    Hour { farm: FARM.into(), set, start_ms }
-}
-
-/// By hour, agent and channel: rows, rows with a value, sum of the values, rows with a reason, sum of the scores.
-type Sums = BTreeMap<(i64, String, String), (u64, u64, f64, u64, f64)>;
-
-/// The sums of what the store answers to a client.
-async fn sums_in(store: &Store) -> Sums {
-    let mut sums = Sums::new();
-    for agent in AGENTS {
-        let span = Span {
-            partition: format!("{agent}/nacelle"),
-            from_ms: H13,
-            to_ms: H13 + 3 * HOUR,
-            after: None,
-            limit: u64::MAX,
-        };
-        let answer = query::readings(&store.readings(&span).await.unwrap().blocks, H13, H13 + 3 * HOUR);
-        for row in answer["rows"].as_array().unwrap() {
-            let hour = (hour_of(row["time_ms"].as_i64().unwrap()) - H13) / HOUR + 13;
-            for channel in channels() {
-                let (value, reason) = (&row["values"][&channel.name], &row["no_data"][&channel.name]);
-                // The API says null of a float that is no number, and nothing of what was not due.
-                let is_nan = row["values"].as_object().unwrap().contains_key(&channel.name) && value.is_null();
-                if value.is_null() && reason.is_null() && !is_nan {
-                    continue;
-                }
-                let sum = sums.entry((hour, agent.into(), channel.name.clone())).or_default();
-                sum.0 += 1;
-                sum.1 += u64::from(value.is_number());
-                sum.2 += value.as_f64().unwrap_or(0.0);
-                sum.3 += u64::from(reason.is_string() || is_nan);
-                sum.4 += row["scores"][&channel.name].as_f64().unwrap_or(0.0);
-            }
-        }
-    }
-    sums
-}
-
-/// The same sums by DuckDB over `archive/` in this folder; `None` without DuckDB.
-fn sums_of(folder: &Path) -> Option<Sums> {
-    let answers = duckdb(
-        folder,
-        "SELECT hour, agent, channel, count(*) AS n, count(value) AS good, sum(value) AS total,
-             count(no_data) AS reasons, sum(score) AS scores
-         FROM read_parquet('archive/readings/**/*.parquet', hive_partitioning = true)
-         WHERE farm = 'north-ridge' AND date = DATE '2026-11-20' GROUP BY ALL;",
-    )?;
-    let row = |row: &Json| {
-        let count = |index: usize| row[index].as_u64().unwrap();
-        let sum = |index: usize| row[index].as_f64().unwrap_or(0.0);
-        let text = |index: usize| row[index].as_str().unwrap().to_string();
-        ((row[0].as_i64().unwrap(), text(1), text(2)), (count(3), count(4), sum(5), count(6), sum(7)))
-    };
-    Some(answers[0].as_array().unwrap().iter().map(row).collect())
-}
-
-fn assert_same(found: &Sums, expected: &Sums) {
-    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
-    for (key, expected) in expected {
-        let found = found[key];
-        assert_eq!((found.0, found.1, found.3), (expected.0, expected.1, expected.3), "{key:?}");
-        // Summed in another order.
-        assert!((found.2 - expected.2).abs() < 1e-6 && (found.4 - expected.4).abs() < 1e-6, "{key:?}");
-    }
-}
-
-/// The rows that each statement of this SQL answers, run by DuckDB in this folder. `None`: there is no DuckDB.
-fn duckdb(folder: &Path, sql: &str) -> Option<Vec<Json>> {
-    const RUN: &str = "
-import duckdb, json, sys
-db = duckdb.connect()
-db.execute(\"SET TimeZone = 'UTC'\")
-answers = []
-for statement in duckdb.extract_statements(sys.stdin.read()):
-    try:
-        answers.append(db.execute(statement).fetchall() or [])
-    except Exception as error:
-        sys.exit(f'{statement.query}\\n{error}')
-print(json.dumps(answers, default=str))
-";
-    let venv = std::env::var_os("WINDWARD_PEERS").map(PathBuf::from).unwrap_or_else(|| {
-        // <target>/<profile>/deps/<this test>
-        std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("venv")
-    });
-    let python = venv.join("bin/python");
-    let has_duckdb =
-        || Command::new(&python).args(["-c", "import duckdb"]).status().is_ok_and(|status| status.success());
-    if !python.exists() || !has_duckdb() {
-        eprintln!("SKIPPED: no duckdb in {}; tests/run installs it", venv.display());
-        return None;
-    }
-    let mut child = Command::new(python)
-        .args(["-c", RUN])
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "DuckDB refused a statement");
-    Some(serde_json::from_slice(&output.stdout).unwrap())
-}
-
-const BOTH_HOURS: [&str; 4] = [
-    "alerts/farm=north-ridge/date=2026-11-20/hour=13/alerts.parquet",
-    "readings/farm=north-ridge/date=2026-11-20/hour=13/readings.parquet",
-    "readings/farm=north-ridge/date=2026-11-20/hour=14/readings.parquet",
-    "stats/farm=north-ridge/date=2026-11-20/hour=13/stats.parquet",
-];
+use windward_sink::sink;
 
 async fn what_duckdb_counts_and_sums_is_what_the_store_holds(place: Place) {
     let site = Site::with_farm(place).await;
@@ -377,6 +102,77 @@ async fn an_hour_whose_archiver_died_is_written_by_the_next(place: Place) {
     assert_eq!(site.round().await.files, 0);
     assert!(!store.finish_hour(&taken, 30).await.unwrap());
     assert_eq!(site.round().await.files, 1);
+}
+
+/// Whatever the archiver has done when it dies, the next one finishes it; and no file is ever half of one.
+async fn an_archiver_may_die_at_any_step(place: Place) {
+    // Every death leaves a claim, and the next round waits until that has ended.
+    static NOW: AtomicI64 = AtomicI64::new(0);
+    NOW.fetch_max(at_1600(), Ordering::Relaxed);
+    let mut site = Site::with_farm(place).await;
+    site.archiver.clock = || NOW.load(Ordering::Relaxed);
+    site.round().await;
+    let file = site.folder.path().join("archive").join(BOTH_HOURS[2]);
+    // Each answer of DynamoDB is many steps; most of them are left out there.
+    let is_fine = matches!(site.store(), Store::Sqlite(_));
+    let (mut rows, mut deaths, mut steps) = (rows_in(&file), 0, 1);
+    for late in 72.. {
+        site.commit(&[readings("t1", late..late + 1)]).await;
+        let died = dies_after(steps, site.archiver.round()).await.is_none();
+        // Ten of three channels, two of the oil.
+        let (before, after) = (rows, rows + 32);
+        assert!([before, after].contains(&rows_in(&file)), "{} rows after death {deaths}", rows_in(&file));
+        NOW.fetch_add(CLAIM_MS + 1, Ordering::Relaxed);
+        site.round().await;
+        rows = rows_in(&file);
+        assert_eq!(rows, after, "after death {deaths}");
+        if !died {
+            break;
+        }
+        deaths += 1;
+        steps += if is_fine { 1 } else { 1 + steps / 8 };
+    }
+    println!("FIGURE an archiver died {deaths} times, at up to {steps} steps");
+    assert!(deaths > 5, "{deaths} deaths");
+    assert_eq!(site.files(), BOTH_HOURS, "nothing half-made is left");
+}
+
+/// What comes of work that dies at the step of this number; `None`: it did. On a runtime with one thread for what blocks
+/// each wait for that thread is one step: it is held meanwhile, so that nothing is done before it is waited for.
+async fn dies_after<T>(steps: usize, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = Box::pin(work);
+    let mut left = steps;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || held.recv());
+        let polled = work.as_mut().poll(context).map(Some);
+        drop(release);
+        polled
+    })
+    .await
+}
+
+#[test]
+fn an_archiver_may_die_at_any_step_on_sqlite() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async { an_archiver_may_die_at_any_step(Place::sqlite().await).await });
+}
+
+#[tokio::test]
+async fn an_archiver_may_die_at_any_step_on_dynamodb_or_skipped_without_endpoint() {
+    if let Some(place) = Place::dynamodb("dying").await {
+        an_archiver_may_die_at_any_step(place).await;
+    }
+}
+
+fn rows_in(file: &Path) -> i64 {
+    let reader = SerializedFileReader::new(std::fs::File::open(file).unwrap()).expect("a whole file");
+    reader.metadata().file_metadata().num_rows()
 }
 
 async fn two_archivers_write_each_hour_once(place: Place) {
@@ -510,7 +306,7 @@ async fn a_range_is_exported_as_the_store_holds_it(place: Place) {
 async fn the_worked_questions_are_answered() {
     let site = Site::with_farm(Place::sqlite().await).await;
     site.round().await;
-    let sql = include_str!("../../deploy/examples/queries.sql");
+    let sql = include_str!("../../../deploy/examples/queries.sql");
     let Some(answers) = duckdb(site.folder.path(), sql) else { return };
     // Three views come before the questions.
     let (views, answers) = answers.split_at(3);
@@ -566,14 +362,11 @@ async fn a_running_sink_archives_what_has_closed() {
 /// On DynamoDB every commit to an open hour would cost a write; one tells all. After the hour's end each one tells.
 #[tokio::test]
 async fn an_open_hour_is_written_once_on_dynamodb() {
-    let Ok(endpoint) = std::env::var("WINDWARD_DYNAMODB_ENDPOINT") else {
-        eprintln!("skipped: WINDWARD_DYNAMODB_ENDPOINT is not set");
-        return;
-    };
+    let Some(endpoint) = endpoint() else { return };
     let config = DynamoDbConfig {
         endpoint: Some(endpoint),
         region: Some("eu-west-1".into()),
-        prefix: format!("test-{}-open-", std::process::id()),
+        prefix: prefix("open"),
         layout: Layout::default(),
         keep_days: None,
     };
@@ -604,10 +397,7 @@ async fn an_open_hour_is_written_once_on_dynamodb() {
 /// The same farm into a bucket, and the files that stand there fetched as anybody would.
 #[tokio::test]
 async fn a_bucket_holds_what_a_folder_would() {
-    let Ok(endpoint) = std::env::var("WINDWARD_DYNAMODB_ENDPOINT") else {
-        eprintln!("skipped: WINDWARD_DYNAMODB_ENDPOINT is not set");
-        return;
-    };
+    let Some(endpoint) = endpoint() else { return };
     let bucket = format!("test-{}-archive", std::process::id());
     http(&endpoint, "PUT", &format!("/{bucket}"));
     let mut site = Site::with_farm(Place::sqlite().await).await;
@@ -646,26 +436,15 @@ fn http(endpoint: &str, method: &str, path: &str) -> Vec<u8> {
     answer.split_off(body)
 }
 
-macro_rules! on_both_stores {
-    ($($test:ident),* $(,)?) => {
-        mod on_sqlite { $(#[tokio::test] async fn $test() { super::$test(super::Place::sqlite().await).await; })* }
-        mod on_dynamodb { $(#[tokio::test] async fn $test() {
-            if let Some(place) = super::Place::dynamodb(stringify!($test)).await {
-                super::$test(place).await;
-            }
-        })* }
-    };
-}
-
 on_both_stores! {
-    what_duckdb_counts_and_sums_is_what_the_store_holds,
-    an_hour_that_late_data_dirty_is_written_again_over_its_file,
-    what_is_committed_while_an_hour_is_written_is_not_lost,
-    an_hour_whose_archiver_died_is_written_by_the_next,
-    two_archivers_write_each_hour_once,
-    an_hour_is_left_alone_until_it_is_closed,
-    a_block_that_cannot_be_read_costs_its_own_rows,
-    a_block_that_is_stored_twice_is_archived_once,
-    a_file_is_never_replaced_by_one_with_fewer_rows,
-    a_range_is_exported_as_the_store_holds_it,
+    what_duckdb_counts_and_sums_is_what_the_store_holds
+    an_hour_that_late_data_dirty_is_written_again_over_its_file
+    what_is_committed_while_an_hour_is_written_is_not_lost
+    an_hour_whose_archiver_died_is_written_by_the_next
+    two_archivers_write_each_hour_once
+    an_hour_is_left_alone_until_it_is_closed
+    a_block_that_cannot_be_read_costs_its_own_rows
+    a_block_that_is_stored_twice_is_archived_once
+    a_file_is_never_replaced_by_one_with_fewer_rows
+    a_range_is_exported_as_the_store_holds_it
 }

@@ -1,9 +1,6 @@
 //! Whatever the order and repetition of deliveries, the same rows stand; in SQLite and in DynamoDB alike.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod farm;
-
-use farm::{FARM, Place, T0, commit, deliveries, delivery, envelope, health, stats};
+use crate::farm::{FARM, Place, T0, commit, deliveries, delivery, envelope, health, stats};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -159,54 +156,12 @@ async fn only_figures_that_say_something_are_stored(place: Place) {
     }
 }
 
-#[tokio::test]
-async fn sqlite_statistics() {
-    of_one_window_the_statistics_that_saw_more_stay(Place::sqlite().await).await;
-    only_figures_that_say_something_are_stored(Place::sqlite().await).await;
-}
-
-#[tokio::test]
-async fn dynamodb_statistics_or_skipped_without_endpoint() {
-    if let (Some(more), Some(some)) = (Place::dynamodb("more").await, Place::dynamodb("some").await) {
-        of_one_window_the_statistics_that_saw_more_stay(more).await;
-        only_figures_that_say_something_are_stored(some).await;
-    }
-}
-
-#[tokio::test]
-async fn sqlite_places_everything_once() {
-    everything_is_placed_once(Place::sqlite().await).await;
-}
-
-#[tokio::test]
-async fn sqlite_pages_of_readings_join() {
-    pages_of_readings_join_without_seam(Place::sqlite().await).await;
-}
-
-#[tokio::test]
-async fn sqlite_last_will() {
-    a_last_will_takes_an_agent_offline_and_keeps_its_health(Place::sqlite().await).await;
-}
-
-#[tokio::test]
-async fn dynamodb_places_everything_once_or_skipped_without_endpoint() {
-    if let Some(place) = Place::dynamodb("once").await {
-        everything_is_placed_once(place).await;
-    }
-}
-
-#[tokio::test]
-async fn dynamodb_pages_of_readings_join_or_skipped_without_endpoint() {
-    if let Some(place) = Place::dynamodb("pages").await {
-        pages_of_readings_join_without_seam(place).await;
-    }
-}
-
-#[tokio::test]
-async fn dynamodb_last_will_or_skipped_without_endpoint() {
-    if let Some(place) = Place::dynamodb("will").await {
-        a_last_will_takes_an_agent_offline_and_keeps_its_health(place).await;
-    }
+on_both_stores! {
+    everything_is_placed_once
+    pages_of_readings_join_without_seam
+    a_last_will_takes_an_agent_offline_and_keeps_its_health
+    of_one_window_the_statistics_that_saw_more_stay
+    only_figures_that_say_something_are_stored
 }
 
 #[tokio::test]

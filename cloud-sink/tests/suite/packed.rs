@@ -1,9 +1,6 @@
 //! Packed batches: what they say once is kept before it is acked, under its agent, and found again after a restart.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod farm;
-
-use farm::{FARM, Place, T0, block, commit, delivery, envelope};
+use crate::farm::{FARM, Place, T0, block, commit, delivery, envelope};
 use std::collections::BTreeSet;
 use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{AgentId, Block, Lane, SchemaId, topic};
@@ -23,7 +20,7 @@ fn packed(seq: u64, acked: &BTreeSet<SchemaId>) -> (Delivery, BTreeSet<SchemaId>
     let packed = batch.finish_packed(acked);
     assert_eq!(packed.bytes[0], 2, "packed");
     (
-        Delivery { from: Origin::Topic(topic::of_lane(&farm::agent(), Lane::Readings)), payload: packed.bytes },
+        Delivery { from: Origin::Topic(topic::of_lane(&crate::farm::agent(), Lane::Readings)), payload: packed.bytes },
         packed.schemas.into_iter().collect(),
     )
 }
@@ -39,7 +36,8 @@ fn acked(plan: &sink::Plan) -> Vec<(u64, u64)> {
     acks.iter().flat_map(|(_, ack)| &ack.ranges).map(|range| (range.first, range.last)).collect()
 }
 
-async fn what_is_packed_is_stored_as_what_is_not(packed_place: Place, plain_place: Place) {
+async fn what_is_packed_is_stored_as_what_is_not(packed_place: Place) {
+    let plain_place = Place::sqlite().await;
     let (full, known) = packed(1, &BTreeSet::new());
     let (named, _) = packed(3, &known);
     assert!(named.payload.len() + 50 < full.payload.len());
@@ -60,7 +58,7 @@ async fn a_schema_that_was_never_told_is_waited_for(place: Place) {
     let (named, _) = packed(1, &known);
     let (plan, tally) = commit(&place.store, Policy::default(), std::slice::from_ref(&named), T0).await;
     let id = *known.first().unwrap();
-    assert_eq!(plan.unknown, [(farm::agent(), id)]);
+    assert_eq!(plan.unknown, [(crate::farm::agent(), id)]);
     assert_eq!((acked(&plan), tally.envelopes), (vec![], 0));
     assert_eq!(place.store.poison(10).await.unwrap(), []);
     assert_eq!(place.store.ledger().await.unwrap(), []);
@@ -93,17 +91,8 @@ fn schemas_are_part_of_the_rows_that_are_durable_before_the_ack() {
     assert_eq!(plan.rows.schemas.first().map(|schema| schema.device.as_str()), Some("anemometer"));
 }
 
-#[tokio::test]
-async fn sqlite_packed() {
-    what_is_packed_is_stored_as_what_is_not(Place::sqlite().await, Place::sqlite().await).await;
-    a_schema_that_was_never_told_is_waited_for(Place::sqlite().await).await;
-    an_agents_schemas_are_its_own(Place::sqlite().await).await;
-}
-
-#[tokio::test]
-async fn dynamodb_packed_or_skipped_without_endpoint() {
-    let Some(first) = Place::dynamodb("packed").await else { return };
-    what_is_packed_is_stored_as_what_is_not(first, Place::sqlite().await).await;
-    a_schema_that_was_never_told_is_waited_for(Place::dynamodb("waited").await.unwrap()).await;
-    an_agents_schemas_are_its_own(Place::dynamodb("own").await.unwrap()).await;
+on_both_stores! {
+    what_is_packed_is_stored_as_what_is_not
+    a_schema_that_was_never_told_is_waited_for
+    an_agents_schemas_are_its_own
 }

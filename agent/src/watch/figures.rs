@@ -1,4 +1,4 @@
-//! The figures of one channel over a window, one value at a time.
+//! The figures of one channel over a window, one value at a time. For 10-minute statistics and for rules.
 
 use crate::time::Mono;
 use std::collections::VecDeque;
@@ -54,6 +54,14 @@ impl Figures {
                 gust.add(at, value);
             }
             Figures::Direction(vector) => vector.add(value),
+        }
+    }
+
+    /// How far `a` is from `b`; on a circle the shorter way, clockwise from -180 to below 180.
+    pub(super) fn difference(&self, a: f64, b: f64) -> f64 {
+        match self {
+            Figures::Number(_) | Figures::Gusty(..) => a - b,
+            Figures::Direction(_) => (a - b + 180.0).rem_euclid(360.0) - 180.0,
         }
     }
 

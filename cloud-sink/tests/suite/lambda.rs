@@ -1,8 +1,6 @@
 //! The function against a runtime API that is played here: Lambda's own, of three calls. The tables are ministack's.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod farm;
-
+use crate::farm::{Place, T0, commit, deliveries, delivery, endpoint, envelope, open_alert, peers};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
@@ -11,9 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use farm::{Place, T0, commit, deliveries, delivery, envelope, open_alert};
 use serde_json::{Value as Json, json};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -104,13 +101,24 @@ struct Function {
 }
 
 impl Function {
+    /// On a runtime API that is played here.
     async fn start(lambda: &mut Lambda, config: &str) -> Self {
+        let begun_ms = mono_ms();
+        let function = Self::on(&lambda.address.to_string(), config);
+        tokio::time::timeout(DEADLINE, lambda.asked.notified()).await.expect("it asks for an event");
+        let (cold_ms, profile) = (mono_ms() - begun_ms, if cfg!(debug_assertions) { "debug" } else { "release" });
+        println!("FIGURE Lambda: {cold_ms} ms from the start of the process to its first question ({profile})");
+        function
+    }
+
+    /// On the runtime API at this address.
+    fn on(runtime_api: &str, config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let bootstrap = directory.path().join("bootstrap");
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_windward-sink"), &bootstrap).unwrap();
         let mut command = Command::new(bootstrap);
         command
-            .env("AWS_LAMBDA_RUNTIME_API", lambda.address.to_string())
+            .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
             .env("AWS_LAMBDA_FUNCTION_NAME", "windward")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
@@ -119,16 +127,66 @@ impl Function {
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("WINDWARD_CONFIG", config)
             .stderr(Stdio::null());
-        let begun_ms = mono_ms();
-        let function = Self { process: command.spawn().unwrap(), _directory: directory };
-        tokio::time::timeout(DEADLINE, lambda.asked.notified()).await.expect("it asks for an event");
-        let (cold_ms, profile) = (mono_ms() - begun_ms, if cfg!(debug_assertions) { "debug" } else { "release" });
-        println!("FIGURE Lambda: {cold_ms} ms from the start of the process to its first question ({profile})");
-        function
+        Self { process: command.spawn().unwrap(), _directory: directory }
     }
 }
 
 impl Drop for Function {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// cargo-lambda's emulation of Lambda, which is not ours.
+struct CargoLambda {
+    process: Child,
+    address: String,
+    _package: tempfile::TempDir,
+}
+
+impl CargoLambda {
+    /// `None`: it is not installed.
+    async fn start() -> Option<Self> {
+        let program = peers().join("bin/cargo-lambda");
+        if !program.exists() {
+            eprintln!("SKIPPED: no {}; tests/run installs it", program.display());
+            return None;
+        }
+        // It wants to stand in a package, and does not build it.
+        let package = tempfile::tempdir().unwrap();
+        std::fs::create_dir(package.path().join("src")).unwrap();
+        std::fs::write(package.path().join("src/main.rs"), "fn main() {}").unwrap();
+        std::fs::write(package.path().join("Cargo.toml"), "[package]\nname = \"function\"\nedition = \"2024\"\n")
+            .unwrap();
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
+        let process = Command::new(program)
+            .args(["lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1", "--invoke-port", &port])
+            .current_dir(package.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let emulator = Self { process, address: format!("127.0.0.1:{port}"), _package: package };
+        let begun_ms = mono_ms();
+        while TcpStream::connect(&emulator.address).is_err() {
+            assert!(mono_ms() - begun_ms < DEADLINE.as_millis() as u64, "cargo-lambda listens in time");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Some(emulator)
+    }
+
+    /// What an invocation of its only function answers.
+    async fn invoke(&self, event: Json) -> Json {
+        let url = format!("http://{}/2015-03-31/functions/_/invocations", self.address);
+        let asked = tokio::task::spawn_blocking(move || {
+            ureq::post(url).send(event.to_string()).unwrap().body_mut().read_to_string().unwrap()
+        });
+        serde_json::from_str(&tokio::time::timeout(DEADLINE, asked).await.expect("an answer in time").unwrap()).unwrap()
+    }
+}
+
+impl Drop for CargoLambda {
     fn drop(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -195,13 +253,9 @@ fn config(endpoint: &str, name: &str, iot: SocketAddr) -> String {
     format!(
         "farm = \"{}\"\n[lambda]\niot_endpoint = \"http://{iot}\"\n[store]\n\
          dynamodb = {{ endpoint = \"{endpoint}\", region = \"eu-west-1\", prefix = \"{}\" }}\n",
-        farm::FARM,
-        farm::prefix(name)
+        crate::farm::FARM,
+        crate::farm::prefix(name)
     )
-}
-
-fn endpoint() -> Option<String> {
-    std::env::var("WINDWARD_DYNAMODB_ENDPOINT").ok()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,8 +268,9 @@ async fn a_batch_of_records_fails_from_the_first_that_is_not_stored_or_skipped_w
     let _function = Function::start(&mut lambda, &config).await;
 
     // 64 are committed at a time: of two such groups the second cannot be.
-    let block =
-        |seq| delivery(Lane::Readings, &[envelope(Lane::Readings, seq, farm::block(T0 + seq as i64 * 10_000, 80))]);
+    let block = |seq| {
+        delivery(Lane::Readings, &[envelope(Lane::Readings, seq, crate::farm::block(T0 + seq as i64 * 10_000, 80))])
+    };
     let mut given: Vec<Delivery> = (0..80).map(block).collect();
     given.insert(70, open_alert(BROKEN, 1));
     let records: Vec<_> = given.iter().enumerate().map(|(at, one)| (1_000 + at, "t1", &one.payload[..])).collect();
@@ -247,7 +302,25 @@ async fn records_of_a_stream_make_the_rows_that_publishes_make_or_skipped_withou
     assert_eq!(lambda.invoke(kinesis(&records)).await, failures(None));
     let by_mqtt = Place::sqlite().await;
     commit(&by_mqtt.store, Policy::default(), &given, T0).await;
-    assert_eq!(farm::rows(&place.store).await, farm::rows(&by_mqtt.store).await);
+    assert_eq!(crate::farm::rows(&place.store).await, crate::farm::rows(&by_mqtt.store).await);
+}
+
+/// The same against an emulator that others wrote.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_so_they_do_under_cargo_lambda_or_skipped_without_it_and_endpoint() {
+    let (Some(endpoint), Some(place)) = (endpoint(), Place::dynamodb("cargo-lambda").await) else { return };
+    let Some(lambda) = CargoLambda::start().await else { return };
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+    let runtime_api = format!("http://{}/.rt", lambda.address);
+    let _function = Function::on(&runtime_api, &config(&endpoint, "cargo-lambda", nowhere));
+    let given = deliveries();
+    let records: Vec<_> = given.iter().enumerate().map(|(at, one)| (at, "t1", &one.payload[..])).collect();
+    for _ in 0..2 {
+        assert_eq!(lambda.invoke(kinesis(&records)).await, failures(None).1);
+    }
+    let by_mqtt = Place::sqlite().await;
+    commit(&by_mqtt.store, Policy::default(), &given, T0).await;
+    assert_eq!(crate::farm::rows(&place.store).await, crate::farm::rows(&by_mqtt.store).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -264,14 +337,14 @@ async fn what_a_rule_passes_on_is_stored_and_acked_or_skipped_without_endpoint()
     let iot = serve(Router::new().route("/topics/{topic}", post(take))).await;
     let mut lambda = Lambda::start().await;
     let _function = Function::start(&mut lambda, &config(&endpoint, "rule", iot)).await;
-    for delivery in deliveries().iter().chain(&deliveries()[..2]).chain([&farm::health(true, T0)]) {
+    for delivery in deliveries().iter().chain(&deliveries()[..2]).chain([&crate::farm::health(true, T0)]) {
         assert_eq!(lambda.invoke(by_rule(delivery)).await, (true, Json::Null));
     }
     // The same rows as by a broker.
     let by_mqtt = Place::sqlite().await;
     commit(&by_mqtt.store, Policy::default(), &deliveries(), T0).await;
-    commit(&by_mqtt.store, Policy::default(), &[farm::health(true, T0)], T0).await;
-    assert_eq!(farm::rows(&place.store).await, farm::rows(&by_mqtt.store).await);
+    commit(&by_mqtt.store, Policy::default(), &[crate::farm::health(true, T0)], T0).await;
+    assert_eq!(crate::farm::rows(&place.store).await, crate::farm::rows(&by_mqtt.store).await);
     // But for when it was heard, which is when the test ran.
     let agents = async |store: &Store| {
         let unheard = |row| AgentRow { heard_ms: None, alive_ms: None, devices: Default::default(), ..row };

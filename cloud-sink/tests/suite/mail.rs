@@ -1,9 +1,6 @@
 //! Mail against a server that takes what it is given: what arrives is what was meant.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod farm;
-
-use farm::{FARM, T0, agent, alert};
+use crate::farm::{FARM, T0, agent, alert};
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,11 +1,8 @@
 //! SNS as it is: topics made on the endpoint the environment names, and a receiver that is subscribed to them.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod farm;
-
+use crate::farm::{FARM, T0, agent, alert, endpoint};
 use aws_sdk_sns::Client;
 use axum::routing::post;
-use farm::{FARM, T0, agent, alert};
 use serde_json::Value as Json;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -18,14 +15,6 @@ use windward_sink::notify::{Message, Policy, notices_for};
 const REGION: &str = "eu-west-1";
 /// How long anything may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
-
-fn endpoint() -> Option<String> {
-    let endpoint = std::env::var("WINDWARD_DYNAMODB_ENDPOINT").ok();
-    if endpoint.is_none() {
-        eprintln!("skipped: WINDWARD_DYNAMODB_ENDPOINT is not set");
-    }
-    endpoint
-}
 
 async fn client(endpoint: &str) -> Client {
     let http = aws_smithy_http_client::Builder::new()

@@ -1,9 +1,6 @@
 //! What the sink finds by itself, against both stores: whatever is repeated or done by two at once, the same rows stand.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod farm;
-
-use farm::{FARM, Place, T0, block, channel, commit, delivery, envelope, health, stats};
+use crate::farm::{FARM, Place, T0, block, channel, commit, delivery, envelope, health, stats};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use windward_protocol::{AgentId, DeviceManifest, Lane, Quantity, Record, Stats};
@@ -243,26 +240,6 @@ async fn a_turbine_that_departs_is_told_and_no_window_counts_twice(place: Place)
     // What is usual goes on being learned meanwhile, so it is a little less than what was done to it.
     assert!(alerts[0].value.is_some_and(|departs| (-31.0..-26.0).contains(&departs)), "{:?}", alerts[0].value);
     assert!(alerts[0].evidence.contains("% below what its neighbours"), "{}", alerts[0].evidence);
-}
-
-macro_rules! on_both_stores {
-    ($($test:ident)*) => {$(
-        mod $test {
-            use super::farm::Place;
-
-            #[tokio::test]
-            async fn sqlite() {
-                super::$test(Place::sqlite().await).await;
-            }
-
-            #[tokio::test]
-            async fn dynamodb_or_skipped_without_endpoint() {
-                if let Some(place) = Place::dynamodb(stringify!($test)).await {
-                    super::$test(place).await;
-                }
-            }
-        }
-    )*};
 }
 
 on_both_stores! {

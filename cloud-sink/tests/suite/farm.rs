@@ -1,6 +1,6 @@
-//! A small farm's deliveries, and a store to put them in. Shared by the tests beside it.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+//! A small farm's deliveries, and a store to put them in.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use windward_protocol::batch::BatchBuilder;
 use windward_protocol::{
@@ -162,6 +162,23 @@ pub(crate) struct Place {
     _directory: Option<tempfile::TempDir>,
 }
 
+/// Where a DynamoDB, Kinesis and SNS that are not Amazon's listen, by `WINDWARD_DYNAMODB_ENDPOINT`.
+pub(crate) fn endpoint() -> Option<String> {
+    let endpoint = std::env::var("WINDWARD_DYNAMODB_ENDPOINT").ok();
+    if endpoint.is_none() {
+        eprintln!("skipped: WINDWARD_DYNAMODB_ENDPOINT is not set");
+    }
+    endpoint
+}
+
+/// The Python environment in which `tests/run` installs what is not ours.
+pub(crate) fn peers() -> PathBuf {
+    std::env::var_os("WINDWARD_PEERS").map(PathBuf::from).unwrap_or_else(|| {
+        // <target>/<profile>/deps/<this test>
+        std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("venv")
+    })
+}
+
 /// First part of the tables' names of a test in DynamoDB.
 pub(crate) fn prefix(name: &str) -> String {
     format!("test-{}-{name}-", std::process::id())
@@ -181,10 +198,7 @@ impl Place {
 
     /// Tables of its own under `name`, on the endpoint the environment names; `None` without one.
     pub(crate) async fn dynamodb(name: &str) -> Option<Self> {
-        let Ok(endpoint) = std::env::var("WINDWARD_DYNAMODB_ENDPOINT") else {
-            eprintln!("skipped: WINDWARD_DYNAMODB_ENDPOINT is not set");
-            return None;
-        };
+        let endpoint = endpoint()?;
         let config = config::DynamoDb {
             endpoint: Some(endpoint),
             region: Some("eu-west-1".into()),
