@@ -15,6 +15,10 @@ use windward_protocol::{Alert, DeviceHealth, Epoch, GapReason, Lane, Seq, SeqRan
 
 /// Closed blocks that start a commit before its time, bytes.
 const FULL_COMMIT_BYTES: usize = 1024 * 1024;
+/// How long a row waits for others of the same moment, where it need not wait for its commit, ms.
+const GATHER_MS: u64 = 20;
+/// By what part of `commit_every_ms` a commit may follow the last one sooner.
+const COMMIT_SLACK: u64 = 20;
 /// Pauses before a failed commit is tried again.
 const RETRY_FIRST_MS: u64 = 1_000;
 const RETRY_MAX_MS: u64 = 30_000;
@@ -91,6 +95,8 @@ pub struct Forward {
     readings_waited: bool,
     retry_ms: u64,
     pub(super) commit_at: Option<Mono>,
+    /// When the last commit of readings was due.
+    last_commit: Option<Mono>,
     /// How the disk stood when it last answered.
     pub(super) room: Room,
     pub(super) log: Log,
@@ -152,6 +158,7 @@ impl Forward {
             readings_waited: false,
             retry_ms: RETRY_FIRST_MS,
             commit_at: (!found.unsaved.is_empty()).then_some(now.mono),
+            last_commit: None,
             room: Room::default(),
             log: Log { file: 1, state: LogState::NotBegun },
             beside_failed: false,
@@ -365,7 +372,7 @@ impl Forward {
             readings = std::mem::take(&mut self.pending.readings);
             readings.sort_by_key(|(seq, _)| *seq);
             self.pending.readings_bytes = 0;
-            self.commit_at = None;
+            self.last_commit = Some(self.commit_at.take().map_or(now.mono, |at| at.min(now.mono)));
             covers = Some(self.log.file);
             self.log = Log { file: self.log.file + 1, state: LogState::NotBegun };
         }
@@ -401,6 +408,16 @@ impl Forward {
             self.free_soon = false;
             self.free(now);
         }
+    }
+
+    /// What is new is due to be committed when the time since the last commit is nearly over, and after a longer pause at
+    /// once, with what comes in the same moment: a reading every second is on its way milliseconds after it was read, for
+    /// no more commits than if each waited for the end of a second.
+    pub(super) fn commit_in_time(&mut self, now: Stamp) {
+        let every = self.settings.commit_every_ms;
+        // Without the slack the commits would lag behind the latest of the readings for ever.
+        let earliest = self.last_commit.map_or(now.mono, |last| last + (every - every / COMMIT_SLACK));
+        self.commit_by((now.mono + GATHER_MS).max(earliest).min(now.mono + every));
     }
 
     /// A commit of readings is due at this time, or earlier if it was.

@@ -30,7 +30,7 @@ impl Forward {
         if let Some((seq, block)) = closed {
             self.queue_block(seq, block);
         }
-        self.commit_by(now.mono + self.settings.commit_every_ms);
+        self.commit_in_time(now);
     }
 
     /// Statistics stand in the reading lane, and are kept as rows are: at once in the side file, in time on disk.
@@ -46,7 +46,7 @@ impl Forward {
         self.log(SideRecord::Stats { seq, stats }.frame(), None);
         self.pending.readings_bytes += envelope.len();
         self.pending.readings.push((seq, envelope));
-        self.commit_by(now.mono + self.settings.commit_every_ms);
+        self.commit_in_time(now);
     }
 
     /// Appends to the side file, unless that has failed. Its first frame names the epoch.

@@ -1,4 +1,4 @@
-//! FORWARD on a disk that takes its time: what stands in line before an alert.
+//! FORWARD on a disk that takes its time: what stands in line before an alert, and how long readings wait.
 
 use crate::clock::SimClock;
 use crate::world::{EPOCH, alert, settings};
@@ -144,4 +144,61 @@ fn an_alert_goes_before_what_is_acked_is_freed() {
     assert_eq!(slow.did(), ["commit alerts", "send readings"]);
     slow.done();
     assert_eq!(slow.did(), ["free", "free", "send alerts"], "in either lane");
+}
+
+/// Rows at these times, ms; how long each waited until its commit began, and how many commits there were.
+fn waits(rows: &[u64]) -> (Vec<u64>, usize) {
+    let mut slow = Slow::start();
+    let (begin, mut waiting, mut waited, mut commits) = (slow.ms, Vec::new(), Vec::new(), 0);
+    while waited.len() < rows.len() {
+        let now = slow.ms - begin;
+        for _ in rows.iter().filter(|at| **at == now) {
+            slow.row();
+            waiting.push(now);
+        }
+        slow.pass(1);
+        if slow.did().contains(&"commit readings") {
+            slow.done();
+            commits += 1;
+            waited.extend(waiting.drain(..).map(|at| now - at));
+        }
+    }
+    (waited, commits)
+}
+
+#[test]
+fn a_reading_a_second_is_committed_in_its_own_moment() {
+    // As timers and lines are: some milliseconds early or late.
+    let rows: Vec<u64> = (0..120).map(|second| 500 + second * 1_000 + second * 7 % 30).collect();
+    let (waited, commits) = waits(&rows);
+    assert!(waited.iter().all(|wait| *wait <= 25), "{waited:?}");
+    assert_eq!(commits, rows.len(), "no more commits than seconds");
+}
+
+#[test]
+fn a_reading_that_was_late_makes_none_of_the_later_wait_for_long() {
+    let mut rows: Vec<u64> = (0..30).map(|second| 500 + second * 1_000).collect();
+    rows[10] += 600;
+    let (waited, commits) = waits(&rows);
+    assert!(waited[..11].iter().all(|wait| *wait <= 25), "{waited:?}");
+    assert!(waited[11..].is_sorted_by(|one, next| one >= next), "each sooner than the one before: {waited:?}");
+    assert!(waited[25..].iter().all(|wait| *wait <= 25), "{waited:?}");
+    assert_eq!(commits, rows.len());
+}
+
+#[test]
+fn many_readings_a_second_share_a_commit_a_second() {
+    let rows: Vec<u64> = (0..600).map(|tenth| 500 + tenth * 100).collect();
+    let (waited, commits) = waits(&rows);
+    assert!(waited.iter().all(|wait| *wait <= 1_000), "{waited:?}");
+    // A twentieth more than a commit a second.
+    assert!((60..=65).contains(&commits), "{commits} commits in a minute");
+}
+
+#[test]
+fn what_devices_say_in_one_moment_is_one_commit() {
+    let rows: Vec<u64> = (0..60).flat_map(|second| [0, 4, 9, 15].map(|ms| 500 + second * 1_000 + ms)).collect();
+    let (waited, commits) = waits(&rows);
+    assert!(waited.iter().all(|wait| *wait <= 25), "{waited:?}");
+    assert_eq!(commits, 60);
 }
