@@ -146,8 +146,8 @@ fn meaning(kind: AlertKind) -> &'static str {
              what it measures is not watched meanwhile."
         }
         AlertKind::Spool => {
-            "The gateway cannot keep readings on its disk. They are still sent, but a loss of the link or of power now \
-             costs data: look at the disk's space and health, and plan to replace it."
+            "The gateway cannot write to its disk, and sends only what it has written: what it reads now waits in its memory, \
+             and a loss of power costs that. Look at the disk's space and health, and plan to replace it."
         }
         AlertKind::Loss => {
             "Readings were lost and will not come. The gap is on record; look for a power cut, a full disk or a damaged \
