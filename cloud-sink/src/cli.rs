@@ -62,6 +62,15 @@ enum Command {
         #[arg(long)]
         create: bool,
     },
+    /// Ask the sink that runs with this configuration on this machine how it is. Fails unless it hears all its sources and
+    /// its store answers.
+    ///
+    /// For the health check of a container, which has no other program.
+    Health {
+        /// Configuration file, of which [http] is used.
+        #[arg(long, short, value_name = "FILE", default_value = "/etc/windward/sink.toml")]
+        config: PathBuf,
+    },
     /// Write a range of what is stored as Parquet or CSV.
     ///
     /// The store is read, not the archive; a sink may be running on it.
@@ -230,6 +239,11 @@ async fn perform(command: Command) -> Result<bool> {
             Box::pin(io::lambda::serve(config)).await.map(|()| true)
         }
         Command::Check { config, create } => check(Config::from_file(&config)?, create).await,
+        Command::Health { config } => {
+            let http = Config::from_file(&config)?.http;
+            println!("{}", tokio::task::spawn_blocking(move || io::health::ask(&http)).await??);
+            Ok(true)
+        }
         Command::Export { config, from, to, agent, device, data, format, out } => {
             let config = Config::from_file(&config)?;
             let store = Store::open(&config.store).await?;

@@ -123,9 +123,12 @@ pub enum Layout {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
-    /// Address and port; port 0 takes a free one. Loopback only, because nobody is asked who they are.
+    /// Address and port; port 0 takes a free one. Loopback only unless it is guarded, because nobody is asked who they are.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// Something else decides who reaches that address: a container's published port, a firewall, a proxy.
+    #[serde(default)]
+    pub guarded: bool,
 }
 
 /// Why a configuration was refused; every text names file and line or key, and what to do.
@@ -233,11 +236,12 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
         (Some(_), Some(_)) => return refuse("store", "has both sqlite and dynamodb; keep one"),
     };
     let notify = notify::check(raw.notify)?;
-    let http = raw.http.unwrap_or(Http { listen: default_listen() });
-    if !http.listen.ip().is_loopback() {
+    let http = raw.http.unwrap_or(Http { listen: default_listen(), guarded: false });
+    if !http.listen.ip().is_loopback() && !http.guarded {
         let reason = format!(
             "{} is not a loopback address, and page and API ask nobody who they are; listen on 127.0.0.1 and put a \
-             proxy with authentication before it",
+             proxy with authentication before it, or say guarded = true where something else keeps others out, as in a \
+             container whose port is published on the host's loopback address",
             http.listen
         );
         return Err(("http.listen", reason));
@@ -403,6 +407,12 @@ mod tests {
         assert!(error.contains("mqtt: say where deliveries come from"), "{error}");
         let error = refused(&LEAST.replace("[store]", "keep_alive_s = 1\n[store]"));
         assert!(error.contains("mqtt.keep_alive_s: must be at least 5"), "{error}");
+    }
+
+    #[test]
+    fn a_guarded_page_may_listen_on_any_address() {
+        let text = format!("{LEAST}[http]\nlisten = \"0.0.0.0:8080\"\nguarded = true\n");
+        assert_eq!(Config::from_toml(&text, "sink.toml").unwrap().http.listen.to_string(), "0.0.0.0:8080");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod committer;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 mod fleet;
+pub mod health;
 mod intake;
 #[cfg(feature = "kafka")]
 pub mod kafka;
