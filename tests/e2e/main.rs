@@ -15,6 +15,7 @@ mod detection;
 mod kills;
 mod labs;
 mod outage;
+mod provision;
 mod real_input;
 mod rules;
 mod stalled_disk;

@@ -52,10 +52,15 @@ impl Mosquitto {
 
     /// Starts it with more lines in its configuration.
     pub async fn start_with(dir: &Path, more: &str) -> anyhow::Result<Self> {
+        let listener = "listener PORT 127.0.0.1\nallow_anonymous true\npersistence false\n";
+        Self::start_as(dir, &format!("{listener}{more}")).await
+    }
+
+    /// Starts it with this configuration alone, with a free port where it says `PORT`.
+    pub async fn start_as(dir: &Path, text: &str) -> anyhow::Result<Self> {
         let addr = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let config = dir.join("mosquitto.conf");
-        let text = format!("listener {} 127.0.0.1\nallow_anonymous true\npersistence false\n{more}", addr.port());
-        std::fs::write(&config, text)?;
+        std::fs::write(&config, text.replace("PORT", &addr.port().to_string()))?;
         let process = Self::spawn(&config)?;
         let mut mosquitto = Self { process, config, addr };
         mosquitto.process.listens(addr, START).await?;
@@ -65,6 +70,16 @@ impl Mosquitto {
     /// SIGKILL.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill()
+    }
+
+    /// Has it read certificates, lists and rights again.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.process.hang_up()
+    }
+
+    /// What it has said since it was started last.
+    pub fn output(&self) -> String {
+        self.process.output()
     }
 
     /// Starts it again after a kill.

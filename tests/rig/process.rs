@@ -63,6 +63,12 @@ impl Process {
         Ok(())
     }
 
+    /// SIGHUP, by which servers read their files again.
+    pub fn hang_up(&self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.child.id() as i32).context("a process has an id")?;
+        Ok(kill_process(pid, Signal::HUP)?)
+    }
+
     /// SIGTERM, and waits for its end for at most `patience`.
     pub async fn terminate(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         let pid = Pid::from_raw(self.child.id() as i32).context("a process has an id")?;
