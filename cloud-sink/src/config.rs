@@ -361,6 +361,7 @@ mod tests {
             include_str!("../../deploy/examples/sink.toml"),
             include_str!("../../deploy/examples/vehicle-sink.toml"),
             include_str!("../../deploy/examples/battery-sink.toml"),
+            include_str!("../../deploy/onprem/sink.toml"),
         ] {
             Config::from_toml(example, "sink.toml").unwrap();
         }
