@@ -1,6 +1,7 @@
 //! The configuration: raw TOML, refused on anything unknown, then checked once into what the sink uses.
 
 mod archive;
+mod credentials;
 mod kafka;
 mod kinesis;
 mod labs;
