@@ -358,6 +358,7 @@ mod tests {
             include_str!("../../deploy/examples/sink.toml"),
             include_str!("../../deploy/examples/vehicle-sink.toml"),
             include_str!("../../deploy/examples/battery-sink.toml"),
+            include_str!("../../deploy/debian/sink/start.toml"),
         ] {
             Config::from_toml(example, "sink.toml").unwrap();
         }
