@@ -238,7 +238,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 async fn drill(wanted: Drill) -> anyhow::Result<ExitCode> {
     let Drill { config, dir, quick, kills, keep, fault, .. } = wanted;
-    let dir = dir.map_or_else(|| read(&config).map(|config| config.data), Ok)?;
+    let dir = dir.map_or_else(|| parse(&config).map(|config| config.data), Ok)?;
     let options = io::drill::Options { dir, quick, kills, keep, fault };
     let stop = io::drill::Stop::default();
     let stopped = stop.clone();
@@ -273,7 +273,7 @@ async fn run_probe(wanted: Probe) -> anyhow::Result<ExitCode> {
         (Some(_), Some(_)) => anyhow::bail!("--config names the lines already: give no port or host beside it"),
         (None, None) => anyhow::bail!("what is to be probed? `probe serial PORT`, `probe tcp HOST`, or --config FILE"),
         (None, Some(path)) => {
-            io::probe::show(read(path)?, wanted.for_s, out.is_terminal(), &mut out).await?;
+            io::probe::show(parse(path)?, wanted.for_s, out.is_terminal(), &mut out).await?;
             return Ok(ExitCode::SUCCESS);
         }
         (Some(ProbeLine::Serial { port, baud, parity, common }), None) => match &common.profile {
@@ -347,7 +347,7 @@ fn no_profile(name: &str) -> anyhow::Error {
 }
 
 fn replay(wanted: Replay) -> anyhow::Result<ExitCode> {
-    let config = wanted.config.as_deref().map(read).transpose()?;
+    let config = wanted.config.as_deref().map(parse).transpose()?;
     let options = io::replay::Options { config, device: wanted.device, quiet: wanted.quiet };
     let mut out = std::io::stdout().lock();
     let well = match (&wanted.input, &wanted.dir) {
@@ -377,7 +377,14 @@ async fn run_agent(file: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The configuration in the file, with the credentials that it names.
 fn read(path: &Path) -> anyhow::Result<Config> {
+    let config = parse(path)?;
+    config.with_credentials(io::credentials::file_of).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+}
+
+/// The configuration in the file, for what needs none of its secrets.
+fn parse(path: &Path) -> anyhow::Result<Config> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Config::from_toml(&text, &path.display().to_string())?)
 }

@@ -8,6 +8,7 @@ mod buses;
 mod channel;
 mod check;
 mod commands;
+mod credentials;
 mod device;
 mod devices;
 mod faults;

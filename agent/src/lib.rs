@@ -17,3 +17,4 @@ pub mod probe;
 pub mod replay;
 pub mod time;
 pub mod watch;
+pub mod watchdog;

@@ -94,6 +94,14 @@ fn the_example_in_deploy_is_valid_and_means_what_it_says() {
 }
 
 #[test]
+fn what_the_package_gives_to_begin_with_is_valid() {
+    let config = Config::from_toml(include_str!("../../deploy/debian/agent/start.toml"), "agent.toml").unwrap();
+    // Where systemd's StateDirectory is.
+    assert_eq!(config.data.to_str(), Some("/var/lib/windward"));
+    assert_eq!(config.devices.len(), 1);
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_line_and_the_key_that_was_meant() {
     assert_eq!(
         refusal_of("location = \"Mast 1\"", "location = \"Mast 1\"\nintervall_ms = 500"),

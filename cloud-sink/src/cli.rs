@@ -19,6 +19,7 @@ use windward_sink::io::labs::Labs;
 use windward_sink::io::mail::Mail;
 use windward_sink::io::sns::Sns;
 use windward_sink::io::store::Store;
+use windward_sink::io::systemd::Manager;
 use windward_sink::io::{self, kinesis, mqtt};
 use windward_sink::query;
 
@@ -32,7 +33,7 @@ use windward_sink::query;
 Logging: RUST_LOG=debug, or RUST_LOG=windward_sink=debug,info for one part; info unless set.
 AWS credentials come from where the AWS SDK looks: environment, profile, container or instance role."
 )]
-struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -229,16 +230,16 @@ pub(crate) fn main() -> ExitCode {
 
 async fn perform(command: Command) -> Result<bool> {
     match command {
-        Command::Run { config } => run(Config::from_file(&config)?).await,
+        Command::Run { config } => run(read(&config)?).await,
         Command::Lambda { config } => {
             let config = match std::env::var("WINDWARD_CONFIG") {
                 Ok(text) => Config::from_toml(&text, "WINDWARD_CONFIG")?,
-                Err(_) => Config::from_file(&config)?,
+                Err(_) => read(&config)?,
             };
             // In a box: the compiler gives up on the layout of a future so deep within another.
             Box::pin(io::lambda::serve(config)).await.map(|()| true)
         }
-        Command::Check { config, create } => check(Config::from_file(&config)?, create).await,
+        Command::Check { config, create } => check(read(&config)?, create).await,
         Command::Health { config } => {
             let http = Config::from_file(&config)?.http;
             println!("{}", tokio::task::spawn_blocking(move || io::health::ask(&http)).await??);
@@ -264,7 +265,7 @@ async fn perform(command: Command) -> Result<bool> {
         }
         Command::Give { config, agent, key, wait, ask } => {
             let request = request(ask)?;
-            let config = Config::from_file(&config)?;
+            let config = read(&config)?;
             let wait = Duration::from_secs(wait);
             let mqtt = config.mqtt.context("[mqtt] is missing: agents are commanded over a broker")?;
             io::command::command(&mqtt, &agent, request, key.as_deref(), wait, &mut std::io::stdout()).await
@@ -287,14 +288,23 @@ fn request(ask: Ask) -> Result<Request> {
     })
 }
 
+/// The configuration in the file, with the credentials that it names.
+fn read(file: &Path) -> Result<Config> {
+    let config = Config::from_file(file)?;
+    config.with_credentials(io::credentials::file_of).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
+}
+
 async fn run(config: Config) -> Result<bool> {
     let mut terminate = signal(SignalKind::terminate())?;
+    let manager = Manager::of_environment();
     let mut running = io::start(config).await?;
     tokio::select! {
+        () = manager.keep_told(running.sight()) => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
         _ = terminate.recv() => {}
         error = running.failed() => return Err(error),
     }
+    manager.stopping();
     tracing::info!("stopping");
     let counters = running.counters();
     running.stop().await?;

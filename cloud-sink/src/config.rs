@@ -1,6 +1,7 @@
 //! The configuration: raw TOML, refused on anything unknown, then checked once into what the sink uses.
 
 mod archive;
+mod credentials;
 mod kafka;
 mod kinesis;
 mod labs;
@@ -362,6 +363,7 @@ mod tests {
             include_str!("../../deploy/examples/vehicle-sink.toml"),
             include_str!("../../deploy/examples/battery-sink.toml"),
             include_str!("../../deploy/onprem/sink.toml"),
+            include_str!("../../deploy/debian/sink/start.toml"),
         ] {
             Config::from_toml(example, "sink.toml").unwrap();
         }

@@ -23,3 +23,4 @@ pub mod presence;
 pub mod query;
 pub mod shards;
 pub mod sink;
+pub mod watchdog;

@@ -89,6 +89,7 @@ impl Farm {
             let options = Options {
                 history: BTreeMap::from([("nacelle".to_owned(), history)]),
                 on_alert: Some(recorder(index, slave.clone(), alerts.clone())),
+                beat: None,
             };
             agents.push(windward_agent::io::start(config, options).await?);
             slaves.push(slave);

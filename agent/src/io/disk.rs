@@ -2,8 +2,10 @@
 
 use super::clock::Clock;
 use super::last_time::LastTime;
+use super::pulse::Pulse;
 use crate::forward::Input;
 use crate::forward::journal::{Journal, JournalError, Note, Numbered};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use windward_protocol::{Lane, Seq};
 
@@ -14,10 +16,23 @@ const JOBS: usize = 64;
 /// Something to be done with the journal.
 #[derive(Debug)]
 pub(super) enum Job {
-    Commit { alerts: Vec<Numbered>, readings: Vec<Numbered> },
-    Read { uplink: usize, lane: Lane, from: Seq, max_bytes: usize },
-    Free { lane: Lane, through: Seq },
+    Commit {
+        alerts: Vec<Numbered>,
+        readings: Vec<Numbered>,
+    },
+    Read {
+        uplink: usize,
+        lane: Lane,
+        from: Seq,
+        max_bytes: usize,
+    },
+    Free {
+        lane: Lane,
+        through: Seq,
+    },
     Keep(Note, Vec<u8>),
+    /// Nothing; that it was come to is all.
+    Turn,
 }
 
 /// Starts the thread. It ends when the sender of jobs is dropped, with all jobs done. Beside its jobs it writes down
@@ -27,6 +42,7 @@ pub(super) fn start(
     mut last_time: LastTime,
     clock: Clock,
     answers: mpsc::Sender<Input>,
+    pulse: Arc<Pulse>,
 ) -> std::io::Result<(mpsc::Sender<Job>, std::thread::JoinHandle<()>)> {
     let (jobs, mut incoming) = mpsc::channel(JOBS);
     let work = move || {
@@ -36,6 +52,7 @@ pub(super) fn start(
                 drop(answers.blocking_send(answer));
             }
             last_time.renew_if_due(clock.now());
+            pulse.disk.turn();
         }
         last_time.renew(clock.now());
     };
@@ -60,5 +77,6 @@ fn carry_out(journal: &mut impl Journal, job: Job) -> Option<Input> {
             Ok(()) => Input::Kept(note),
             Err(JournalError(error)) => Input::KeepFailed(note, error),
         }),
+        Job::Turn => None,
     }
 }

@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::commands::{Carriers, Hurry, Wanted};
 use super::disk::Job;
+use super::pulse::Pulse;
 use super::session::{Event, Numbered, Publish, Session, Teller};
 use super::side_files::SideFiles;
 use super::uplinks::Way;
@@ -32,6 +33,8 @@ pub(super) struct Shell {
     pub(super) on_alarm: Arc<dyn Fn(&Alert) + Send + Sync>,
     pub(super) counters: watch::Sender<Counters>,
     pub(super) carriers: Carriers,
+    /// Counts the loop's turns.
+    pub(super) pulse: Arc<Pulse>,
 }
 
 /// Runs `forward` with all its connections on a thread of its own: it writes to side files, and where the disk lets it
@@ -63,8 +66,9 @@ pub(super) async fn run(
 ) {
     let (mut sessions, mut from_uplinks) =
         Sessions::of(std::mem::take(&mut shell.ways), shell.agent.clone(), shell.clock);
-    let mut stopping = false;
+    let (mut stopping, mut beats) = (false, shell.pulse.beats());
     loop {
+        shell.pulse.forward.turn();
         while let Some(output) = forward.poll_output() {
             match output {
                 Output::Connect { uplink, will } => sessions.connect(uplink, will),
@@ -109,6 +113,11 @@ pub(super) async fn run(
                 None => continue,
             },
             Some(answer) = shell.carriers.answers.recv() => Input::Answer(answer),
+            () = beats.next() => {
+                // A thread that does not come to it is seen to stand still; its queue has room for all until then.
+                drop(shell.jobs.try_send(Job::Turn));
+                continue;
+            }
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
                 forward.handle_timeout(shell.clock.now());
                 continue;

@@ -5,6 +5,7 @@ mod bus;
 pub mod check;
 pub mod clock;
 mod commands;
+pub mod credentials;
 mod disk;
 pub mod drill;
 mod forward;
@@ -21,6 +22,7 @@ mod live;
 mod mqtt;
 pub mod probe;
 mod progress;
+mod pulse;
 pub mod reconfigure;
 pub mod replay;
 mod session;
@@ -30,6 +32,7 @@ mod small_file;
 pub mod spool;
 mod state;
 mod state_sled;
+mod systemd;
 mod tls;
 mod uplinks;
 mod watch;
@@ -46,11 +49,14 @@ use anyhow::Context as _;
 use clock::{Clock, World};
 use commands::{Carried, Key, Wanted};
 use last_time::LastTime;
+use pulse::Pulse;
 use spool::{SideFiles, SledJournal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use systemd::Sight;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 use tokio::task::JoinHandle;
 use windward_protocol::{AgentId, Alert, Answer, DeviceHealth, Iso8601, Outcome, Row};
@@ -70,6 +76,8 @@ pub struct Options {
     pub history: BTreeMap<String, Vec<Row>>,
     /// Told of every step of an alert, after the log and before the local command has run.
     pub on_alert: Option<OnAlert>,
+    /// How often each part is to move though it has nothing to do, for whoever looks whether it still does.
+    pub beat: Option<Duration>,
 }
 
 /// A running agent.
@@ -80,6 +88,7 @@ pub struct Running {
     wanted: mpsc::Receiver<Wanted>,
     answers: mpsc::Sender<Answer>,
     clock: Clock,
+    pulse: Arc<Pulse>,
     watch: JoinHandle<()>,
     forward: oneshot::Receiver<()>,
     disk: std::thread::JoinHandle<()>,
@@ -89,6 +98,11 @@ impl Running {
     /// Figures so far.
     pub fn counters(&self) -> Counters {
         *self.counters.borrow()
+    }
+
+    /// What the service manager is told about.
+    fn sight(&self) -> Sight {
+        Sight { pulse: self.pulse.clone(), counters: self.counters.clone(), devices: self.devices.clone() }
     }
 
     /// The devices of which this can be said, by name.
@@ -156,7 +170,8 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
     let (answers, from_disk) = mpsc::channel(ANSWERS);
     let (counters, counted) = signal::channel(Counters::default());
     let (stop, stopped) = signal::channel(false);
-    let (jobs, disk) = disk::start(journal, last_time, clock, answers)?;
+    let pulse = Arc::new(Pulse::new(options.beat));
+    let (jobs, disk) = disk::start(journal, last_time, clock, answers, pulse.clone())?;
     let key = match &config.commands {
         Commands::Signed(file) => Some(Key::read(file)?),
         Commands::None | Commands::Acl => None,
@@ -173,6 +188,7 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
         on_alarm: on_alert.clone(),
         counters,
         carriers,
+        pulse: pulse.clone(),
     };
     let core = Forward::new(settings(&config, seed), &found, clock.now());
     let forward = forward::start(move || forward::run(core, shell, from_watch, from_disk))?;
@@ -185,10 +201,17 @@ async fn start_in(world: World, config: Config, options: Options) -> anyhow::Res
             core.learn(index, &rows[known..]);
         }
     }
-    let ends =
-        watch::Ends { to_forward, alarms: (on_alert, beacon), hurries, answers: answers.clone(), health, stopped };
+    let ends = watch::Ends {
+        to_forward,
+        alarms: (on_alert, beacon),
+        hurries,
+        answers: answers.clone(),
+        health,
+        pulse: pulse.clone(),
+        stopped,
+    };
     let watch = tokio::spawn(watch::run(config, core, clock, checkpoints, ends));
-    Ok(Running { stop, counters: counted, devices, wanted, answers, clock, watch, forward, disk })
+    Ok(Running { stop, counters: counted, devices, wanted, answers, clock, pulse, watch, forward, disk })
 }
 
 /// What is told of every step of an alert: the log and the local command, the beacon, and whoever runs the agent.

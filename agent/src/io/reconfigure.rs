@@ -6,7 +6,9 @@
 //! ```
 //! The file is replaced last. Whatever happens before, a kill or a power cut, the next start has the old one.
 
+use super::clock::Clock;
 use super::small_file::sync_dir;
+use super::systemd::{Manager, Stage};
 use super::{Options, Running, start};
 use crate::command::answer;
 use crate::config::Config;
@@ -16,6 +18,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
+use tokio::sync::watch;
 use windward_protocol::Outcome;
 
 /// How long a new configuration has to come up healthy.
@@ -23,71 +26,105 @@ const HEALTHY_WITHIN: Duration = Duration::from_secs(90);
 /// Time between two looks at it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Runs the agent of the configuration in `file` until `stop`. An error: one of its halves has failed, or it could not
-/// start at all.
+/// Runs the agent of the configuration in `file` until `stop`, and keeps the service manager told. An error: one of its
+/// halves has failed, or it could not start at all.
 pub async fn run(file: &Path, config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let (mut config, mut stop) = (config, pin!(stop));
-    let mut running = start(config.clone(), Options::default()).await?;
-    loop {
-        let wanted = tokio::select! {
-            () = &mut stop => return running.stop().await,
-            wanted = running.next() => wanted?,
+    let manager = Manager::of_environment();
+    let (stage, stages) = watch::channel(Stage::Start);
+    let owner = Owner { file, beat: manager.beat(), stage };
+    tokio::select! {
+        ended = owner.run(config, stop) => ended,
+        () = manager.keep_told(stages, Clock::start()) => unreachable!("it is told for as long as the agent runs"),
+    }
+}
+
+/// Who holds the running agent, and replaces it.
+struct Owner<'a> {
+    file: &'a Path,
+    /// How often the agent's parts are to show that they move.
+    beat: Option<Duration>,
+    /// How far it is, for the service manager.
+    stage: watch::Sender<Stage>,
+}
+
+impl Owner<'_> {
+    async fn run(&self, mut config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut stop = pin!(stop);
+        let mut running = self.start(&config).await?;
+        loop {
+            let wanted = tokio::select! {
+                () = &mut stop => {
+                    self.stage.send_replace(Stage::Stop);
+                    return running.stop().await;
+                }
+                wanted = running.next() => wanted?,
+            };
+            let new = match prepare(self.file, &config, &wanted.toml) {
+                Ok(new) => new,
+                Err(why) => {
+                    running.answer(answer(wanted.command, Outcome::Refused, why, running.clock.now()));
+                    continue;
+                }
+            };
+            (running, config) = tokio::select! {
+                // Stopped half-way, the file is still the old one.
+                () = &mut stop => return Ok(()),
+                gone_on = self.go_on(running, (config, new), wanted.command) => gone_on?,
+            };
+        }
+    }
+
+    async fn start(&self, config: &Config) -> anyhow::Result<Running> {
+        let running = start(config.clone(), Options { beat: self.beat, ..Options::default() }).await?;
+        self.stage.send_replace(Stage::Work(running.sight()));
+        Ok(running)
+    }
+
+    /// Stops the agent and starts it with the new configuration; with the old one, if the new does not come up healthy.
+    async fn go_on(
+        &self,
+        running: Running,
+        (old, new): (Config, Config),
+        command: u64,
+    ) -> anyhow::Result<(Running, Config)> {
+        // One that has not been read yet is not known to be sick.
+        let (now, well) = (running.clock.now(), running.devices_that(|device| device.failing.is_none()));
+        let words =
+            format!("stops, and goes on with the new configuration if that is healthy within {HEALTHY_WITHIN:?}");
+        running.answer(answer(command, Outcome::Taken, words, now));
+        tracing::info!(command, "going on with another configuration");
+        self.stage.send_replace(Stage::Change);
+        running.stop().await?;
+        let why = match self.start(&new).await {
+            Ok(mut running) => match healthy(&mut running, &well, &new).await.and_then(|()| replace(self.file)) {
+                Ok(()) => {
+                    running.answer(answer(command, Outcome::Done, "it is healthy".into(), running.clock.now()));
+                    return Ok((running, new));
+                }
+                Err(why) => {
+                    self.stage.send_replace(Stage::Change);
+                    running.stop().await?;
+                    why
+                }
+            },
+            Err(error) => format!("{error:#}"),
         };
-        let new = match prepare(file, &config, &wanted.toml) {
-            Ok(new) => new,
-            Err(why) => {
-                running.answer(answer(wanted.command, Outcome::Refused, why, running.clock.now()));
-                continue;
-            }
-        };
-        (running, config) = tokio::select! {
-            // Stopped half-way, the file is still the old one.
-            () = &mut stop => return Ok(()),
-            gone_on = go_on(file, running, (config, new), wanted.command) => gone_on?,
-        };
+        tracing::error!(why, "the new configuration is not used; going back to the old one");
+        let running = self.start(&old).await?;
+        running.answer(answer(command, Outcome::Failed, why, running.clock.now()));
+        Ok((running, old))
     }
 }
 
 /// The new configuration, checked, and written beside the old one.
 fn prepare(file: &Path, old: &Config, toml: &str) -> Result<Config, String> {
     let new = Config::from_toml(toml, "the new configuration").map_err(|error| error.to_string())?;
+    let new = new.with_credentials(super::credentials::file_of)?;
     if new.agent != old.agent || new.data != old.data {
         return Err(format!("agent and data stay as they are: {:?} and {}", old.agent.as_str(), old.data.display()));
     }
     write(&beside(file, "next"), toml).map_err(|error| format!("cannot write beside {}: {error}", file.display()))?;
     Ok(new)
-}
-
-/// Stops the agent and starts it with the new configuration; with the old one, if the new does not come up healthy.
-async fn go_on(
-    file: &Path,
-    running: Running,
-    (old, new): (Config, Config),
-    command: u64,
-) -> anyhow::Result<(Running, Config)> {
-    // One that has not been read yet is not known to be sick.
-    let (now, well) = (running.clock.now(), running.devices_that(|device| device.failing.is_none()));
-    let words = format!("stops, and goes on with the new configuration if that is healthy within {HEALTHY_WITHIN:?}");
-    running.answer(answer(command, Outcome::Taken, words, now));
-    tracing::info!(command, "going on with another configuration");
-    running.stop().await?;
-    let why = match start(new.clone(), Options::default()).await {
-        Ok(mut running) => match healthy(&mut running, &well, &new).await.and_then(|()| replace(file)) {
-            Ok(()) => {
-                running.answer(answer(command, Outcome::Done, "it is healthy".into(), running.clock.now()));
-                return Ok((running, new));
-            }
-            Err(why) => {
-                running.stop().await?;
-                why
-            }
-        },
-        Err(error) => format!("{error:#}"),
-    };
-    tracing::error!(why, "the new configuration is not used; going back to the old one");
-    let running = start(old.clone(), Options::default()).await?;
-    running.answer(answer(command, Outcome::Failed, why, running.clock.now()));
-    Ok((running, old))
 }
 
 /// Waits until the agent is connected and every device that was well before, and is still there, is well again.

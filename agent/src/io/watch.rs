@@ -9,6 +9,7 @@ use crate::io::OnAlert;
 use crate::io::clock::Clock;
 use crate::io::commands::Hurry;
 use crate::io::live::{Live, Told};
+use crate::io::pulse::Pulse;
 use crate::io::state::Checkpoints;
 use crate::watch::Watch;
 use std::collections::VecDeque;
@@ -36,6 +37,8 @@ pub(super) struct Ends {
     pub(super) answers: mpsc::Sender<Answer>,
     /// How the devices stand.
     pub(super) health: watch::Sender<Vec<DeviceHealth>>,
+    /// Counts the loop's turns.
+    pub(super) pulse: Arc<Pulse>,
     /// Says true, or is gone, when it is to stop.
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -45,11 +48,12 @@ pub(super) struct Ends {
 /// `to_forward` is never waited for: when it is full a row is dropped and counted, and alerts wait apart and go first
 /// as soon as there is room.
 pub(super) async fn run(config: Arc<Config>, watch: Watch, clock: Clock, mut checkpoints: Checkpoints, ends: Ends) {
-    let Ends { to_forward, alarms: (on_alert, beacon), mut hurries, answers, health, mut stopped } = ends;
+    let Ends { to_forward, alarms: (on_alert, beacon), mut hurries, answers, health, pulse, mut stopped } = ends;
     let mut live = Live::start(&config, watch, beacon, clock);
     let mut outlet = Outlet { on_alert, to_forward, waiting: VecDeque::new(), dropped_rows: 0 };
-    let (mut devices_at, mut accounts) = (clock.now().mono, 0);
+    let (mut devices_at, mut accounts, mut beats) = (clock.now().mono, 0, pulse.beats());
     loop {
+        pulse.watch.turn();
         tokio::select! {
             told = live.next() => {
                 if let Told::Alert(alert) = &told {
@@ -67,6 +71,8 @@ pub(super) async fn run(config: Arc<Config>, watch: Watch, clock: Clock, mut che
                 }
                 accounts += 1;
             }
+            // To turn is all.
+            () = beats.next() => {}
             () = outlet.room(), if !outlet.waiting.is_empty() => {}
             Some(hurry) = hurries.recv() => {
                 // Nobody listens any more when FORWARD is going down.

@@ -1,6 +1,7 @@
 //! Commits what comes in, group by group, and acks it.
 
 use super::intake::Intake;
+use super::pulse::beats;
 use super::source::{Incoming, Reply};
 use super::tell::Queues;
 use super::{Counts, GROUP, Stop};
@@ -24,13 +25,15 @@ pub(super) struct Committer {
 impl Committer {
     /// Commits until the sink stops and nothing more waits.
     pub(super) async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>, mut stop: watch::Receiver<Stop>) {
-        let mut group = Vec::with_capacity(GROUP);
+        let (mut group, mut beats) = (Vec::with_capacity(GROUP), beats());
         loop {
+            self.counts.pulse.committer.turn();
             tokio::select! {
                 biased;
                 taken = incoming.recv_many(&mut group, GROUP) => if taken == 0 { break },
                 // Only once the queue is empty: what was taken is finished.
                 _ = stop.wait_for(|stop| *stop != Stop::Run) => break,
+                _ = beats.tick() => continue,
             }
             let (deliveries, replies): (Vec<Delivery>, Vec<Reply>) =
                 group.drain(..).map(|incoming| (incoming.delivery, incoming.reply)).unzip();
@@ -58,6 +61,8 @@ impl Committer {
                 return None;
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;
+            // It is the store that fails, which a new start would not mend.
+            self.counts.pulse.committer.turn();
             pause = (pause * 2).min(PAUSE_MS.1);
         }
     }

@@ -9,6 +9,7 @@ mod aws;
 pub mod clock;
 pub mod command;
 mod committer;
+pub mod credentials;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 mod fleet;
@@ -25,6 +26,7 @@ pub mod lambda;
 pub mod mail;
 pub mod mqtt;
 pub mod presence;
+mod pulse;
 mod schemas;
 #[cfg(feature = "aws")]
 pub mod sns;
@@ -33,6 +35,7 @@ pub mod sqlite;
 pub mod store;
 #[cfg(any(feature = "aws", feature = "kafka"))]
 mod stream;
+pub mod systemd;
 pub mod tell;
 pub mod webhook;
 
@@ -41,6 +44,7 @@ use anyhow::{Context, Result};
 use committer::Committer;
 use intake::Intake;
 use presence::Lookout;
+use pulse::Pulse;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,6 +68,7 @@ const HANG_UP: Duration = Duration::from_secs(2);
 pub struct Running {
     /// Where page and API listen.
     pub http: SocketAddr,
+    sight: systemd::Sight,
     counts: Arc<Counts>,
     stop: watch::Sender<Stop>,
     sources: JoinSet<()>,
@@ -142,6 +147,8 @@ struct Counts {
     connected: AtomicBool,
     /// The stream is heard, or there is none.
     stream: AtomicBool,
+    /// Turns of the parts that nothing goes on without.
+    pulse: Pulse,
 }
 
 /// How far stopping has come.
@@ -201,6 +208,7 @@ pub async fn start(config: Config) -> Result<Running> {
     };
     let committer = Committer { intake, queues, counts: counts.clone() };
     let committer = tokio::spawn(committer.run(incoming, stopped.clone()));
+    let sight = systemd::Sight { counts: counts.clone(), has_broker: config.mqtt.is_some(), has_stream };
     let mut sources = JoinSet::new();
     if let Some(mqtt) = config.mqtt {
         sources.spawn(mqtt::receive(mqtt, into.clone(), stopped.clone(), counts.clone()));
@@ -217,13 +225,18 @@ pub async fn start(config: Config) -> Result<Running> {
         tokio::spawn(prune(store, days, stopped));
     }
     tracing::info!(%http, "page and API");
-    Ok(Running { http, counts, stop, sources, committer, server, lookout, notifier })
+    Ok(Running { http, sight, counts, stop, sources, committer, server, lookout, notifier })
 }
 
 impl Running {
     /// What it has done until now.
     pub fn counters(&self) -> Counters {
         self.counts.read()
+    }
+
+    /// What the service manager is told about.
+    pub fn sight(&self) -> systemd::Sight {
+        self.sight.clone()
     }
 
     /// Returns only if a part of the sink has ended by itself, which is a fault: nothing goes on without it. Drop the

@@ -5,6 +5,7 @@
 //! of 512), so the queue is larger; should it fill up all the same, the connection is dropped, and what was not acked
 //! comes again on the next one.
 
+use super::pulse::beats;
 use super::source::{self, Incoming};
 use super::{Counts, Stop};
 use crate::config;
@@ -15,10 +16,12 @@ use rumqttc::v5::mqttbytes::v5::{Packet, Publish, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Interval;
 use windward_protocol::{Ack, AgentId, topic};
 
 /// Deliveries the broker may have with us unacked.
@@ -120,9 +123,10 @@ async fn connection(
     counts: &Counts,
 ) -> Result<()> {
     let (client, mut events) = AsyncClient::new(options(config)?, REQUESTS);
+    let mut beats = beats();
     loop {
         let event = tokio::select! {
-            event = events.poll() => event.map_err(plain)?,
+            event = polled(&mut events, &mut beats, counts) => event.map_err(plain)?,
             _ = stop.wait_for(|stop| *stop == Stop::Quit) => break,
         };
         match event {
@@ -147,6 +151,18 @@ async fn connection(
         tracing::debug!("broker took too long to disconnect from");
     }
     Ok(())
+}
+
+/// The next event. The wait for it, which is that for a connection too, is never broken off to count a turn.
+async fn polled(events: &mut EventLoop, beats: &mut Interval, counts: &Counts) -> Result<Event, ConnectionError> {
+    let mut event = pin!(events.poll());
+    loop {
+        counts.pulse.broker.turn();
+        tokio::select! {
+            event = &mut event => return event,
+            _ = beats.tick() => {}
+        }
+    }
 }
 
 /// The library's errors say their causes themselves; a chain would say them twice.

@@ -92,7 +92,7 @@ impl Child {
         pipe::write(&mut out, &Say::Ready { epoch: found.epoch, durable, saved: rows_saved as u64 })?;
         let forward = Forward::new(settings(&begin), &found, clock.now());
         let (answers, from_disk) = mpsc::channel(ANSWERS);
-        let (jobs, thread) = disk::start(journal, last_time, clock, answers)?;
+        let (jobs, thread) = disk::start(journal, last_time, clock, answers, Arc::default())?;
         let child = Self {
             epoch: found.epoch,
             forward,
@@ -259,7 +259,9 @@ fn shell(clock: Clock, jobs: mpsc::Sender<disk::Job>, side_files: SideFiles) -> 
     let devices = rows::devices().into_iter().map(|device| device.device).collect();
     let (on_alarm, counters) = (Arc::new(|_: &_| {}), watch::Sender::default());
     let (carriers, _) = commands::ends(None);
-    Shell { agent: rows::agent(), ways: Vec::new(), devices, clock, jobs, side_files, on_alarm, counters, carriers }
+    let pulse = Arc::default();
+    let (agent, ways) = (rows::agent(), Vec::new());
+    Shell { agent, ways, devices, clock, jobs, side_files, on_alarm, counters, carriers, pulse }
 }
 
 /// What is on disk, and what has been freed.

@@ -88,7 +88,7 @@ fn start_with(config: Arc<Config>, history: &[Row], queue: usize, checkpoints: C
     core.learn(0, history);
     let (_, Carried { hurries, answers, .. }) = commands::ends(None);
     let health = watch::channel(Vec::new()).0;
-    let ends = Ends { to_forward, alarms: (on_alert, None), hurries, answers, health, stopped };
+    let ends = Ends { to_forward, alarms: (on_alert, None), hurries, answers, health, pulse: Arc::default(), stopped };
     let task = tokio::spawn(run(config, core, Clock::start(), checkpoints, ends));
     Running { from_watch, alerts, stop, task }
 }

@@ -135,6 +135,7 @@ pub(super) async fn follow(
     counts: Arc<Counts>,
 ) {
     let (key, start) = loop {
+        counts.pulse.stream.turn();
         match begin(&stream, &store, start).await {
             Ok(begun) => break begun,
             Err(error) => tracing::warn!(stream = stream.name(), "stream: {error:#}"),
@@ -208,6 +209,7 @@ impl Follower {
                 _ = stop.wait_for(|stop| *stop == Stop::Quit) => break,
                 _ = tick.tick() => {}
             }
+            self.counts.pulse.stream.turn();
             let is_running = *stop.borrow() == Stop::Run;
             if !is_running {
                 self.tasks.shutdown().await;
