@@ -4,6 +4,7 @@
 //! show (duplicate names, lines that contradict each other, limits of the wire). It reports every fault it finds, each
 //! with its file, line and column. What comes out is valid: no code after it checks again.
 
+mod built;
 mod buses;
 mod channel;
 mod check;
@@ -29,6 +30,8 @@ pub use rules::{Channels, Watching};
 pub use uplink::{AckMode, IotCredentials, Kafka, Kinesis, Mechanism, Mqtt, Sasl, Sending, Tls};
 
 use crate::watch::judge::DetectConfig;
+use faults::Faults;
+use raw::RawConfig;
 use std::path::PathBuf;
 use windward_protocol::{AgentId, DeviceManifest, Severity};
 
@@ -66,10 +69,22 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks the text of a configuration file. `file` only serves to name it in errors.
+    /// Reads and checks the text of a configuration file. `file` only serves to name it in errors. What this program was
+    /// built without is refused.
     pub fn from_toml(text: &str, file: &str) -> Result<Config, ConfigError> {
+        Self::read(text, file, built::check)
+    }
+
+    /// The same, but to know devices rather than to read them: whatever this program was built without.
+    pub(crate) fn of_any_program(text: &str, file: &str) -> Result<Config, ConfigError> {
+        Self::read(text, file, |_, _| {})
+    }
+
+    fn read(text: &str, file: &str, built: fn(&RawConfig, &mut Faults<'_>)) -> Result<Config, ConfigError> {
         let raw = toml::from_str(text).map_err(|error| problem::of_toml(&error, text, file))?;
-        check::check(raw, text, file)
+        let mut faults = Faults::new(text, file);
+        built(&raw, &mut faults);
+        check::check(raw, faults)
     }
 
     /// What the agent says of its devices when it starts.

@@ -5,15 +5,17 @@ mod cli;
 use clap::Parser as _;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 // FORWARD and the disk have threads of their own; what is left, WATCH and its buses, passes every reading from task to
 // task, and on one thread that wakes nobody.
 #[tokio::main(worker_threads = 1)]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sled=warn,rumqttc=warn"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(to_stderr.with_ansi(std::io::stderr().is_terminal())).with(logged()).init();
     match cli::run(cli::Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
@@ -21,4 +23,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is logged: levels of targets, as `RUST_LOG` says. By these alone, for to choose by fields and spans, which nobody
+/// wants of an agent, takes an engine for regular expressions.
+fn logged() -> Targets {
+    let said = std::env::var("RUST_LOG").ok().filter(|said| !said.is_empty());
+    let usual =
+        || Targets::new().with_default(Level::INFO).with_targets([("sled", Level::WARN), ("rumqttc", Level::WARN)]);
+    said.and_then(|said| said.parse().ok()).unwrap_or_else(usual)
 }

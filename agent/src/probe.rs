@@ -42,9 +42,10 @@ pub fn known() -> Vec<Known> {
     profile::names().filter_map(known).collect()
 }
 
-/// The configuration that the tables `[[device]]` make.
+/// The configuration that the tables `[[device]]` make. Their lines may be such as this program was built without: what is
+/// behind Modbus TCP may be a device that is known from a serial line.
 pub fn config_of(tables: &str) -> Result<Config, ConfigError> {
-    Config::from_toml(&format!("{HEAD}{tables}"), "found")
+    Config::of_any_program(&format!("{HEAD}{tables}"), "found")
 }
 
 /// The registers of a device's channels, and the index of each channel.

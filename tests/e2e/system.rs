@@ -25,6 +25,8 @@ pub(crate) fn seed() -> u64 {
 /// One of Windward's programs: started, killed and started again with the same configuration.
 pub(crate) struct Program {
     name: &'static str,
+    /// Another program than the one of this name that was built beside the tests.
+    instead: Option<PathBuf>,
     config: PathBuf,
     environment: Vec<(&'static str, OsString)>,
     process: Option<Process>,
@@ -37,12 +39,17 @@ impl Program {
     pub(crate) fn new(name: &'static str, dir: &Path, config: &str) -> Result<Self> {
         let path = dir.join(format!("{name}.toml"));
         std::fs::write(&path, config)?;
-        Ok(Self { name, config: path, environment: Vec::new(), process: None, before: String::new() })
+        Ok(Self { name, instead: None, config: path, environment: Vec::new(), process: None, before: String::new() })
     }
 
     /// Sets a variable of its environment.
     pub(crate) fn env(&mut self, name: &'static str, value: impl Into<OsString>) {
         self.environment.push((name, value.into()));
+    }
+
+    /// Has another program run in its place: one for another machine.
+    pub(crate) fn instead(&mut self, program: PathBuf) {
+        self.instead = Some(program);
     }
 
     pub(crate) fn start(&mut self) -> Result<()> {
@@ -101,7 +108,7 @@ impl Program {
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(program(self.name)?);
+        let mut command = Command::new(self.instead.clone().map_or_else(|| program(self.name), Ok)?);
         command.args(arguments).arg("--config").arg(&self.config).envs(CREDENTIALS).env("AWS_REGION", REGION);
         command.env("RUST_LOG", "info,windward_agent::kept=trace").env("NO_COLOR", "1");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -8,9 +8,8 @@ use super::{Config, Spool, buses, commands, devices, rules, uplinks};
 const MIB: u64 = 1024 * 1024;
 const DAY_MS: u64 = 86_400_000;
 
-/// Checks the whole file.
-pub(super) fn check(raw: RawConfig, text: &str, file: &str) -> Result<Config, ConfigError> {
-    let mut faults = Faults::new(text, file);
+/// Checks the whole file, of which some faults may be known already.
+pub(super) fn check(raw: RawConfig, mut faults: Faults<'_>) -> Result<Config, ConfigError> {
     faults.text_of(&raw.farm, "farm", 1..=64);
     let mqtt = raw.mqtt.map(|mqtt| uplinks::mqtt(mqtt, &mut faults));
     let agent = raw.agent.get_ref();

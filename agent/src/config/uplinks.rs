@@ -75,9 +75,6 @@ pub(super) fn mqtt(raw: RawMqtt, faults: &mut Faults) -> Mqtt {
 
 /// `[kinesis]`.
 pub(super) fn kinesis(raw: Spanned<RawKinesis>, agent: &AgentId, faults: &mut Faults) -> Kinesis {
-    if cfg!(not(feature = "kinesis")) {
-        faults.add(raw.span(), "this program was built without Kinesis (feature `kinesis`)".into());
-    }
     let raw = raw.into_inner();
     let stream = raw.stream.get_ref();
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
@@ -102,9 +99,6 @@ pub(super) fn kinesis(raw: Spanned<RawKinesis>, agent: &AgentId, faults: &mut Fa
 
 /// `[kafka]`.
 pub(super) fn kafka(raw: Spanned<RawKafka>, faults: &mut Faults) -> Kafka {
-    if cfg!(not(feature = "kafka")) {
-        faults.add(raw.span(), "this program was built without Kafka (feature `kafka`)".into());
-    }
     let raw = raw.into_inner();
     if raw.brokers.get_ref().is_empty() {
         faults.add(raw.brokers.span(), "brokers is empty: name some of the cluster's, host:port each".into());

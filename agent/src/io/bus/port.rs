@@ -5,10 +5,12 @@ mod tests;
 
 use crate::config::{Link, Parity};
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+#[cfg(feature = "serial")]
 use tokio_serial::{ClearBuffer, SerialPort as _, SerialStream};
 
 /// Longest frame of Modbus RTU, bytes (Modbus over Serial Line V1.02, 2.3).
@@ -20,6 +22,7 @@ const MAX_DISCARDED: usize = 16 * MAX_FRAME;
 #[derive(Debug)]
 pub(in crate::io) enum Port {
     Tcp(TcpStream),
+    #[cfg(feature = "serial")]
     Serial(SerialStream),
 }
 
@@ -31,28 +34,37 @@ pub(in crate::io) async fn open(link: &Link) -> io::Result<Port> {
             stream.set_nodelay(true)?;
             Ok(Port::Tcp(stream))
         }
-        Link::Serial { port, baud, parity, stop_bits } => {
-            let path = port.to_string_lossy();
-            let builder = tokio_serial::new(path.as_ref(), *baud)
-                .parity(match parity {
-                    Parity::Even => tokio_serial::Parity::Even,
-                    Parity::Odd => tokio_serial::Parity::Odd,
-                    Parity::None => tokio_serial::Parity::None,
-                })
-                .stop_bits(match stop_bits {
-                    2 => tokio_serial::StopBits::Two,
-                    _ => tokio_serial::StopBits::One,
-                });
-            let port = SerialStream::open(&builder).map_err(io::Error::from)?;
-            port.clear(ClearBuffer::Input).map_err(io::Error::from)?;
-            Ok(Port::Serial(port))
-        }
+        Link::Serial { port, baud, parity, stop_bits } => open_serial(port, *baud, *parity, *stop_bits),
     }
+}
+
+#[cfg(feature = "serial")]
+fn open_serial(path: &Path, baud: u32, parity: Parity, stop_bits: u8) -> io::Result<Port> {
+    let builder = tokio_serial::new(path.to_string_lossy(), baud)
+        .parity(match parity {
+            Parity::Even => tokio_serial::Parity::Even,
+            Parity::Odd => tokio_serial::Parity::Odd,
+            Parity::None => tokio_serial::Parity::None,
+        })
+        .stop_bits(match stop_bits {
+            2 => tokio_serial::StopBits::Two,
+            _ => tokio_serial::StopBits::One,
+        });
+    let port = SerialStream::open(&builder).map_err(io::Error::from)?;
+    port.clear(ClearBuffer::Input).map_err(io::Error::from)?;
+    Ok(Port::Serial(port))
+}
+
+/// A configuration that asks for a port is refused before; a probe comes here.
+#[cfg(not(feature = "serial"))]
+fn open_serial(_: &Path, _: u32, _: Parity, _: u8) -> io::Result<Port> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without serial ports (feature `serial`)"))
 }
 
 impl Port {
     /// Throws away what has come in: nobody asked for it.
     pub(super) fn discard(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        #[cfg(feature = "serial")]
         if let Port::Serial(port) = self {
             port.clear(ClearBuffer::Input).map_err(io::Error::from)?;
         }
@@ -73,6 +85,7 @@ impl AsyncRead for Port {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Port::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(feature = "serial")]
             Port::Serial(port) => Pin::new(port).poll_read(cx, buf),
         }
     }
@@ -82,6 +95,7 @@ impl AsyncWrite for Port {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut *self {
             Port::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(feature = "serial")]
             Port::Serial(port) => Pin::new(port).poll_write(cx, bytes),
         }
     }
