@@ -168,7 +168,10 @@ async fn through_kills(name: &str, path: PathBuf) -> Result<()> {
     agent.start()?;
     go_on(&mut device, 60).await?;
     all_stored(&mut device, &mut agent, &file).await?;
-    ensure!(agent.output().contains("the spool was damaged"), "no damage told: {}", agent.output());
+    let words = agent.output();
+    // Where sled finds it at once, it is opened without what it remembers; else what is missing is told.
+    let told = ["opening once more", "the spool was damaged"].iter().any(|told| words.contains(told));
+    ensure!(told, "no damage told: {words}");
     println!("FIGURE {name}: the damaged spool was told, and the agent went on");
     agent.stop().await?;
     sink.stop().await
