@@ -10,7 +10,7 @@ pub(crate) fn check(bytes: &[u8]) {
         Err(error) => return assert!(error.to_string().starts_with("sink.toml"), "{error}"),
     };
     assert!(!config.farm.is_empty());
-    assert!(config.http.listen.ip().is_loopback(), "the API asks nobody who they are");
+    assert!(config.http.listen.ip().is_loopback() || config.http.guarded, "the API asks nobody who they are");
     assert!(config.mqtt.is_some() || config.kinesis.is_some() || config.kafka.is_some() || config.lambda.is_some());
     assert_ne!(config.keep_days, Some(0));
     if let Store::Sqlite(path) = &config.store {
