@@ -1,6 +1,7 @@
 //! What must hold of whatever a source delivers to a sink. The bytes are taken as a payload, and once more as bodies of
 //! envelopes of one agent, each behind its length.
 
+#[allow(clippy::duplicate_mod, reason = "each check stands by itself, in a fuzz target and among the tests")]
 #[path = "seal.rs"]
 mod seal;
 

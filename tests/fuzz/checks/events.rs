@@ -1,6 +1,7 @@
 //! What must hold of whatever invokes the function.
 
 #[cfg(test)]
+#[allow(clippy::duplicate_mod, reason = "each check stands by itself, in a fuzz target and among the tests")]
 #[path = "corpus.rs"]
 mod corpus;
 

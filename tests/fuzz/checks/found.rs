@@ -1,6 +1,7 @@
 //! What must hold of whatever an agent finds beside its lanes when it starts: side files, and the notes on uplinks,
 //! commands and times. The first byte says how the input is cut.
 
+#[allow(clippy::duplicate_mod, reason = "each check stands by itself, in a fuzz target and among the tests")]
 #[path = "seal.rs"]
 mod seal;
 

@@ -1,5 +1,6 @@
 //! What must hold of whatever an agent hears on its topics: orders and acks, damaged or made by somebody else.
 
+#[allow(clippy::duplicate_mod, reason = "each check stands by itself, in a fuzz target and among the tests")]
 #[path = "seal.rs"]
 mod seal;
 

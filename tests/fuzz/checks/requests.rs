@@ -1,6 +1,7 @@
 //! What must hold of whatever a client of the API asks.
 
 #[cfg(test)]
+#[allow(clippy::duplicate_mod, reason = "each check stands by itself, in a fuzz target and among the tests")]
 #[path = "corpus.rs"]
 mod corpus;
 

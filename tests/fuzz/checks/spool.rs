@@ -1,6 +1,7 @@
 //! What must hold of whatever bytes stand in the files of a spool, as a damaged medium or a stranger leaves them.
 
 #[cfg(test)]
+#[allow(clippy::duplicate_mod, reason = "each check stands by itself, in a fuzz target and among the tests")]
 #[path = "corpus.rs"]
 mod corpus;
 
