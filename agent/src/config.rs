@@ -18,6 +18,7 @@ mod problem;
 pub mod profile;
 mod raw;
 mod register;
+mod remote;
 mod rules;
 mod uplink;
 mod uplinks;

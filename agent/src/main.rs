@@ -31,5 +31,7 @@ fn logged() -> Targets {
     let said = std::env::var("RUST_LOG").ok().filter(|said| !said.is_empty());
     let usual =
         || Targets::new().with_default(Level::INFO).with_targets([("sled", Level::WARN), ("rumqttc", Level::WARN)]);
-    said.and_then(|said| said.parse().ok()).unwrap_or_else(usual)
+    let logged: Targets = said.and_then(|said| said.parse().ok()).unwrap_or_else(usual);
+    // Below this level it tells whole messages, and what AWS IoT answers with are credentials.
+    logged.with_targets([("ureq", Level::WARN), ("ureq_proto", Level::WARN)])
 }

@@ -17,6 +17,7 @@ use windward_sink::io::archive::{Format, Place};
 use windward_sink::io::dynamodb::DynamoDb;
 use windward_sink::io::labs::Labs;
 use windward_sink::io::mail::Mail;
+use windward_sink::io::secrets;
 use windward_sink::io::sns::Sns;
 use windward_sink::io::store::Store;
 use windward_sink::io::systemd::Manager;
@@ -208,6 +209,9 @@ pub(crate) fn main() -> ExitCode {
     }
     let arguments = Arguments::parse_from(given);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // It tells whole addresses below this level, and the path of a webhook often is its secret.
+    let quiet = ["ureq=warn", "ureq_proto=warn"].into_iter().filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -230,7 +234,11 @@ pub(crate) fn main() -> ExitCode {
 
 async fn perform(command: Command) -> Result<bool> {
     match command {
-        Command::Run { config } => run(read(&config)?).await,
+        Command::Run { config: file } => {
+            let config = read(&file)?;
+            secrets::warn_of_open(secrets::has_webhook(&config).then_some(file.as_path()));
+            run(config).await
+        }
         Command::Lambda { config } => {
             let config = match std::env::var("WINDWARD_CONFIG") {
                 Ok(text) => Config::from_toml(&text, "WINDWARD_CONFIG")?,
@@ -342,7 +350,9 @@ async fn check(config: Config, create: bool) -> Result<bool> {
         all &= match target {
             config::Target::Sns(sns) => say(&part, Sns::open(sns).await.check().await),
             // A webhook has no question that is not an alarm; it is only named here.
-            config::Target::Webhook(webhook) => say(&part, Ok(format!("{}, not called by a check", webhook.url))),
+            config::Target::Webhook(webhook) => {
+                say(&part, Ok(format!("{}, not called by a check", config::shown(&webhook.url))))
+            }
             config::Target::Mail(mail) => match Mail::new(mail) {
                 Ok(mail) => say(&part, mail.check().await),
                 Err(error) => say(&part, Err(error)),

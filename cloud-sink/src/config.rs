@@ -14,7 +14,7 @@ pub use kafka::{Kafka, Sasl};
 pub use kinesis::{Kinesis, Start};
 pub use labs::{Labs, LabsFormat};
 pub use lambda::Lambda;
-pub use notify::{Mail, Notify, Sns, Target, Webhook};
+pub use notify::{Mail, Notify, Sns, Target, Webhook, shown};
 pub use presence::{Fleet, Presence};
 
 use serde::Deserialize;

@@ -6,6 +6,7 @@
 //! Two sinks may do one day at once, and the slower must not undo the faster: windows only ever change to a greater
 //! (n, due, mean), so the same order holds for their sums, and of two rows of one day the greater stays.
 
+use crate::archive::hour_of;
 use crate::place::{AgentRow, StatsRow, sortable_time};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,9 +27,10 @@ pub struct Day {
 }
 
 impl Day {
-    /// The day in which a window begins.
+    /// The day in which a window begins, held within the years 0000 to 9999: an agent may say anything.
     pub fn of(farm: &str, channel: &str, window_ms: i64) -> Self {
-        Self { farm: farm.into(), channel: channel.into(), start_ms: window_ms - window_ms.rem_euclid(DAY_MS) }
+        let start_ms = hour_of(window_ms).div_euclid(DAY_MS) * DAY_MS;
+        Self { farm: farm.into(), channel: channel.into(), start_ms }
     }
 
     /// Its last millisecond.

@@ -24,7 +24,7 @@ pub fn agent(row: &AgentRow, now_ms: i64) -> Json {
     };
     json!({
         "agent": row.agent, "online": row.online, "seen_ms": row.seen_ms,
-        "age_ms": row.seen_ms.map(|seen_ms| (now_ms - seen_ms).max(0)), "heard_ms": row.alive_ms,
+        "age_ms": row.seen_ms.map(|seen_ms| now_ms.saturating_sub(seen_ms).max(0)), "heard_ms": row.alive_ms,
         "epoch": row.epoch, "version": row.version, "started_ms": row.started_ms,
         "devices": parsed(&row.manifest), "health": parsed(&row.health),
     })

@@ -18,6 +18,7 @@ mod outage;
 mod provision;
 mod real_input;
 mod rules;
+mod secrets;
 mod stalled_disk;
 mod system;
 mod template;

@@ -98,6 +98,11 @@ impl Program {
         self.process.as_mut().map_or(Ok(()), Process::check_alive)
     }
 
+    /// The id of the one that runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     pub(crate) fn rss_kib(&self) -> Result<u64> {
         self.process.as_ref().map_or(Ok(0), Process::rss_kib)
     }

@@ -67,7 +67,7 @@ impl Forward {
             let Some(gate) = &mut self.orders.gate else { return };
             match gate.admit(&bytes, |_| holds, now) {
                 Admitted::Do(command) => {
-                    tracing::info!(id = command.id, request = ?command.request, "taking a command");
+                    tracing::info!(id = command.id, request = named(&command.request), "taking a command");
                     let bytes = gate.newest_ms().to_le_bytes().to_vec();
                     self.orders.taken = Some(command);
                     self.outputs.push_back(Output::Keep(Note::Commands, bytes));
@@ -150,6 +150,14 @@ impl Forward {
             }
         }
         text
+    }
+}
+
+/// For the log, which is no place for a whole configuration.
+fn named(request: &Request) -> String {
+    match request {
+        Request::Configure { toml } => format!("Configure, {} bytes", toml.len()),
+        request => format!("{request:?}"),
     }
 }
 

@@ -8,7 +8,7 @@
 use crc::{CRC_32_ISCSI, Crc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use windward_protocol::{AgentId, BlockBuilder, Channel, Epoch, Reading, Record, Row, Seq, Stats};
+use windward_protocol::{AgentId, BlockBuilder, Channel, Epoch, MAX_CHANNELS, Reading, Record, Row, Seq, Stats};
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -46,7 +46,8 @@ pub(super) fn rebuild(
     files: &[Vec<u8>],
     wanted: impl Fn(Seq) -> bool,
 ) -> BTreeMap<Seq, Record> {
-    let mut builders: BTreeMap<Seq, BlockBuilder> = BTreeMap::new();
+    // Each with the number of its channels.
+    let mut builders: BTreeMap<Seq, (BlockBuilder, usize)> = BTreeMap::new();
     let mut rebuilt: BTreeMap<Seq, Record> = BTreeMap::new();
     for file in files {
         let mut records = frames(file);
@@ -56,14 +57,18 @@ pub(super) fn rebuild(
         for record in records {
             match record {
                 SideRecord::Epoch(_) => {}
-                SideRecord::Open { seq, device, location, channels, synced } if wanted(seq) => {
-                    builders.insert(seq, BlockBuilder::new(agent, &device, &location, &channels, synced));
+                SideRecord::Open { seq, device, location, channels, synced }
+                    if wanted(seq) && channels.len() <= MAX_CHANNELS =>
+                {
+                    let builder = BlockBuilder::new(agent, &device, &location, &channels, synced);
+                    builders.insert(seq, (builder, channels.len()));
                 }
                 SideRecord::Row { seq, time_ms, readings, scores } => {
-                    if let Some(builder) = builders.get_mut(&seq) {
-                        // It fitted when it was written.
-                        let pushed = builder.push(&Row { time_ms, readings, scores });
-                        debug_assert!(pushed.is_ok(), "a row that was in the block fits the block");
+                    let Some((builder, width)) = builders.get_mut(&seq) else { continue };
+                    // It fitted when it was written; a file that says otherwise is no reason not to start.
+                    let fits = readings.len() == *width && scores.len() == *width;
+                    if !fits || builder.push(&Row { time_ms, readings, scores }).is_err() {
+                        tracing::warn!(seq, time_ms, "a row of a side file does not fit its block, and is left out");
                     }
                 }
                 SideRecord::Stats { seq, stats } if wanted(seq) => {
@@ -73,7 +78,7 @@ pub(super) fn rebuild(
             }
         }
     }
-    let blocks = builders.into_iter().filter_map(|(seq, builder)| Some((seq, Record::Block(builder.finish()?))));
+    let blocks = builders.into_iter().filter_map(|(seq, (builder, _))| Some((seq, Record::Block(builder.finish()?))));
     rebuilt.extend(blocks);
     rebuilt
 }

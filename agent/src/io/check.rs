@@ -10,6 +10,7 @@ use crate::config::{Bus, Config, Device, DeviceChannel, Function, How, Kinesis, 
 use crate::io::bus;
 use crate::io::clock::Clock;
 use crate::io::live::{Live, Told, harmless, is_changed_by_reading};
+use crate::io::secrets;
 use crate::time::Mono;
 use crate::watch::load::{Load, load};
 use crate::watch::{Ask, Query, Watch, modbus};
@@ -354,9 +355,14 @@ fn files(config: &Config) -> Result<String, String> {
     for path in &paths {
         std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     }
-    Ok(match paths.len() {
-        0 => "none named".to_owned(),
-        count => format!("{count} named, all readable"),
+    let open: Vec<String> = secrets::open_to_all(config).iter().map(|path| path.display().to_string()).collect();
+    Ok(match (paths.len(), open.len()) {
+        (0, _) => "none named".to_owned(),
+        (count, 0) => format!("{count} named, all readable"),
+        (count, _) => format!(
+            "{count} named, all readable; but secret, and readable by every user of this machine: {}; chmod o= helps",
+            open.join(", ")
+        ),
     })
 }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -19,7 +19,7 @@ const MAGIC: [u8; 4] = *b"WWv1";
 const LAST_MAGIC: [u8; 4] = *b"WWe1";
 /// How much of a file is looked at in one go, bytes.
 const WINDOW: u64 = 256 * 1024;
-const HEAD: usize = MAGIC.len() + 2;
+pub(super) const HEAD: usize = MAGIC.len() + 2;
 /// In the length: what follows is an LZ4 block.
 const PACKED: u16 = 0x8000;
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
@@ -158,7 +158,7 @@ impl Index {
 }
 
 /// What an envelope is called.
-type Name = (Epoch, Lane, Seq);
+pub(super) type Name = (Epoch, Lane, Seq);
 
 /// Its number, if it is of this lane and above `acked`.
 fn wanted((epoch, lane, seq): Name, of: (Epoch, Lane), acked: Seq) -> Option<Seq> {
@@ -167,11 +167,11 @@ fn wanted((epoch, lane, seq): Name, of: (Epoch, Lane), acked: Seq) -> Option<Seq
 
 /// Hands over every intact envelope with the place and length of its frame's body in the file. One that stands there
 /// several times comes several times: sled writes its pages anew as they fill.
-fn scan(file: &mut File, mut take: impl FnMut(Name, (u64, u16), &[u8])) {
+pub(super) fn scan(file: &mut impl Read, mut take: impl FnMut(Name, (u64, u16), &[u8])) {
     let (mut window, mut window_at) = (Vec::new(), 0);
     loop {
         // A frame that the end of the window cuts is met whole when more has been read behind it.
-        let read = file.take(WINDOW).read_to_end(&mut window).unwrap_or(0);
+        let read = file.by_ref().take(WINDOW).read_to_end(&mut window).unwrap_or(0);
         let mut at = 0;
         while let Some(offset) = window[at..].iter().position(|&byte| byte == MAGIC[0]) {
             at += offset;

@@ -22,6 +22,10 @@
 //! restored when there is room for it again.
 
 mod ballast;
+/// What must hold of any bytes on disk; here, because nobody outside may name what reads them.
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/checks/spool.rs"]
+pub mod bytes_on_disk;
 mod generation;
 mod lane;
 mod mark;

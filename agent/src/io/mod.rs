@@ -25,6 +25,7 @@ mod progress;
 mod pulse;
 pub mod reconfigure;
 pub mod replay;
+mod secrets;
 mod session;
 mod side_files;
 mod sled_dir;
@@ -36,6 +37,9 @@ mod systemd;
 mod tls;
 mod uplinks;
 mod watch;
+
+#[cfg(any(test, fuzzing))]
+pub use journal_sled::bytes_on_disk;
 
 use crate::command::{self, Accept};
 use crate::config::{Commands, Config};
@@ -159,6 +163,7 @@ pub async fn start(config: Config, options: Options) -> anyhow::Result<Running> 
 
 async fn start_in(world: World, config: Config, options: Options) -> anyhow::Result<Running> {
     let config = Arc::new(config);
+    secrets::warn(&config);
     let (spool, agent, seed) = (config.data.join("spool"), config.agent.clone(), random());
     let max_bytes = config.spool.max_bytes;
     let opened = tokio::task::spawn_blocking(move || open_spool(&spool, max_bytes, &agent, world)).await?;

@@ -120,8 +120,8 @@ impl Owner<'_> {
 fn prepare(file: &Path, old: &Config, toml: &str) -> Result<Config, String> {
     let new = Config::from_toml(toml, "the new configuration").map_err(|error| error.to_string())?;
     let new = new.with_credentials(super::credentials::file_of)?;
-    if new.agent != old.agent || new.data != old.data {
-        return Err(format!("agent and data stay as they are: {:?} and {}", old.agent.as_str(), old.data.display()));
+    if let Some(why) = old.refuses(&new) {
+        return Err(why);
     }
     write(&beside(file, "next"), toml).map_err(|error| format!("cannot write beside {}: {error}", file.display()))?;
     Ok(new)

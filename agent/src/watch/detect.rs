@@ -293,7 +293,8 @@ impl Signal {
         if self.wander.settled() {
             // One absurd value must not make every change look small.
             let most = 20.0 * self.wander.usual() + 0.1 * self.mean.abs();
-            off = off.clamp(-most, most);
+            // Not `clamp`, which panics where a restored state makes no sense.
+            off = off.max(-most).min(most);
         }
         self.mean += off / self.seen.min(1_000.0);
         if let Some(last) = self.last {

@@ -3,6 +3,7 @@
 use crate::notify::{Escalate, Phase, Policy, Quiet, Repeat, Rule, kind_named, kinds};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use windward_protocol::Severity;
 
@@ -42,14 +43,29 @@ pub struct Sns {
 }
 
 /// A webhook: every message is one POST of JSON.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// `http://` or `https://`.
+    /// `http://` or `https://`. Many services know their customer by its path, so it is told as [`shown`] and not else.
     pub url: String,
     /// How long one POST may take, ms: 100 to 20000; 5000 unless given.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("url", &shown(&self.url)).field("timeout_ms", &self.timeout_ms).finish()
+    }
+}
+
+/// An address as far as it may stand in a log: without user, password, path and query.
+pub fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let hidden = if rest.len() > host.len() + 1 { "/…" } else { "" };
+    format!("{scheme}://{host}{hidden}")
 }
 
 /// Mail over SMTP.
@@ -256,6 +272,20 @@ fn default_timeout_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_webhook_only_the_host_is_told() {
+        for (url, told) in [
+            ("https://hooks.example.org/services/T0/B1/SECRET", "https://hooks.example.org/…"),
+            ("http://user:SECRET@10.0.0.1:8080", "http://10.0.0.1:8080/…"),
+            ("https://x.example.org?token=SECRET", "https://x.example.org/…"),
+            ("https://x.example.org/", "https://x.example.org"),
+        ] {
+            assert_eq!(shown(url), told);
+            let told = format!("{:?}", Webhook { url: url.into(), timeout_ms: 5 });
+            assert!(!told.contains("SECRET"), "{told}");
+        }
+    }
 
     fn read(text: &str) -> Result<Notify, String> {
         let raw: RawNotify = toml::from_str(text).map_err(|error| error.message().to_string())?;

@@ -18,6 +18,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+/// What must hold of any request; here, because nobody outside may name what reads one.
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/checks/requests.rs"]
+pub mod requests;
+
 /// Most alerts or refused messages in one answer.
 const MAX_LIMIT: u32 = 1_000;
 /// Most rows of readings in one answer, up to the end of the block that reaches it.

@@ -28,6 +28,7 @@ pub mod mqtt;
 pub mod presence;
 mod pulse;
 mod schemas;
+pub mod secrets;
 #[cfg(feature = "aws")]
 pub mod sns;
 mod source;
@@ -38,6 +39,9 @@ mod stream;
 pub mod systemd;
 pub mod tell;
 pub mod webhook;
+
+#[cfg(any(test, fuzzing))]
+pub use api::requests;
 
 use crate::config::Config;
 use anyhow::{Context, Result};
@@ -173,6 +177,7 @@ pub async fn start(config: Config) -> Result<Running> {
     anyhow::ensure!(config.kafka.is_none(), "this program was built without Kafka (feature `kafka`)");
     #[cfg(not(feature = "archive"))]
     anyhow::ensure!(config.archive.is_none(), "this program was built without the archive (feature `archive`)");
+    secrets::warn(&config);
     let has_stream = config.kinesis.is_some() || config.kafka.is_some();
     let has_source = config.mqtt.is_some() || has_stream;
     anyhow::ensure!(has_source, "[lambda] alone is for `windward-sink lambda`; add [mqtt], [kinesis] or [kafka]");

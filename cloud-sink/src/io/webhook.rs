@@ -29,7 +29,7 @@ impl Webhook {
         let sent = tokio::task::spawn_blocking(move || {
             agent.post(&url).header("Content-Type", "application/json").header("Idempotency-Key", &key).send(&body)
         });
-        sent.await?.with_context(|| format!("webhook {}", self.url))?;
+        sent.await?.with_context(|| format!("webhook {}", config::shown(&self.url)))?;
         Ok(())
     }
 }

@@ -86,7 +86,7 @@ fn sign_of_life(change: &AgentChange) -> Option<&AgentId> {
         return None;
     };
     let is_synced = AgentHealth::read(health).is_some_and(|health| health.synced);
-    (!is_synced || heard_ms - seen_ms < STALE_MS).then_some(agent)
+    (!is_synced || heard_ms.saturating_sub(*seen_ms) < STALE_MS).then_some(agent)
 }
 
 #[cfg(test)]

@@ -62,12 +62,17 @@ impl MarkFile {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
+        Ok(Self::of(&bytes))
+    }
+
+    /// The file with these contents.
+    pub(super) fn of(bytes: &[u8]) -> (Self, Saved) {
         let mut slots: Vec<(u64, Mark)> = bytes.chunks(SLOT).take(2).filter_map(in_slot).collect();
         slots.sort_by_key(|(count, _)| *count);
         let is_whole = slots.len() == 2;
-        let Some((count, mark)) = slots.pop() else { return Ok((Self::default(), Saved::Nothing)) };
+        let Some((count, mark)) = slots.pop() else { return (Self::default(), Saved::Nothing) };
         let saved = if is_whole { Saved::Mark(mark) } else { Saved::OneSlot(mark) };
-        Ok((Self { count, reserved: None }, saved))
+        (Self { count, reserved: None }, saved)
     }
 
     /// Makes `mark` durable in place of the older slot, or of both.

@@ -122,4 +122,15 @@ mod tests {
             assert!(!error.contains("SECRET"), "{error}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(text in ".{0,200}", end in ".{0,30}") {
+            let granted = serde_json::json!({ "credentials": { "accessKeyId": text, "secretAccessKey": text,
+                "sessionToken": text, "expiration": end } });
+            for answer in [text, granted.to_string()] {
+                drop(read(&answer));
+            }
+        }
+    }
 }

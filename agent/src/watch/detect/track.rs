@@ -224,7 +224,8 @@ impl Track {
         match self.recent.back() {
             Some(&last) if self.change.settled() => {
                 let most = MOST_CHANGES * self.change.usual().max(floor);
-                value.clamp(last - most, last + most)
+                // Not `clamp`, which panics where a restored state makes no sense.
+                value.max(last - most).min(last + most)
             }
             _ => value,
         }

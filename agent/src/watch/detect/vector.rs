@@ -102,7 +102,8 @@ impl Usual {
         if self.seen > SETTLING {
             // What is far beyond the usual is strange enough, and moves the usual no farther.
             let (most_off, most_change) = (MOST * self.deviation.max(floor), MOST * self.change.max(floor));
-            (off, change) = (off.clamp(-most_off, most_off), change.clamp(-most_change, most_change));
+            // Not `clamp`, which panics where a restored state makes no sense.
+            (off, change) = (off.max(-most_off).min(most_off), change.max(-most_change).min(most_change));
         }
         let slow = 1.0 / self.seen.min(LONG);
         self.mean += slow * off;

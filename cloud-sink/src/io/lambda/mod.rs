@@ -12,6 +12,9 @@
 //! Every invocation may run beside others, twice, or end in the middle: rows and telling are made for that (S2).
 
 mod event;
+#[cfg(test)]
+#[path = "../../../../tests/fuzz/checks/events.rs"]
+mod events;
 
 #[cfg(feature = "archive")]
 use super::archive::Archiver;
