@@ -25,6 +25,8 @@ pub(super) struct SledDir {
     pub(super) db: sled::Db,
     /// sled's log file, for the `fdatasync` that sled leaves out.
     file: File,
+    /// It opened only without its snapshots: some of it was damaged, and sled may have cut off the end of its log.
+    pub(super) mended: bool,
 }
 
 impl SledDir {
@@ -45,7 +47,7 @@ pub(super) fn open<T: Send + 'static>(path: &Path, look: Look<T>) -> Result<(Sle
     match try_open(path, look) {
         Err(reason) if !reason.contains(LOCKED) && set_snapshots_aside(path) => {
             tracing::warn!(path = %path.display(), reason, "set sled's snapshots aside, opening once more");
-            try_open(path, look)
+            try_open(path, look).map(|(dir, seen)| (SledDir { mended: true, ..dir }, seen))
         }
         result => result,
     }
@@ -89,7 +91,7 @@ fn open_and_look<T>(path: &Path, look: Look<T>) -> Result<(SledDir, T), String> 
     }
     sync(path).map_err(|error| error.to_string())?;
     let file = File::open(path.join("db")).map_err(|error| error.to_string())?;
-    Ok((SledDir { db, file }, seen))
+    Ok((SledDir { db, file, mended: false }, seen))
 }
 
 /// sled can rebuild its snapshot from the log; a damaged one keeps it from opening. True if there was one.

@@ -121,6 +121,11 @@ impl Generation {
         Ok(generation)
     }
 
+    /// Whether sled had to be mended to open it.
+    pub(super) fn was_mended(&self) -> bool {
+        self.open.as_ref().is_some_and(|dir| dir.mended)
+    }
+
     /// Writes down what is known of it, and closes it. All of it is durable.
     pub(super) fn seal(&mut self, path: &Path, epoch: Epoch) -> Result<(), String> {
         self.open = None;

@@ -89,7 +89,8 @@ impl LaneLog {
                 let left_out = || raw.values().filter(|(seq, _)| !present.contains(*seq));
                 let missing = left_out().count();
                 let told = || format!("{lane} from {first}: {missing} values left out by sled, salvaged");
-                let told = (missing > 0).then(|| (LaneState::LeftOut, told()));
+                // Where sled was mended its end may be gone, and is not to be trusted (A2).
+                let told = (missing > 0 || generation.was_mended()).then(|| (LaneState::LeftOut, told()));
                 match if missing > 0 { generation.append(left_out(), false) } else { Ok(()) } {
                     Ok(()) => drop(self.generations.insert(first, generation)),
                     Err(reason) if trouble::is_of_the_disk(&reason) => {

@@ -172,6 +172,7 @@ impl LaneMark {
         found: &mut LaneFound,
     ) -> Option<String> {
         let last = found.high_water;
+        let missing = self.missing(last.max(found.acked));
         let mut told = None;
         match (state, self.ended.take()) {
             // What could not be salvaged may be the end.
@@ -181,12 +182,17 @@ impl LaneMark {
                 told = (missing > 0).then(|| format!("{lane}: the last {missing} values are missing"));
                 found.high_water = last.max(ended);
             }
-            (LaneState::Whole, None) if same_boot => {}
-            (LaneState::Whole | LaneState::LeftOut, None) if self.reserved > last => {
-                self.skipped.push(SeqRange { first: last + 1, last: self.reserved });
-                found.high_water = self.reserved;
+            (LaneState::Whole, None) if same_boot && missing == 0 => {}
+            (LaneState::Whole | LaneState::LeftOut, None) => {
+                // A kill takes nothing from the disk; the medium has.
+                told = (same_boot && missing > 0).then(|| format!("{lane}: {missing} values are missing"));
+                // What was there at the last start and is not now is lost, and not skipped.
+                let first = last.max(self.started) + 1;
+                if self.reserved >= first {
+                    self.skipped.push(SeqRange { first, last: self.reserved });
+                    found.high_water = self.reserved;
+                }
             }
-            (LaneState::Whole | LaneState::LeftOut, None) => {}
         }
         self.skipped.retain(|skipped| skipped.last > found.acked);
         self.forget_the_oldest();
@@ -194,6 +200,13 @@ impl LaneMark {
         found.high_water = found.high_water.max(self.started);
         self.started = found.high_water;
         told
+    }
+
+    /// How many numbers were given out by the last start, neither skipped nor up to `last`.
+    fn missing(&self, last: Seq) -> u64 {
+        let within = |first: Seq, through: Seq| (through.min(self.started) + 1).saturating_sub(first.max(last + 1));
+        let skipped: u64 = self.skipped.iter().map(|range| within(range.first, range.last)).sum();
+        within(0, self.started).saturating_sub(skipped)
     }
 
     /// A slot takes so many and no more.

@@ -403,6 +403,41 @@ fn after_a_power_cut_no_number_is_used_that_may_have_been_given_out() {
     assert!(SledJournal::open(cut.path(), &next_boot).unwrap().1.readings.skipped.is_empty());
 }
 
+/// As a kill leaves it, with everything that sled has written made unreadable.
+fn spoiled(dir: &Path) -> tempfile::TempDir {
+    let spoiled = left_by_a_kill(dir);
+    for lane in Lane::DURABLE {
+        for generation in fs::read_dir(spoiled.path().join(lane.name())).unwrap().flatten() {
+            let db = generation.path().join("db");
+            let mut bytes = fs::read(&db).unwrap();
+            bytes.iter_mut().step_by(7).for_each(|byte| *byte ^= 0x55);
+            fs::write(&db, &bytes).unwrap();
+        }
+    }
+    spoiled
+}
+
+#[test]
+fn a_medium_that_forgets_without_a_power_cut_gives_no_number_out_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.commit(&[], &values(Lane::Readings, 1..=10)).unwrap();
+    // A second life, of whose numbers no start knows.
+    let killed = left_by_a_kill(dir.path());
+    let (mut journal, _) = open(killed.path());
+    journal.commit(&[], &values(Lane::Readings, 11..=40)).unwrap();
+    let spoiled = spoiled(killed.path());
+    drop(journal);
+
+    let (_, found) = open(spoiled.path());
+    assert!(found.readings.high_water >= 40, "A2: {:?}", found.readings);
+    assert!(!found.damage.is_empty());
+    assert!(
+        found.readings.holes().first().is_some_and(|hole| hole.first == 1 && hole.last >= 10),
+        "told as lost: {found:?}"
+    );
+}
+
 #[test]
 fn what_a_side_file_saves_where_numbers_were_skipped_was_given_out() {
     let dir = tempfile::tempdir().unwrap();
