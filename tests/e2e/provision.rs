@@ -70,9 +70,9 @@ impl Broker {
     }
 
     /// Gives it the authority's newest list of what is revoked.
-    fn hears_of_revocations(&self, authority: &Authority) -> Result<()> {
+    async fn hears_of_revocations(&self, authority: &Authority) -> Result<()> {
         copy_list(authority, &self.dir)?;
-        self.mosquitto.reload()
+        self.mosquitto.reload().await
     }
 }
 

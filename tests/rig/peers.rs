@@ -2,7 +2,7 @@
 //! mbpoll, ministack; and what Python plays of AWS that ministack does not.
 
 use crate::certificates::{Authority, Issued};
-use crate::process::{Process, free_port, target_dir};
+use crate::process::{Process, eventually, free_port, target_dir};
 use anyhow::{Context as _, bail};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -72,9 +72,13 @@ impl Mosquitto {
         self.process.kill()
     }
 
-    /// Has it read certificates, lists and rights again.
-    pub fn reload(&self) -> anyhow::Result<()> {
-        self.process.hang_up()
+    /// Has it read certificates, lists and rights again. Whoever connects after that meets the new ones: it says so before it
+    /// does, and does nothing else meanwhile. Its log must tell information.
+    pub async fn reload(&self) -> anyhow::Result<()> {
+        let reloads = || self.output().matches("Reloading config").count();
+        let before = reloads();
+        self.process.hang_up()?;
+        eventually(START, "mosquitto to reload", async || Ok((reloads() > before).then_some(()))).await
     }
 
     /// What it has said since it was started last.

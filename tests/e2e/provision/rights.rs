@@ -92,7 +92,7 @@ async fn e2e_nobody_is_let_in_without_a_certificate_that_counts() -> Result<()> 
 
     Client::connect(port, "turbine-02", &farm.pem(), Some(&two)).await?;
     farm.ca(&["revoke", "turbine-02"])?;
-    broker.hears_of_revocations(&farm)?;
+    broker.hears_of_revocations(&farm).await?;
     refused("a revoked certificate", &farm.pem(), Some(&two), "CertificateRevoked").await?;
     Client::connect(port, "turbine-01", &farm.pem(), Some(&one)).await?;
 

@@ -110,7 +110,7 @@ async fn e2e_certificates_come_and_go_and_nothing_is_lost() -> Result<()> {
     farm.agent.start()?;
     farm.said(": connected uplink", 2).await?;
     farm.authority.ca(&["revoke", "turbine-01", "--old"])?;
-    farm.broker.hears_of_revocations(&farm.authority)?;
+    farm.broker.hears_of_revocations(&farm.authority).await?;
     let port = farm.broker.mosquitto.port();
     let refused = Client::connect(port, "turbine-01-old", &farm.authority.pem(), Some(&first)).await;
     ensure!(refused.is_err(), "the old certificate is still a way in");
@@ -119,7 +119,7 @@ async fn e2e_certificates_come_and_go_and_nothing_is_lost() -> Result<()> {
     // Revoked under a running agent: it is out when the broker starts anew, keeps what it reads, and is in again with
     // a new one without being touched.
     farm.authority.ca(&["revoke", "turbine-01"])?;
-    farm.broker.hears_of_revocations(&farm.authority)?;
+    farm.broker.hears_of_revocations(&farm.authority).await?;
     farm.broker.mosquitto.kill()?;
     farm.broker.mosquitto.restart().await?;
     farm.said("CertificateRevoked", 1).await?;
@@ -134,7 +134,7 @@ async fn e2e_certificates_come_and_go_and_nothing_is_lost() -> Result<()> {
     farm.authority.ca(&["rotate", "main"])?;
     install(farm.dir.path(), "main", &farm.authority.issued("main", 2))?;
     farm.authority.ca(&["revoke", "main", "--old"])?;
-    farm.broker.hears_of_revocations(&farm.authority)?;
+    farm.broker.hears_of_revocations(&farm.authority).await?;
     farm.broker.mosquitto.kill()?;
     farm.broker.mosquitto.restart().await?;
     farm.more_are_stored().await?;
