@@ -13,6 +13,10 @@ import paho.mqtt.client as mqtt
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+# Of a device of Windward's.
+MOST_CHANNELS = 64
+
+
 class Load:
     """So many registers every so many seconds; `extra` is what Windward's configuration has besides."""
 
@@ -86,6 +90,15 @@ class Windward(System):
             + ("" if i == 0 else "scale = 0.1\n")
             for i in range(self.load.registers)
         ]
+        devices = [
+            f"""[[device]]
+name = "mast-{first // MOST_CHANNELS}"
+modbus_tcp = {{ host = "127.0.0.1", port = {self.ports["slave"]} }}
+slave = 1
+interval_ms = {round(self.load.pause * 1000)}
+{"".join(channels[first:first + MOST_CHANNELS])}"""
+            for first in range(0, len(channels), MOST_CHANNELS)
+        ]
         self.write("agent.toml", f"""agent = "turbine-01"
 farm = "footprint"
 data = "{self.folder}/data"
@@ -101,12 +114,7 @@ channel = "c1"
 above = 90.0
 clear_below = 80.0
 say = "Look at the sensor."
-[[device]]
-name = "mast"
-modbus_tcp = {{ host = "127.0.0.1", port = {self.ports["slave"]} }}
-slave = 1
-interval_ms = {round(self.load.pause * 1000)}
-{"".join(channels)}""")
+{"".join(devices)}""")
         with open(f"{self.beside}/sink.toml", "w") as file:
             file.write(f"""farm = "footprint"
 [mqtt]
@@ -133,7 +141,7 @@ listen = "127.0.0.1:{self.ports["sink"]}"
         """The numbers of the reads that stand in the sink's table."""
         found, after = set(), None
         while True:
-            asked = {"agent": "turbine-01", "device": "mast", "limit": 10_000} | ({"after": after} if after else {})
+            asked = {"agent": "turbine-01", "device": "mast-0", "limit": 10_000} | ({"after": after} if after else {})
             address = f"http://127.0.0.1:{self.ports['sink']}/api/v1/readings?{urllib.parse.urlencode(asked)}"
             with urllib.request.urlopen(address) as answer:
                 page = json.load(answer)
@@ -160,14 +168,12 @@ class ThingsBoard(System):
 
     def prepare(self):
         os.makedirs(os.path.join(self.folder, "data"), exist_ok=True)
-        limits = {name: "1000000:1," for name in ("rateLimits", "dpRateLimits", "messagesRateLimits",
-                                                  "deviceMessagesRateLimits", "deviceRateLimits", "deviceDpRateLimits")}
         gateway = {
             "thingsboard": {
                 "host": "127.0.0.1", "port": self.ports["broker"], "remoteShell": False, "remoteConfiguration": False,
                 "statistics": {"enable": False}, "minPackSendDelayMS": 50, "minPackSizeToSend": 500,
                 "checkConnectorsConfigurationInSeconds": 60, "qos": 1,
-                "security": {"type": "accessToken", "accessToken": "turbine-01"}, **limits,
+                "security": {"type": "accessToken", "accessToken": "turbine-01"},
             },
             "storage": {
                 "type": "file", "data_folder_path": "./data/", "max_file_count": 10, "max_read_records_count": 10,
@@ -190,6 +196,25 @@ class ThingsBoard(System):
         self.write("tb_gateway.json", json.dumps(gateway))
         self.write("modbus.json", json.dumps({"master": {"slaves": [slave]}}))
         self.write("logs.json", json.dumps({"version": 1, "root": {"level": "ERROR", "handlers": []}, "loggers": {}}))
+        self.server = self.limits()
+
+    def limits(self):
+        """What ThingsBoard's server says when a gateway asks for its limits; it publishes nothing before."""
+        most = "1000000:1"
+        rates = {"messages": most, "telemetryMessages": most, "telemetryDataPoints": most}
+        answer = json.dumps({"maxPayloadSize": 65536, "maxInflightMessages": 100, "rateLimits": rates, "gatewayRateLimits": rates})
+        asked, answered = "v1/devices/me/rpc/request/", "v1/devices/me/rpc/response/"
+        server = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="server")
+        server.on_connect = lambda client, *_: client.subscribe(asked + "+", qos=1)
+        server.on_message = lambda client, _, message: client.publish(answered + message.topic[len(asked):], answer, qos=1)
+        server.reconnect_delay_set(1, 1)
+        server.connect("127.0.0.1", self.ports["broker"])
+        server.loop_start()
+        return server
+
+    def end(self):
+        self.server.disconnect()
+        self.server.loop_stop()
 
     def command(self):
         start = ("from thingsboard_gateway.gateway.tb_gateway_service import TBGatewayService; "
