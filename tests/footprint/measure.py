@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -30,6 +31,8 @@ def main():
     for case in given.cases:
         if case not in cases:
             parser.error(f"no case {case}; there are {', '.join(cases)}")
+    # Ended from outside, it ends what it has started too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = []
     for case in given.cases or cases:
         system, load = case.split(":")

@@ -3,7 +3,7 @@
 //!
 //! A side file is a sequence of frames `u16 length, u32 CRC-32C, postcard`, all little endian. It belongs to one
 //! commit: rows that arrive after a commit has begun go to the next file, and a file goes when its commit is durable.
-//! A torn or foreign end is where it ends.
+//! A torn or foreign end is where it ends, or [`END`].
 
 use crc::{CRC_32_ISCSI, Crc};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use windward_protocol::{AgentId, BlockBuilder, Channel, Epoch, MAX_CHANNELS, Reading, Record, Row, Seq, Stats};
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+/// Follows the last frame where the file may be longer: no body, and a checksum that nothing has.
+pub(crate) const END: [u8; 6] = [0, 0, 0xff, 0xff, 0xff, 0xff];
 
 /// One frame of a side file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,4 +98,17 @@ fn frames(mut bytes: &[u8]) -> impl Iterator<Item = SideRecord> + '_ {
         bytes = rest;
         postcard::from_bytes(body).ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_behind_the_end_is_not_read() {
+        let epoch = |n| SideRecord::Epoch(n).frame();
+        assert_eq!(frames(&[epoch(1), epoch(2)].concat()).count(), 2);
+        assert_eq!(frames(&[epoch(1), END.to_vec(), epoch(2)].concat()).count(), 1);
+        assert_eq!(frames(&END).count(), 0);
+    }
 }

@@ -244,9 +244,9 @@ impl Sessions {
     }
 }
 
-/// Resident memory of this process, KiB; 0 where the system does not tell (proc(5), `VmRSS`).
+/// Resident memory of this process, KiB; 0 where the system does not tell (proc(5), `statm`: the second is resident pages).
 fn rss_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    resident * rustix::param::page_size() as u64 / 1024
 }
