@@ -112,6 +112,11 @@ class Case:
     def run(self):
         try:
             return self.measured()
+        except SystemExit:
+            # What it says of itself goes with its folder.
+            with open(f"{self.disk.folder}/system.log", errors="replace") as log:
+                print("".join(log.readlines()[-20:]), file=sys.stderr)
+            raise
         finally:
             for one in reversed(self.running):
                 one.kill()
@@ -201,7 +206,7 @@ class Case:
             self.slave.stdin.write("jump\n")
             self.slave.stdin.flush()
             when = until("a jump", 10, lambda: [when for when, _, jump in self.reads()[before:] if jump])[0]
-            came = until("its alert", 10, lambda: self.arrivals.since(when, self.system.alerts))
+            came = until("its alert", 60, lambda: self.arrivals.since(when, self.system.alerts))
             delays.append((came[0][0] - when) * 1000)
             # The alert ends before the next one.
             time.sleep(max(3, 5 * self.load.pause))
