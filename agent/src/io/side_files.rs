@@ -1,8 +1,8 @@
 //! The side files on disk: `open-<n>.log`, written without a sync.
 //!
 //! A file that is no longer needed is kept, and written from its beginning again: with a commit a second, making and
-//! removing one each time was most of what a journaling file system wrote. What then follows the new frames is the rest of
-//! older ones, so each write is followed by [`SIDE_FILE_END`], which the next one overwrites.
+//! removing one each time was most of what a journaling file system wrote. As long as the rest of older frames then follows
+//! the new ones, [`SIDE_FILE_END`] stands between them.
 
 use crate::forward::SIDE_FILE_END;
 use std::collections::BTreeMap;
@@ -35,12 +35,15 @@ struct Open {
     file: File,
     /// Length of the whole frames in it.
     whole: u64,
+    /// Length of all that was ever written to it.
+    len: u64,
 }
 
 impl SideFiles {
-    /// What an earlier run has left, oldest first.
+    /// What an earlier run has left that may be needed, oldest first.
     pub(super) fn read_all(dir: &Path) -> io::Result<Vec<Vec<u8>>> {
-        list(dir)?.into_values().map(fs::read).collect()
+        let read = list(dir)?.into_values().map(fs::read);
+        read.filter(|bytes| !bytes.as_ref().is_ok_and(|bytes| bytes.starts_with(&SIDE_FILE_END))).collect()
     }
 
     /// Goes on behind what earlier runs have left, which is removed with the first file of this one if not before: as long
@@ -61,17 +64,19 @@ impl SideFiles {
             self.open.insert(number, open);
         }
         let Some(open) = self.open.get_mut(&number) else { unreachable!("it is put there above") };
-        let ended = [bytes, &SIDE_FILE_END].concat();
+        let after = open.whole + bytes.len() as u64;
+        let ended = if after < open.len { [bytes, &SIDE_FILE_END].concat() } else { bytes.to_vec() };
         // Half a frame would hide those that follow it.
         open.file.write_all_at(&ended, open.whole).inspect_err(|_| drop(open.file.set_len(open.whole)))?;
-        open.whole += bytes.len() as u64;
+        open.len = open.len.max(open.whole + ended.len() as u64);
+        open.whole = after;
         Ok(())
     }
 
     fn create(&self, number: u64) -> io::Result<Open> {
         let path = self.dir.join(format!("open-{}.log", self.before + number));
         let file = OpenOptions::new().create(true).write(true).truncate(true).open(&path)?;
-        Ok(Open { path, file, whole: 0 })
+        Ok(Open { path, file, whole: 0, len: 0 })
     }
 
     /// Does without the files up to and including `through`; 0: those of earlier runs.
@@ -83,7 +88,8 @@ impl SideFiles {
         while let Some(first) = self.open.first_entry().filter(|first| *first.key() <= through) {
             if self.spare.is_none() && first.get().whole <= MAX_SPARE_BYTES {
                 first.get().file.write_all_at(&SIDE_FILE_END, 0)?;
-                self.spare = Some(first.remove());
+                let spare = first.remove();
+                self.spare = Some(Open { len: spare.len.max(SIDE_FILE_END.len() as u64), ..spare });
             } else {
                 fs::remove_file(&first.get().path)?;
                 first.remove();
@@ -112,7 +118,7 @@ mod tests {
     fn a_file_that_is_not_needed_any_more_is_written_again_and_shows_nothing_of_before() {
         let dir = tempfile::tempdir().unwrap();
         let read = || -> Vec<String> {
-            let end = |bytes: &Vec<u8>| bytes.windows(6).position(|six| six == SIDE_FILE_END).unwrap();
+            let end = |bytes: &Vec<u8>| bytes.windows(6).position(|six| six == SIDE_FILE_END).unwrap_or(bytes.len());
             let files = SideFiles::read_all(dir.path()).unwrap();
             files.iter().map(|bytes| String::from_utf8(bytes[..end(bytes)].to_vec()).unwrap()).collect()
         };
@@ -124,11 +130,14 @@ mod tests {
         files.remove(1).unwrap();
         files.append(3, b"third").unwrap();
         assert_eq!(read(), ["third", "second"]);
+        files.append(3, b", which is longer than the first file ever was").unwrap();
+        assert_eq!(read()[0], "third, which is longer than the first file ever was");
         files.remove(3).unwrap();
-        assert_eq!(read(), [""], "one spare is enough");
+        assert_eq!(read(), [""; 0]);
+        assert_eq!(list(dir.path()).unwrap().len(), 1, "one spare is enough");
         drop(files);
         SideFiles::start(dir.path()).unwrap().remove(0).unwrap();
-        assert_eq!(read(), [""; 0]);
+        assert_eq!(list(dir.path()).unwrap().len(), 0);
     }
 
     #[test]
@@ -137,6 +146,6 @@ mod tests {
         let mut files = SideFiles::start(dir.path()).unwrap();
         files.append(1, &vec![7; MAX_SPARE_BYTES as usize + 1]).unwrap();
         files.remove(1).unwrap();
-        assert_eq!(SideFiles::read_all(dir.path()).unwrap(), [[0; 0]; 0]);
+        assert_eq!(list(dir.path()).unwrap().len(), 0);
     }
 }
