@@ -32,12 +32,13 @@ let heard = 0;
 let wait = SOON_MS;
 let again: ReturnType<typeof setTimeout> | undefined;
 let wasLive = false;
+let watching: ReturnType<typeof setInterval> | undefined;
 
 export function start(listeners: Told): void {
   told = listeners;
   heard = now();
   open();
-  setInterval(watch, 5_000);
+  watching ??= setInterval(watch, 5_000);
 }
 
 /** Readings of a turbine, for as long as somebody wants them. */
@@ -117,6 +118,8 @@ function watch(): void {
 
 export function stop(): void {
   clearTimeout(again);
+  clearInterval(watching);
+  watching = undefined;
   source?.close();
   source = null;
 }

@@ -94,9 +94,14 @@ function takeTiles(news: Tile[]): void {
   if (news.some((tile) => !agents.value.has(tile.agent))) loadAgents().catch(() => undefined);
 }
 
-export function takeAlert(alert: Alert): void {
-  const known = alerts.value.some((one) => keyOf(one) === keyOf(alert));
+/** An alert as an answer gave it, which is no news to who asked. */
+export function putAlert(alert: Alert): void {
   alerts.value = merged(alerts.value, [alert]);
+}
+
+function takeAlert(alert: Alert): void {
+  const known = alerts.value.some((one) => keyOf(one) === keyOf(alert));
+  putAlert(alert);
   if (alert.state !== "open" || known) return;
   fresh.value = new Set([...fresh.value, keyOf(alert)]);
   announce(alert);
