@@ -1,0 +1,52 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { align, append, empty, fromSeries, latest, summary, trim } from "../src/columns.ts";
+
+const of = (...values: (number | null)[]) => {
+  const columns = empty();
+  values.forEach((value, i) => append(columns, i * 1_000, value, null, 1_000));
+  return columns;
+};
+
+test("live readings go behind the others, each once", () => {
+  const columns = of(1, 2);
+  assert.equal(append(columns, 2_000, 3, 0.5, 1_000), true);
+  assert.equal(append(columns, 2_000, 3, 0.5, 1_000), false);
+  assert.equal(append(columns, 1_500, 9, null, 1_000), false);
+  assert.deepEqual(columns, { time: [0, 1_000, 2_000], min: [1, 2, 3], max: [1, 2, 3], mean: [1, 2, 3], score: [null, null, 0.5] });
+});
+
+test("a pause of more than three intervals is a gap, not a line across it", () => {
+  const columns = of(1);
+  append(columns, 5_000, 2, null, 1_000);
+  assert.deepEqual([columns.time, columns.mean], [[0, 1_000, 5_000], [1, null, 2]]);
+});
+
+test("what is long past is forgotten, but for the entry from which the line comes in", () => {
+  const columns = of(1, 2, 3, 4);
+  trim(columns, 2_500);
+  assert.deepEqual(columns.time, [2_000, 3_000]);
+  trim(columns, 99_000);
+  assert.deepEqual(columns.time, [3_000]);
+});
+
+test("the newest value is the last that there is", () => {
+  assert.deepEqual(latest(of(1, 2, null)), { time: 1_000, value: 2 });
+  assert.equal(latest(of(null)), null);
+});
+
+test("lines of different times stand on one axis, and a missing entry is no gap", () => {
+  const joined = align([{ time: [1, 3], columns: [[10, null]] }, { time: [2, 3], columns: [[20, 30]] }]);
+  assert.deepEqual(joined.time, [1, 2, 3]);
+  assert.deepEqual(joined.columns, [[[10, undefined, null]], [[undefined, 20, 30]]]);
+});
+
+test("a series without scores has none", () => {
+  const columns = fromSeries({ channel: "c", quantity: "other", unit: "", time_ms: [1], min: [1], max: [1], mean: [1], score: null });
+  assert.deepEqual(columns.score, [null]);
+});
+
+test("a chart in figures counts stretches without data, not entries", () => {
+  assert.deepEqual(summary(of(1, null, null, 3), 0, 9_000), { least: 1, greatest: 3, mean: 2, gaps: 1 });
+  assert.equal(summary(of(1), 5_000, 9_000), null);
+});
