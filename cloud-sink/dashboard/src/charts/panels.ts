@@ -1,5 +1,5 @@
 // What is drawn above what: one panel a quantity, the scores below, all on one axis of time.
-import { latest, type Columns } from "../columns.ts";
+import { empty, latest, type Columns } from "../columns.ts";
 import type { Agent, Device } from "../types.ts";
 
 /** A channel of some turbine; `other` is one that was added to be compared. */
@@ -98,8 +98,8 @@ export function panelsOf(sources: Source[], columns: Map<string, Columns>, thres
   const panels = new Map<string, Panel>();
   const lines: Line[] = [];
   for (const [place, source] of inOrder(sources).entries()) {
-    const known = columns.get(source.key);
-    if (!known) continue;
+    // One that is not known yet has its place already, so that nothing moves when it comes.
+    const known = columns.get(source.key) ?? empty();
     const circle = isCircle(source.quantity);
     const line: Line = {
       key: source.key, label: labelOf(source, sources), columns: known, colour: place, points: circle,
@@ -112,13 +112,13 @@ export function panelsOf(sources: Source[], columns: Map<string, Columns>, thres
     panel.thresholds.push(...(thresholds.get(source.key) ?? []));
     panels.set(key, panel);
   }
-  const scores = scorePanel(lines.filter((line) => !line.dashed), thresholds);
+  const scores = scorePanel(lines.filter((line) => !line.dashed && !line.points), thresholds, columns.size > 0);
   return [...panels.values(), ...(scores ? [scores] : [])];
 }
 
-/** How strange each channel was; none where nothing is scored. */
-function scorePanel(lines: Line[], thresholds: Map<string, Threshold[]>): Panel | null {
-  const scored = lines.filter((line) => line.columns.score.some((score) => score !== null));
+/** How strange each channel was; none where it is known that nothing is scored. */
+function scorePanel(lines: Line[], thresholds: Map<string, Threshold[]>, isKnown: boolean): Panel | null {
+  const scored = lines.filter((line) => !isKnown || line.columns.score.some((score) => score !== null));
   if (!scored.length) return null;
   const limits = scored.flatMap((line) => thresholds.get(`${line.key} score`) ?? []);
   const drawn = scored.map((line) => {

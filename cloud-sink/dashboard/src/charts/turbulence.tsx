@@ -15,9 +15,12 @@ export function Turbulence({ bins, iec }: { bins: Bins; iec: WindAnswer["iec"] }
   const last = Math.max(25, ...known.map((bin) => bin.speed_mps));
   const top = Math.max(0.4, Math.ceil(Math.max(0, ...known.map((bin) => bin.p90)) * 10) / 10);
   const x = (mps: number): number => LEFT + ((mps - FIRST_MPS) / (last - FIRST_MPS)) * (WIDTH - LEFT - RIGHT);
-  const y = (share: number): number => TOP + (1 - Math.min(top, share) / top) * (HEIGHT - TOP - BOTTOM);
+  const y = (share: number): number => TOP + (1 - share / top) * (HEIGHT - TOP - BOTTOM);
   const speeds = Array.from({ length: 45 }, (_, index) => FIRST_MPS + ((last - FIRST_MPS) * index) / 44);
-  const curve = (iRef: number): string => speeds.map((mps, index) => `${index ? "L" : "M"}${x(mps).toFixed(1)} ${y(designTurbulence(iRef, mps)).toFixed(1)}`).join("");
+  const curve = (iRef: number): string => {
+    const seen = speeds.filter((mps) => designTurbulence(iRef, mps) <= top);
+    return seen.map((mps, index) => `${index ? "L" : "M"}${x(mps).toFixed(1)} ${y(designTurbulence(iRef, mps)).toFixed(1)}`).join("");
+  };
   return (
     <figure class="turbulence">
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`Turbulence intensity by wind speed. ${wordsOf(known, iec)}`}>

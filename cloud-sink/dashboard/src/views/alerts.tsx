@@ -31,7 +31,7 @@ export function Alerts({ open }: { open: { agent: string; id: string } | null })
         <h1>Alerts</h1>
         <p class="soft" aria-live="polite">{pages.busy ? "reading…" : `${many(list.length, "alert")}${pages.next ? " and more" : ""}`}</p>
       </div>
-      <Filters filter={filter.value} onChange={change} />
+      <Filters filter={filter.value} onChange={change} isBeside={open !== null} />
       <Problem text={pages.error} />
       <div class={open ? "list-detail with" : "list-detail"}>
         <section aria-label="List of alerts" class="list">
@@ -47,11 +47,11 @@ export function Alerts({ open }: { open: { agent: string; id: string } | null })
   );
 }
 
-function Filters({ filter, onChange }: { filter: AlertFilter; onChange: (part: Partial<AlertFilter>) => void }) {
+function Filters({ filter, onChange, isBeside }: { filter: AlertFilter; onChange: (part: Partial<AlertFilter>) => void; isBeside: boolean }) {
   const names = [...(tiles.value?.keys() ?? [])].sort();
   const state = [["", "any"], ["open", "open"], ["cleared", "cleared"], ["restarted", "agent restarted since"]] as const;
   return (
-    <div class="filters">
+    <div class={isBeside ? "filters beside-detail" : "filters"}>
       <Select label="State" value={filter.state} options={state} onChange={(value) => onChange({ state: value })} />
       <Select label="Severity" value={filter.severity} options={[["", "any"], ...SEVERITIES.map((one) => [one, one] as const)]} onChange={(severity) => onChange({ severity })} />
       <Select label="Kind" value={filter.kind} options={[["", "any"], ...kinds().map((kind) => [kind, kindWords(kind)] as const)]} onChange={(kind) => onChange({ kind })} />

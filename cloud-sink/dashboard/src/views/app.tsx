@@ -2,7 +2,7 @@
 import { effect } from "@preact/signals";
 import { route } from "../router.ts";
 import { said } from "../notice.ts";
-import { fresh, me, openAlerts, signedOut } from "../state.ts";
+import { fresh, me, openAlerts, signedOut, trouble } from "../state.ts";
 import { Alerts } from "./alerts.tsx";
 import { Delivery } from "./delivery.tsx";
 import { Dialogs } from "./dialogs.tsx";
@@ -14,6 +14,8 @@ import { Turbine } from "./turbine.tsx";
 
 export function App() {
   if (signedOut.value) return <SignIn />;
+  // Whoever has to sign in sees nothing of the farm before; all others wait for one answer.
+  if (!me.value && !trouble.value) return <main id="main"><p class="empty">Asking the sink…</p></main>;
   return (
     <>
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>To the content</a>

@@ -17,7 +17,7 @@ export function DemoPanel() {
   };
   return (
     <section class="card demo" aria-label="Simulated farm">
-      <p><b>Simulated farm.</b> <span class="soft">Raise a fault and see how it is told.</span></p>
+      <p><b>Simulated farm.</b> <span class="soft" role="status">{said.value || "Raise a fault and see how it is told."}</span></p>
       {data && (
         <div class="demo-row">
           <label class="field">
@@ -35,7 +35,6 @@ export function DemoPanel() {
         </div>
       )}
       <Problem text={error.value} />
-      <p class="soft demo-said" role="status">{said.value}</p>
     </section>
   );
 }

@@ -10,8 +10,7 @@ import { choose, prefs, type Theme } from "../prefs.ts";
 import { route } from "../router.ts";
 import { counts, me, openAlerts, signedOut, tiles, trouble } from "../state.ts";
 import { clock, duration, exact } from "../time.ts";
-import { WIND_UNITS } from "../units.ts";
-import { many } from "../units.ts";
+import { many, WIND_UNITS } from "../units.ts";
 import { Switch } from "./parts.tsx";
 
 const VIEWS = [["overview", "#/", "Overview"], ["alerts", "#/alerts", "Alerts"], ["delivery", "#/delivery", "Delivery"], ["statistics", "#/statistics", "Statistics"]] as const;
@@ -20,12 +19,12 @@ export function Header() {
   return (
     <header>
       <div class="header-row">
-        <a class="brand" href="#/"><Mark /><b>Windward</b> <span class="farm" title={me.value?.farm}>{me.value?.farm}</span></a>
+        <a class="brand" href="#/"><Mark /><b>Windward</b><span class="farm" title={me.value?.farm}>{me.value?.farm}</span></a>
         <ConnectionState />
         <Clock />
-        <button type="button" class="plain" aria-keyshortcuts="/" title="Search ( / )" onClick={() => (dialog.value = "search")}>Search</button>
+        <button type="button" class="plain with-sign find" aria-keyshortcuts="/" title="Search ( / )" onClick={() => (dialog.value = "search")}><Sign d={FIND} /><span>Search</span></button>
         <Settings />
-        <button type="button" class="plain" aria-label="Keyboard help" title="Keys ( ? )" onClick={() => (dialog.value = "help")}>?</button>
+        <button type="button" class="plain keys-button" aria-label="Keyboard help" title="Keys ( ? )" onClick={() => (dialog.value = "help")}>?</button>
       </div>
       <div class="header-row">
         <Navigation />
@@ -38,6 +37,14 @@ export function Header() {
 
 function Mark() {
   return <svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true"><path d="M16 14v13M16 14V4M16 14l8.6 5M16 14l-8.6 5" class="mark" /></svg>;
+}
+
+const FIND = "M11.5 11.5 15 15M7 2a5 5 0 1 0 0 10A5 5 0 1 0 7 2";
+const SLIDERS = "M1 4h8M13 4h2M1 8h2M7 8h8M1 12h7M12 12h3M11 2.5v3M5 6.5v3M10 10.5v3";
+
+/** On a phone the sign stands for the word. */
+function Sign({ d }: { d: string }) {
+  return <svg class="sign" viewBox="0 0 16 16" width="18" height="18" aria-hidden="true"><path d={d} /></svg>;
 }
 
 function Navigation() {
@@ -101,7 +108,7 @@ function Settings() {
   const allow = async (wanted: boolean) => choose({ notify: wanted && (await mayNotify()) });
   return (
     <details class="settings" ref={place}>
-      <summary>Settings</summary>
+      <summary class="with-sign"><Sign d={SLIDERS} /><span>Settings</span></summary>
       <div class="card menu">
         <div class="setting"><span>Wind speed</span><Switch label="Unit of wind speed" value={unit} options={WIND_UNITS.map((one) => [one, one] as const)} onChange={(value) => choose({ unit: value })} /></div>
         <div class="setting"><span>Times</span><Switch label="Times" value={zone} options={[["local", "local"], ["utc", "UTC"]]} onChange={(value) => choose({ zone: value })} /></div>

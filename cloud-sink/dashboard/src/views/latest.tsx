@@ -43,17 +43,15 @@ export function Latest({ agent }: { agent: Agent }) {
 
 function DeviceTable({ device, known }: { device: Device; known: Known }) {
   return (
-    <div class="scroll">
-      <table class="now">
-        <caption>{device.location} <span class="soft">{device.device}</span></caption>
-        <thead><tr><th scope="col">Channel</th><th scope="col" class="number">Value</th><th scope="col" class="number">Score</th><th scope="col">Read</th></tr></thead>
-        <tbody>
-          {device.channels.map((channel) => (
-            <Row key={channel.name} channel={channel} said={known.get(`${device.device}/${channel.name}`)} interval_ms={device.interval_ms} />
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <table class="now">
+      <caption>{device.location} <span class="soft">{device.device}</span></caption>
+      <thead><tr><th scope="col">Channel</th><th scope="col" class="number">Value</th><th scope="col" class="number">Score</th><th scope="col">Read</th></tr></thead>
+      <tbody>
+        {device.channels.map((channel) => (
+          <Row key={channel.name} channel={channel} said={known.get(`${device.device}/${channel.name}`)} interval_ms={device.interval_ms} />
+        ))}
+      </tbody>
+    </table>
   );
 }
 

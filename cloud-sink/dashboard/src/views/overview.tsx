@@ -8,6 +8,7 @@ import { prefs } from "../prefs.ts";
 import { turbineHref } from "../routes.ts";
 import { counts, intervalOf, me, ranked, tiles } from "../state.ts";
 import { isStale, ORDER, says, STATE_WORDS, type Ranked, type Shown } from "../trouble.ts";
+import { exact } from "../time.ts";
 import { count, digits, factor, many } from "../units.ts";
 import type { Tile, Wind } from "../types.ts";
 import { DemoPanel } from "./demo.tsx";
@@ -18,23 +19,24 @@ export function Overview() {
   const text = useSignal("");
   const shown = useComputed(() => ranked.value.filter((one) => (!only.value || one.shown === only.value) && says(one.tile, text.value)));
   const top = useComputed(() => topOf(ranked.value.map((one) => one.tile.spark)));
-  const isLoaded = tiles.value !== null;
+  // Both, for what stands above the tiles depends on who is asking, and nothing should move.
+  const isLoaded = tiles.value !== null && me.value !== null;
   return (
     <>
       <div class="head">
         <h1>Overview</h1>
-        <StateFilter only={only.value} onChange={(state) => (only.value = state)} />
-        <label class="field grow">
+        <label class="field text-filter">
           <span class="unseen">Filter turbines by text</span>
           <input type="search" placeholder="Filter by name, place, alert" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
         </label>
+        <StateFilter only={only.value} onChange={(state) => (only.value = state)} />
       </div>
       {me.value?.demo && <DemoPanel />}
       {!isLoaded && <Empty>Asking the sink…</Empty>}
       {isLoaded && !ranked.value.length && <Empty>No turbine has been heard of yet. Start an agent that names this farm, and it appears here by itself.</Empty>}
       {ranked.value.length > 0 && !shown.value.length && <Empty>No turbine is like this. <button type="button" onClick={() => { only.value = ""; text.value = ""; }}>Show all {count(ranked.value.length)}</button></Empty>}
       <ul class="tiles">
-        {shown.value.map((one) => <TileCard key={one.tile.agent} one={one} top={top.value} />)}
+        {isLoaded && shown.value.map((one) => <TileCard key={one.tile.agent} one={one} top={top.value} />)}
       </ul>
     </>
   );
@@ -104,7 +106,7 @@ function WindNow({ wind, agent }: { wind: Wind | null; agent: string }) {
 
 function StaleMark({ wind, agent }: { wind: Wind; agent: string }) {
   const isOld = isStale(wind.time_ms, slow.value, intervalOf(agent, wind.device));
-  return isOld ? <span class="stale-mark"> stale, <Ago ms={wind.time_ms} /></span> : null;
+  return isOld ? <span class="stale-mark" title={`Read ${exact(wind.time_ms, prefs.value.zone)}`}> stale</span> : null;
 }
 
 function SparkLine({ tile, top }: { tile: Tile; top: number }) {

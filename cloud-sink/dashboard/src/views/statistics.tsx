@@ -95,7 +95,7 @@ function Figures({ of }: { of: Chosen }) {
   });
   return (
     <>
-      <div class="halves">
+      <div class="halves figures">
         <section class="card" aria-labelledby="rose">
           <h2 id="rose">Wind rose</h2>
           <Problem text={wind.error} />
@@ -110,10 +110,10 @@ function Figures({ of }: { of: Chosen }) {
           {wind.data && <Turbulence bins={wind.data.turbulence} iec={wind.data.iec} />}
         </section>
       </div>
-      <section class="card" aria-labelledby="days">
+      <section class="card figures-days" aria-labelledby="days">
         <h2 id="days">Daily maximum <span class="soft">UTC days; dark: mean</span></h2>
         <Problem text={days.error} />
-        {rows.length ? <div class="scroll"><Days rows={rows} /></div> : <Empty>{days.busy ? "Asking the sink…" : "No day is known in this time."}</Empty>}
+        {rows.length ? <div class="scroll" tabIndex={0} role="group" aria-label="Chart of days"><Days rows={rows} /></div> : <Empty>{days.busy ? "Asking the sink…" : "No day is known in this time."}</Empty>}
       </section>
       <Windows agent={agent} device={device} channel={channel} from={from} to={to} />
     </>

@@ -54,6 +54,7 @@ function Known({ agent }: { agent: Agent }) {
           <Problem text={loader.error.value} />
           <ChartStack label={`Charts of ${name}`} panels={panels} version={loader.version} span={view.span} bands={bands} busy={loader.busy}
             onSpan={view.show} onHome={view.home} onWidth={view.measured}>
+            <p class="soft hint">Drag over a chart to zoom, shift-drag to move, turn the wheel to zoom; on a touch screen swipe and pinch.</p>
             <ValuesTable panels={panels()} />
           </ChartStack>
         </section>
@@ -128,7 +129,6 @@ function WindowBar({ view }: { view: Window }) {
         {view.live.value ? "● Live: pause" : "Go live"}
       </button>
       <p class="soft span-words">{words}</p>
-      <p class="soft hint">Drag to zoom, shift-drag or swipe to move, wheel or pinch to zoom</p>
     </div>
   );
 }

@@ -17,7 +17,7 @@ export function Verdicts({ alerts }: { alerts: Alert[] }) {
       {!shown.length && <Empty>No alert in the last thirty days.</Empty>}
       <ul class="verdicts">
         {shown.map((alert) => (
-          <li key={alert.id} class={alert.state === "open" ? "open" : ""}>
+          <li key={alert.id} class={alert.state === "open" ? `open ${alert.severity}` : ""}>
             <a href={alertHref(alert)}>{kindWords(alert.kind)}</a> <SeverityBadge of={alert.severity} />
             <span class="soft"> {[alert.device, alert.channel].filter(Boolean).join(" · ")}</span>
             <p>{alert.evidence}</p>
