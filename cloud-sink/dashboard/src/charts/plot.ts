@@ -2,10 +2,16 @@
 import uPlot from "uplot";
 import { align } from "../columns.ts";
 import type { Span } from "../ranges.ts";
-import { axisLabels, exact, type Zone } from "../time.ts";
+import { axisLabels, DAY, exact, HOUR, MINUTE, SECOND, type Zone } from "../time.ts";
 import { digits, factor, shownUnit, type WindUnit } from "../units.ts";
 import { faint, LINES, type Palette } from "./palette.ts";
 import type { Band, Panel } from "./panels.ts";
+
+// Where labels may stand; between five minutes and one lie two, which a narrow chart needs.
+const STEPS = [
+  ...[1, 2, 5, 10, 15, 30].map((n) => n * SECOND), ...[1, 2, 5, 10, 15, 30].map((n) => n * MINUTE), ...[1, 2, 3, 4, 6, 12].map((n) => n * HOUR),
+  ...[1, 2, 3, 5, 7, 10, 14, 30, 60, 90, 120, 180, 365, 730].map((n) => n * DAY),
+];
 
 /** Left of every plot, so that all of a stack begin at the same pixel. */
 export const LEFT = 56;
@@ -15,6 +21,7 @@ export interface Look {
   palette: Palette;
   unit: WindUnit;
   zone: Zone;
+  narrow: boolean;
 }
 
 export interface Hooks {
@@ -104,7 +111,8 @@ function timeAxis(look: Look, isLast: boolean): uPlot.Axis {
     grid: { stroke: grid, width: 1 },
     ticks: { show: isLast, stroke: grid, width: 1, size: 5 },
     size: isLast ? 42 : 8,
-    space: 72,
+    space: look.narrow ? 56 : 76,
+    incrs: STEPS,
     values: (_u, splits, _axis, _space, step) => (isLast ? axisLabels(splits, step, look.zone) : splits.map(() => "")),
   };
 }

@@ -95,7 +95,7 @@ function usePlots(place: { current: HTMLDivElement | null }, panels: Panel[], sh
       const line = [...element.querySelectorAll<HTMLElement>("[data-readout]")].find((one) => one.dataset["readout"] === panel.key);
       if (line) line.textContent = text;
     };
-    const look = { palette: palette(), unit: prefs.peek().unit, zone: prefs.peek().zone };
+    const look = { palette: palette(), unit: prefs.peek().unit, zone: prefs.peek().zone, narrow: width < 500 };
     const hooks = { sync, now, read, bands: () => props.current.bands, zoom: (span: Span) => props.current.onSpan(span) };
     const places = [...element.querySelectorAll<HTMLElement>("[data-plot]")];
     const plots = panels.map((panel, index) => makePlot(places[index] as HTMLElement, panel, index === panels.length - 1, width, look, hooks));

@@ -15,12 +15,12 @@ import { Turbine } from "./turbine.tsx";
 export function App() {
   if (signedOut.value) return <SignIn />;
   // Whoever has to sign in sees nothing of the farm before; all others wait for one answer.
-  if (!me.value && !trouble.value) return <main id="main"><p class="empty">Asking the sink…</p></main>;
+  if (!me.value && !trouble.value) return <main key="waiting"><p class="empty">Asking the sink…</p></main>;
   return (
     <>
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>To the content</a>
       <Header />
-      <main id="main" tabIndex={-1}><View /></main>
+      <main key="view" id="main" tabIndex={-1}><View /></main>
       <p class="unseen" aria-live="polite">{said.value}</p>
       <Dialogs />
     </>

@@ -23,7 +23,7 @@ export function SignIn() {
     busy.value = false;
   };
   return (
-    <main class="signin card">
+    <main key="signin" class="signin card">
       <h1>Windward</h1>
       <p>Sign in to see this farm.</p>
       {oidc && <p><a class="button primary" href={oidc.href}>{oidc.name}</a></p>}
