@@ -70,6 +70,8 @@ export function align(lines: { time: number[]; columns: Column[] }[]): { time: n
       line.time.forEach((ms, index) => {
         spread[place.get(ms) ?? 0] = column[index];
       });
+      // A gap lasts until the line's next value, however many entries others have in it.
+      for (let i = 1; i < spread.length; i += 1) if (spread[i] === undefined && spread[i - 1] === null) spread[i] = null;
       return spread;
     }),
   );

@@ -75,18 +75,11 @@ export function axisLabels(splits: number[], step: number, zone: Zone): string[]
   let before = "";
   return splits.map((ms) => {
     const p = parts(ms, zone);
-    if (step >= 28 * DAY) return `${MONTHS[p.month]}\n${p.year}`;
     const day = `${p.day} ${MONTHS[p.month]}`;
-    if (step >= DAY) {
-      const year = String(p.year);
-      const label = year === before ? day : `${day}\n${year}`;
-      before = year;
-      return label;
-    }
-    const time = clock(ms, zone, step < MINUTE);
-    const label = day === before ? time : `${time}\n${day}`;
-    before = day;
-    return label;
+    const [label, below] = step >= 28 * DAY ? [MONTHS[p.month], String(p.year)] : step >= DAY ? [day, String(p.year)] : [clock(ms, zone, step < MINUTE), day];
+    const both = below === before ? `${label}` : `${label}\n${below}`;
+    before = below;
+    return both;
   });
 }
 

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { ALL, kindWords, matches, merged, stateWords } from "../src/alerts.ts";
-import { panelsOf, rowsOf, type Source } from "../src/charts/panels.ts";
+import { clusters, panelsOf, rowsOf, type Source } from "../src/charts/panels.ts";
 import { empty } from "../src/columns.ts";
 import { alertHref, parse, turbineHref } from "../src/routes.ts";
 import type { Alert } from "../src/types.ts";
@@ -47,6 +47,13 @@ test("alerts at the same time stand below each other", () => {
   const band = (key: string, from: number, to: number | null) => ({ key, from, to, label: key, severity: "warning", href: "" });
   const rows = rowsOf([band("c", 30, null), band("a", 0, 10), band("b", 5, 20)], 100);
   assert.deepEqual(rows.map((row) => row.map((one) => one.key)), [["a", "c"], ["b"]]);
+});
+
+test("many short alerts are one bar that counts them, a long one stays by itself", () => {
+  const band = (from: number, to: number | null, severity = "warning") => ({ key: `${from}`, from, to, label: "x", severity, href: "" });
+  const made = clusters([band(0, 5), band(8, 9, "critical"), band(500, null), band(505, 506)], 0, 1_000, 1_000);
+  assert.deepEqual(made.map(({ n, label, severity, from, to }) => [n, label, severity, from, to]),
+    [[2, "2 alerts", "critical", 0, 9], [1, "x", "warning", 500, null], [1, "x", "warning", 505, 506]]);
 });
 
 test("panels go by quantity, the wind first, the scores last", () => {

@@ -41,6 +41,11 @@ test("lines of different times stand on one axis, and a missing entry is no gap"
   assert.deepEqual(joined.columns, [[[10, undefined, null]], [[undefined, 20, 30]]]);
 });
 
+test("a gap of one line lasts through the entries of another", () => {
+  const joined = align([{ time: [1, 2, 9], columns: [[10, null, 11]] }, { time: [1, 3, 5, 9], columns: [[1, 2, 3, 4]] }]);
+  assert.deepEqual(joined.columns[0], [[10, null, null, null, 11]]);
+});
+
 test("a series without scores has none", () => {
   const columns = fromSeries({ channel: "c", quantity: "other", unit: "", time_ms: [1], min: [1], max: [1], mean: [1], score: null });
   assert.deepEqual(columns.score, [null]);

@@ -31,6 +31,7 @@ test("an axis tells the day where it begins", () => {
   const night = Date.UTC(2026, 10, 22, 23);
   assert.deepEqual(axisLabels([night, night + HOUR, night + 2 * HOUR], HOUR, "utc"), ["23:00\n22 Nov", "00:00\n23 Nov", "01:00"]);
   assert.deepEqual(axisLabels([night], 10 * SECOND, "utc"), ["23:00:00\n22 Nov"]);
+  assert.deepEqual(axisLabels([night, night + 30 * DAY, night + 60 * DAY], 30 * DAY, "utc"), ["Nov\n2026", "Dec", "Jan\n2027"]);
   assert.deepEqual(axisLabels([night, night + DAY], DAY, "utc"), ["22 Nov\n2026", "23 Nov"]);
 });
 

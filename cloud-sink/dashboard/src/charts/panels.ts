@@ -88,7 +88,9 @@ function labelOf(source: Source, all: Source[]): string {
   return isAmbiguous ? `${source.device} ${source.channel}` : source.channel;
 }
 
-const inOrder = (sources: Source[]): Source[] => [...sources].sort((a, b) => rank(a.quantity) - rank(b.quantity));
+/** Those that are compared come last, so that adding one changes no colour. */
+const inOrder = (sources: Source[]): Source[] =>
+  [...sources].sort((a, b) => Number(a.other) - Number(b.other) || rank(a.quantity) - rank(b.quantity));
 
 /** Which colour the charts give a channel, by number; -1 where it is not drawn. */
 export const placeOf = (key: string, sources: Source[]): number => inOrder(sources).findIndex((source) => source.key === key);
@@ -128,9 +130,31 @@ function scorePanel(lines: Line[], thresholds: Map<string, Threshold[]>, isKnown
   return { key: "score", title: "Anomaly score", unit: "", circle: false, score: true, lines: drawn, thresholds: limits.slice(0, 1) };
 }
 
+const SEVERITY_RANK = ["info", "warning", "critical"];
+
+/** Bands so short in the span that their bars would lie on each other become one, which tells how many they are. */
+export function clusters(bands: Band[], from: number, to: number, now: number): (Band & { n: number })[] {
+  const near = (to - from) / 50;
+  const end = (band: Band): number => band.to ?? now;
+  const made: (Band & { n: number })[] = [];
+  for (const band of [...bands].sort((a, b) => a.from - b.from)) {
+    const last = made.at(-1);
+    const isCrowd = last && band.from - last.from < near && end(band) - band.from < near && end(last) - last.from < 2 * near;
+    if (!isCrowd) {
+      made.push({ ...band, n: 1 });
+      continue;
+    }
+    last.to = Math.max(end(last), end(band));
+    last.n += 1;
+    last.label = `${last.n} alerts`;
+    if (SEVERITY_RANK.indexOf(band.severity) > SEVERITY_RANK.indexOf(last.severity)) last.severity = band.severity;
+  }
+  return made;
+}
+
 /** Bands one below the other where they overlap, in at most `most` rows; the last row takes what is over. */
-export function rowsOf(bands: Band[], now: number, most = 3): Band[][] {
-  const rows: Band[][] = [];
+export function rowsOf<B extends Band>(bands: B[], now: number, most = 3): B[][] {
+  const rows: B[][] = [];
   for (const band of [...bands].sort((a, b) => a.from - b.from)) {
     const free = rows.find((row) => (row.at(-1)?.to ?? now) < band.from);
     if (free) free.push(band);

@@ -15,7 +15,7 @@ const STEPS = [
 
 /** Left of every plot, so that all of a stack begin at the same pixel. */
 export const LEFT = 56;
-export const RIGHT = 14;
+export const RIGHT = 24;
 
 export interface Look {
   palette: Palette;
@@ -137,6 +137,8 @@ function shade(u: uPlot, look: Look, hooks: Hooks): void {
     const colour = look.palette.severity[band.severity] ?? look.palette.soft;
     u.ctx.fillStyle = faint(colour, 0.13);
     u.ctx.fillRect(from, top, Math.max(2, to - from), height);
+    // The beginning of one that is no wider than its edge would hide what is drawn.
+    if (to - from < 8 * devicePixelRatio) continue;
     u.ctx.fillStyle = faint(colour, 0.7);
     u.ctx.fillRect(from, top, Math.max(1, devicePixelRatio), height);
   }

@@ -44,7 +44,7 @@ export function ChartStack(props: Props) {
   useGestures(place, latestProps);
   return (
     <div class="stack" ref={place}>
-      <Lane bands={props.bands} span={props.span} />
+      <Lane bands={props.bands} span={props.span} onSpan={props.onSpan} />
       <div class="stack-charts" data-chart role="group" tabIndex={0} aria-label={`${props.label}. Arrow keys move, plus and minus zoom, Home goes back.`}>
         {panels.map((panel, index) => (
           <figure class="panel" key={panel.key}>

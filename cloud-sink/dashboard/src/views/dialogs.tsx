@@ -1,7 +1,7 @@
 // What opens over the view: the keys, and the search that jumps.
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { kindWords } from "../alerts.ts";
 import { dialog, HELP } from "../keys.ts";
 import { go } from "../router.ts";
@@ -17,7 +17,8 @@ export function Dialogs() {
 
 function Modal({ label, children }: { label: string; children: ComponentChildren }) {
   const place = useRef<HTMLDialogElement>(null);
-  useEffect(() => place.current?.showModal(), []);
+  // Before the next key is pressed, so that none is lost.
+  useLayoutEffect(() => place.current?.showModal(), []);
   return (
     <dialog ref={place} aria-label={label} class="card" onClose={() => (dialog.value = "")} onClick={(event) => event.target === place.current && place.current?.close()}>
       {children}

@@ -111,7 +111,7 @@ function Figures({ of }: { of: Chosen }) {
         </section>
       </div>
       <section class="card figures-days" aria-labelledby="days">
-        <h2 id="days">Daily maximum <span class="soft">UTC days; dark: mean</span></h2>
+        <h2 id="days">Daily maximum <span class="soft">UTC days; pale: greatest, solid: mean</span></h2>
         <Problem text={days.error} />
         {rows.length ? <div class="scroll" tabIndex={0} role="group" aria-label="Chart of days"><Days rows={rows} /></div> : <Empty>{days.busy ? "Asking the sink…" : "No day is known in this time."}</Empty>}
       </section>

@@ -7,6 +7,7 @@ import { panelsOf, sameAt, sourcesOf, usual, type Band, type Source, type Thresh
 import { ChartStack, ValuesTable } from "../charts/stack.tsx";
 import { useSeries, useWindow, type Window } from "../charts/window.ts";
 import { now, second } from "../clock.ts";
+import { returned } from "../live.ts";
 import { RANGES } from "../ranges.ts";
 import { alertHref } from "../routes.ts";
 import { agents, alerts, intervalOf, tiles } from "../state.ts";
@@ -36,9 +37,10 @@ function Known({ agent }: { agent: Agent }) {
   const own = useMemo(() => sourcesOf(agent), [shape]);
   const chosen = useSignal(usual(own));
   const others = useSignal<Source[]>([]);
-  const recent = useAlertsOf(name);
   const sources = useMemo(() => [...own.filter((source) => chosen.value.includes(source.key)), ...others.value], [own, chosen.value, others.value]);
   const view = useWindow();
+  const reach = useComputed(() => Math.floor(Math.min(view.span.value.from, now() - 30 * DAY) / (30 * DAY)) * 30 * DAY);
+  const recent = useAlertsOf(name, reach.value);
   const loader = useSeries(sources, view);
   const bands = useMemo(() => recent.map(bandOf), [recent]);
   const thresholds = useMemo(() => thresholdsOf(recent), [recent]);
@@ -104,9 +106,9 @@ function thresholdsOf(list: Alert[]): Map<string, Threshold[]> {
   return found;
 }
 
-/** The alerts of a turbine: those of the last thirty days, and what the stream tells since. */
-function useAlertsOf(name: string): Alert[] {
-  const asked = useAsked(name, (signal) => api.alerts({ agent: name, limit: 300, from: Math.round(now() - 30 * DAY) }, signal));
+/** The alerts of a turbine: those of the last thirty days, and before if the charts show more, and what the stream tells since. */
+function useAlertsOf(name: string, from: number): Alert[] {
+  const asked = useAsked(`${name} ${from} ${returned.value}`, (signal) => api.alerts({ agent: name, limit: 500, from }, signal));
   const told = alerts.value;
   return useMemo(() => {
     const known = new Map((asked.data?.alerts ?? []).map((alert) => [alert.id, alert]));

@@ -1,6 +1,8 @@
 // What the judges say of a turbine's sensors: open alerts, and those of the last thirty days.
 import { isHealth, kindWords, stateWords } from "../alerts.ts";
+import { now } from "../clock.ts";
 import { alertHref } from "../routes.ts";
+import { DAY } from "../time.ts";
 import type { Alert } from "../types.ts";
 import { Ago, Empty, Lasting, SeverityBadge } from "./parts.tsx";
 
@@ -8,8 +10,9 @@ const MOST = 12;
 
 export function Verdicts({ alerts }: { alerts: Alert[] }) {
   const open = alerts.filter((alert) => alert.state === "open");
+  const ended = alerts.filter((alert) => alert.state !== "open" && now() - alert.opened_ms < 30 * DAY);
   const sick = new Set(open.filter((alert) => isHealth(alert.kind)).map((alert) => alert.device));
-  const shown = [...open, ...alerts.filter((alert) => alert.state !== "open")].slice(0, MOST);
+  const shown = [...open, ...ended].slice(0, MOST);
   return (
     <section class="card" aria-labelledby="verdicts">
       <h2 id="verdicts">Sensor health and alerts</h2>
@@ -25,7 +28,7 @@ export function Verdicts({ alerts }: { alerts: Alert[] }) {
           </li>
         ))}
       </ul>
-      {alerts.length > MOST && <p class="soft">{alerts.length - MOST} more under Alerts.</p>}
+      {open.length + ended.length > MOST && <p class="soft">{open.length + ended.length - MOST} more under Alerts.</p>}
     </section>
   );
 }
