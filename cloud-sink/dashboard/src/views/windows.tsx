@@ -3,11 +3,11 @@ import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import * as api from "../api.ts";
 import { prefs } from "../prefs.ts";
-import { exact } from "../time.ts";
+import { DAY, exact } from "../time.ts";
 import type { Channel, StatsWindow } from "../types.ts";
 import { count, digits, factor, percent, shownUnit } from "../units.ts";
 import { csv, sorted, type Order, type Sortable } from "../windows.ts";
-import { Empty, Problem, useAsked } from "./parts.tsx";
+import { Empty, Problem, unlessGone, useAsked } from "./parts.tsx";
 
 interface Props {
   agent: string;
@@ -18,6 +18,8 @@ interface Props {
 }
 
 const PAGE = 72;
+/** What the table reads of a long span: the newest. A file has all of it. */
+const MOST_MS = 31 * DAY;
 const COLUMNS: [Sortable, string, string][] = [
   ["start_ms", "Window", "Its first second"], ["mean", "Mean", "Mean of the readings"], ["min", "Least", "Least reading"], ["max", "Greatest", "Greatest reading"],
   ["gust_3s", "Gust", "Greatest mean over 3 seconds"], ["std", "Spread", "Standard deviation"], ["turbulence", "TI", "Turbulence intensity"],
@@ -27,16 +29,18 @@ const COLUMNS: [Sortable, string, string][] = [
 export function Windows({ agent, device, channel, from, to }: Props) {
   const order = useSignal<Order>({ by: "start_ms", down: true });
   const shown = useSignal(PAGE);
-  const about = [agent, device, channel.name, from, to].join("/");
-  const { data, error, busy } = useAsked(about, (signal) => api.stats({ agent, device, channel: channel.name, from, to }, signal));
+  const first = Math.max(from, to - MOST_MS);
+  const about = [agent, device, channel.name, first, to].join("/");
+  const of = { agent, device, channel: channel.name, to };
+  const { data, error, busy } = useAsked(about, (signal) => api.stats({ ...of, from: first }, signal));
   const rows = useMemo(() => sorted(data ?? [], order.value), [data, order.value]);
   const sort = (by: Sortable) => (order.value = { by, down: order.value.by === by ? !order.value.down : true });
   return (
     <section class="card" aria-labelledby="windows">
       <div class="head">
         <h2 id="windows">10-minute windows</h2>
-        <p class="soft">{data && `${count(data.length)} of ${channel.name}`}</p>
-        <button type="button" disabled={!data?.length} onClick={() => download(`${agent}-${device}-${channel.name}.csv`, csv(data ?? []))}>Download CSV</button>
+        <p class="soft">{data && `${count(data.length)} of ${channel.name}${first > from ? ", the last 31 days; the file has all" : ""}`}</p>
+        <CsvButton name={`${agent}-${device}-${channel.name}.csv`} rows={() => (first > from || !data ? api.stats({ ...of, from }) : Promise.resolve(data))} />
       </div>
       <Problem text={error} />
       {!rows.length && <Empty>{busy ? "Asking the sink…" : "No window ended in this time."}</Empty>}
@@ -59,6 +63,19 @@ export function Windows({ agent, device, channel, from, to }: Props) {
       {rows.length > shown.value && <button type="button" onClick={() => (shown.value += PAGE * 4)}>Show more of {count(rows.length)}</button>}
     </section>
   );
+}
+
+function CsvButton({ name, rows }: { name: string; rows: () => Promise<StatsWindow[]> }) {
+  const busy = useSignal(false);
+  const error = useSignal("");
+  const make = async () => {
+    busy.value = true;
+    const answer = await unlessGone(rows());
+    busy.value = false;
+    error.value = answer?.error ?? "";
+    if (answer && answer.error === undefined) download(name, csv(answer.value));
+  };
+  return <><button type="button" disabled={busy.value} onClick={make}>{busy.value ? "Reading…" : "Download CSV"}</button><Problem text={error.value} /></>;
 }
 
 function Row({ row }: { row: StatsWindow }) {
