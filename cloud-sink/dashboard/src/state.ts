@@ -68,6 +68,11 @@ async function loadOpen(): Promise<void> {
   alerts.value = merged(alerts.value.filter((alert) => alert.state !== "open" || still.has(keyOf(alert))), open);
 }
 
+/** Who leaves the list has seen what was new in it. */
+export function seen(): void {
+  fresh.value = new Set();
+}
+
 /** Everything anew; what fails is said and tried again when the stream comes back. */
 export async function load(): Promise<void> {
   try {
@@ -110,6 +115,13 @@ function takeAlert(alert: Alert): void {
 export function looked(key: string): void {
   if (!fresh.value.has(key)) return;
   fresh.value = new Set([...fresh.value].filter((one) => one !== key));
+}
+
+export async function leave(): Promise<void> {
+  await api.signOut();
+  signedOut.value = { oidc: me.value?.oidc ?? null };
+  me.value = null;
+  live.stop();
 }
 
 let started = false;

@@ -37,7 +37,7 @@ export function ChartStack(props: Props) {
   const width = useWidth(place, props.onWidth);
   const panels = props.panels();
   const { unit, zone } = prefs.value;
-  const shape = [unit, zone, dark.value, width, ...panels.flatMap((panel) => [panel.key, ...panel.lines.map((line) => `${line.key}${line.colour}`)])].join("|");
+  const shape = [unit, zone, dark.value, width, ...panels.flatMap(shapeOf)].join("|");
   const latestProps = useRef(props);
   latestProps.current = props;
   usePlots(place, panels, shape, width, sync, latestProps);
@@ -64,6 +64,10 @@ export function ChartStack(props: Props) {
   );
 }
 
+/** What a plot is made of, all but the values. */
+const shapeOf = (panel: Panel): string[] =>
+  [panel.key, ...panel.lines.map((line) => `${line.key}${line.colour}`), ...panel.thresholds.map((threshold) => threshold.label)];
+
 /** A place for a plot, with its height from the start, so that nothing moves when it comes. */
 function Plot({ height, name }: { height: number; name: string }) {
   return <div class="plot" data-plot={name} style={{ height: `${height}px` }} />;
@@ -88,6 +92,7 @@ function useWidth(place: { current: HTMLDivElement | null }, told: (width: numbe
 
 /** The plots: made when the shape of the stack changes, filled when columns do, moved when the span does. */
 function usePlots(place: { current: HTMLDivElement | null }, panels: Panel[], shape: string, width: number, sync: string, props: { current: Props }) {
+  const made = useRef<uPlot[]>([]);
   useEffect(() => {
     const element = place.current;
     if (!element || !width || !panels.length) return;
@@ -100,6 +105,7 @@ function usePlots(place: { current: HTMLDivElement | null }, panels: Panel[], sh
     const places = [...element.querySelectorAll<HTMLElement>("[data-plot]")];
     const plots = panels.map((panel, index) => makePlot(places[index] as HTMLElement, panel, index === panels.length - 1, width, look, hooks));
     const move = (span: Span) => plots.forEach((plot) => plot.setScale("x", { min: span.from, max: span.to }));
+    made.current = plots;
     let filled = props.current.version.peek();
     const stop = effect(() => {
       const { from, to } = props.current.span.value;
@@ -111,8 +117,10 @@ function usePlots(place: { current: HTMLDivElement | null }, panels: Panel[], sh
     return () => {
       stop();
       plots.forEach((plot) => plot.destroy());
+      made.current = [];
     };
-  }, [shape, props.current.bands]);
+  }, [shape]);
+  useEffect(() => made.current.forEach((plot) => plot.redraw(false)), [props.current.bands]);
 }
 
 function fill(plots: uPlot[], panels: Panel[], unit: Parameters<typeof dataOf>[1]): void {

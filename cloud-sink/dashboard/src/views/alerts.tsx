@@ -5,7 +5,7 @@ import * as api from "../api.ts";
 import { ALL, keyOf, kinds, kindWords, matches, merged, SEVERITIES, stateWords, type AlertFilter } from "../alerts.ts";
 import { returned } from "../live.ts";
 import { alertHref } from "../routes.ts";
-import { alerts, fresh, looked, tiles } from "../state.ts";
+import { alerts, fresh, looked, seen, tiles } from "../state.ts";
 import type { Alert } from "../types.ts";
 import { many } from "../units.ts";
 import { AlertDetail } from "./alert.tsx";
@@ -24,6 +24,7 @@ export function Alerts({ open }: { open: { agent: string; id: string } | null })
   const list = useMemo(() => merged(pages.alerts, told).filter((alert) => matches(alert, filter.value)), [pages.alerts, told, filter.value]);
   const key = open ? keyOf(open) : "";
   useEffect(() => looked(key), [key]);
+  useEffect(() => () => seen(), []);
   const known = open ? (told.find((one) => keyOf(one) === key) ?? pages.alerts.find((one) => keyOf(one) === key)) : undefined;
   return (
     <>

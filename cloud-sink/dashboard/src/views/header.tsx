@@ -1,14 +1,13 @@
 // The head of every view: which farm, how it is, how fresh what is shown.
 import { useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import * as api from "../api.ts";
 import { second } from "../clock.ts";
 import { dialog } from "../keys.ts";
 import { connection } from "../live.ts";
 import { beep, mayNotify } from "../notice.ts";
 import { choose, prefs, type Theme } from "../prefs.ts";
 import { route } from "../router.ts";
-import { counts, me, openAlerts, signedOut, tiles, trouble } from "../state.ts";
+import { counts, leave, me, openAlerts, tiles, trouble } from "../state.ts";
 import { clock, duration, exact } from "../time.ts";
 import { many, WIND_UNITS } from "../units.ts";
 import { Switch } from "./parts.tsx";
@@ -115,7 +114,7 @@ function Settings() {
         <div class="setting"><span>Theme</span><Switch<Theme> label="Theme" value={theme} options={THEMES} onChange={(value) => choose({ theme: value })} /></div>
         <label class="tick"><input type="checkbox" checked={sound} onChange={(event) => { choose({ sound: event.currentTarget.checked }); if (event.currentTarget.checked) beep(1); }} /> Sound at a new alert</label>
         <label class="tick"><input type="checkbox" checked={notify} onChange={(event) => void allow(event.currentTarget.checked)} /> Notification at a new alert</label>
-        {me.value?.auth && <p class="soft">{me.value.name}, {me.value.role} <button type="button" onClick={() => void api.signOut().then(() => { signedOut.value = { oidc: me.value?.oidc ?? null }; })}>Sign out</button></p>}
+        {me.value?.auth && <p class="soft">{me.value.name}, {me.value.role} <button type="button" onClick={() => void leave().catch((error: Error) => { trouble.value = error.message; })}>Sign out</button></p>}
         <p class="soft">Version {me.value?.version} · <a href="/api/docs">API</a></p>
       </div>
     </details>

@@ -1,5 +1,5 @@
 // All turbines, the ones in trouble first.
-import { useComputed, useSignal } from "@preact/signals";
+import { signal, useComputed } from "@preact/signals";
 import { Component } from "preact";
 import { kindWords } from "../alerts.ts";
 import { HEIGHT, path, topOf, WIDTH } from "../charts/spark.ts";
@@ -14,9 +14,11 @@ import type { Tile, Wind } from "../types.ts";
 import { DemoPanel } from "./demo.tsx";
 import { Ago, Empty, Icon, StateBadge } from "./parts.tsx";
 
+/** Kept while the page is open: whoever comes back from a turbine finds what was chosen. */
+const only = signal<Shown | "">("");
+const text = signal("");
+
 export function Overview() {
-  const only = useSignal<Shown | "">("");
-  const text = useSignal("");
   const shown = useComputed(() => ranked.value.filter((one) => (!only.value || one.shown === only.value) && says(one.tile, text.value)));
   const top = useComputed(() => topOf(ranked.value.map((one) => one.tile.spark)));
   // Both, for what stands above the tiles depends on who is asking, and nothing should move.
