@@ -40,13 +40,11 @@ export function date(ms: number, zone: Zone): string {
 /** "2026-11-22 14:03:05 UTC"; local time has no zone behind it. */
 export const exact = (ms: number, zone: Zone): string => `${date(ms, zone)} ${clock(ms, zone)}${zone === "utc" ? " UTC" : ""}`;
 
-/** "14:03" today, "22 Nov 14:03" else. */
-export function short(ms: number, now: number, zone: Zone): string {
-  const p = parts(ms, zone);
-  const time = `${two(p.hour)}:${two(p.minute)}`;
-  if (date(ms, zone) === date(now, zone)) return time;
-  const year = p.year === parts(now, zone).year ? "" : ` ${p.year}`;
-  return `${p.day} ${MONTHS[p.month]}${year} ${time}`;
+/** "2026-11-22 14:00:00 – 14:05:00 UTC": the day once, where both ends are in it. */
+export function between(from: number, to: number, zone: Zone): string {
+  const isOneDay = date(from, zone) === date(to, zone);
+  const zoneWords = zone === "utc" ? " UTC" : "";
+  return `${date(from, zone)} ${clock(from, zone)} – ${isOneDay ? "" : `${date(to, zone)} `}${clock(to, zone)}${zoneWords}`;
 }
 
 /** "40 s", "5 min", "2 h 5 min", "3 d 4 h": two units at most. */

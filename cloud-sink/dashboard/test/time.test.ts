@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { ago, axisLabels, DAY, dayStart, duration, exact, HOUR, MINUTE, SECOND, short } from "../src/time.ts";
+import { ago, axisLabels, between, DAY, dayStart, duration, exact, HOUR, MINUTE, SECOND } from "../src/time.ts";
 
 const AT = Date.UTC(2026, 10, 22, 14, 3, 5);
 
@@ -9,10 +9,9 @@ test("exact times say their zone when it is not the reader's", () => {
   assert.match(exact(AT, "local"), /^2026-11-2\d \d\d:\d\d:05$/);
 });
 
-test("short times leave out the day of today", () => {
-  assert.equal(short(AT, AT + HOUR, "utc"), "14:03");
-  assert.equal(short(AT, AT + DAY, "utc"), "22 Nov 14:03");
-  assert.equal(short(AT, AT + 60 * DAY, "utc"), "22 Nov 2026 14:03");
+test("a span within a day tells the day once", () => {
+  assert.equal(between(AT, AT + HOUR, "utc"), "2026-11-22 14:03:05 – 15:03:05 UTC");
+  assert.equal(between(AT, AT + DAY, "utc"), "2026-11-22 14:03:05 – 2026-11-23 14:03:05 UTC");
 });
 
 test("durations have two units at most", () => {

@@ -3,7 +3,7 @@ import { useSignal, type Signal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { now, second } from "../clock.ts";
 import { follow, returned } from "../live.ts";
-import { ending, held, pointsFor, RANGES, refreshEvery, type Span } from "../ranges.ts";
+import { ending, held, pointsFor, rangeOf, refreshEvery, type Span } from "../ranges.ts";
 import { Loader } from "./loader.ts";
 import type { Source } from "./panels.ts";
 
@@ -21,13 +21,13 @@ export interface Window {
 
 /** What time the charts show: a range that ends now and moves, or `fixed`, or whatever somebody has zoomed to. */
 export function useWindow(fixed?: Span): Window {
-  const first = RANGES[0]!;
+  const first = rangeOf(undefined);
   const span = useSignal<Span>(fixed ?? ending(now(), first.ms));
   const live = useSignal(!fixed);
   const range = useSignal(fixed ? "" : first.key);
   const width = useSignal(0);
   const choose = (key: string) => {
-    const { ms } = RANGES.find((one) => one.key === key) ?? first;
+    const { ms } = rangeOf(key);
     range.value = key;
     live.value = true;
     span.value = ending(now(), ms);

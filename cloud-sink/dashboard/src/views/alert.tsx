@@ -82,7 +82,7 @@ function Picture({ alert }: { alert: Alert }) {
   const sources = useMemo(() => sourcesFor(alert), [keyOf(alert), agents.value.size]);
   const loader = useSeries(sources, view);
   const bands = useMemo(() => [bandOf(alert)], [alert]);
-  const thresholds = useMemo(() => thresholdsFor(alert), [alert]);
+  const thresholds = useMemo(() => thresholdsFor(alert), [alert, prefs.value.unit]);
   const panels = () => panelsOf(sources, loader.columns, thresholds);
   void loader.version.value;
   return (

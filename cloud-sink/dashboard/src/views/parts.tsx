@@ -6,7 +6,7 @@ import { second, slow } from "../clock.ts";
 import { prefs } from "../prefs.ts";
 import { unknown } from "../state.ts";
 import { ago, duration, exact } from "../time.ts";
-import { ORDER, STATE_MEANS, STATE_WORDS, type Shown } from "../trouble.ts";
+import { STATE_MEANS, STATE_WORDS, type Shown } from "../trouble.ts";
 import type { Alert, Severity } from "../types.ts";
 
 /** Each state has a shape of its own, so that colour is never all there is. 16 by 16. */
@@ -38,8 +38,6 @@ export const capital = (word: string): string => word.charAt(0).toUpperCase() + 
 export function SeverityBadge({ of }: { of: Severity }) {
   return <span class={`badge ${of}`}><Icon of={of} />{capital(of)}</span>;
 }
-
-export const states = ORDER;
 
 /** "20 s ago", with the exact time behind it. The text is a signal: it changes without anything being drawn anew. */
 export function Ago({ ms, fine = false }: { ms: number | null; fine?: boolean }) {

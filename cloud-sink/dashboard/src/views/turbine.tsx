@@ -11,7 +11,7 @@ import { returned } from "../live.ts";
 import { RANGES } from "../ranges.ts";
 import { alertHref } from "../routes.ts";
 import { agents, alerts, intervalOf, tiles } from "../state.ts";
-import { DAY, exact } from "../time.ts";
+import { between, DAY } from "../time.ts";
 import { prefs } from "../prefs.ts";
 import { shownState } from "../trouble.ts";
 import type { Agent, Alert } from "../types.ts";
@@ -118,8 +118,7 @@ function useAlertsOf(name: string, from: number): Alert[] {
 }
 
 function WindowBar({ view }: { view: Window }) {
-  const { zone } = prefs.value;
-  const words = useComputed(() => `${exact(view.span.value.from, zone)} – ${exact(view.span.value.to, zone)}`);
+  const words = useComputed(() => between(view.span.value.from, view.span.value.to, prefs.value.zone));
   return (
     <div class="bar">
       <div class="filter" role="group" aria-label="Time shown">
