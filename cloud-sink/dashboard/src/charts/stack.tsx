@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { now } from "../clock.ts";
-import { summary } from "../columns.ts";
+import { latest, summary } from "../columns.ts";
 import { prefs } from "../prefs.ts";
 import type { Span } from "../ranges.ts";
 import { exact } from "../time.ts";
@@ -50,6 +50,7 @@ export function ChartStack(props: Props) {
           <figure class="panel" key={panel.key}>
             <figcaption>
               <b>{panel.title}</b> <span class="soft">{panel.unit && (panel.unit === "m/s" ? unit : panel.unit)}</span>
+              {!props.busy.value && !panel.lines.some((line) => latest(line.columns)) && <span class="soft">nothing was read in this time</span>}
               <span class="readout soft" data-readout={panel.key} />
             </figcaption>
             <Plot height={heightOf(panel, index === panels.length - 1)} name={panel.key} />

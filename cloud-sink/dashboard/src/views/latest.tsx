@@ -7,6 +7,7 @@ import { latest as newestOf, fromSeries } from "../columns.ts";
 import { isCircle } from "../charts/panels.ts";
 import { follow, returned } from "../live.ts";
 import { prefs } from "../prefs.ts";
+import { tiles } from "../state.ts";
 import { MINUTE } from "../time.ts";
 import { isStale } from "../trouble.ts";
 import type { Agent, Channel, Device, LiveReadings } from "../types.ts";
@@ -74,10 +75,10 @@ function valueWords(channel: Channel, said: Said | undefined) {
   return isCircle(channel.quantity) ? `${text} ${compass(said.value)}` : text;
 }
 
-/** The last five minutes, for whoever has just come. */
+/** The last five minutes in which the turbine was heard, for whoever has just come: what is old says more than nothing. */
 async function ask(agent: string, device: Device, signal: AbortSignal): Promise<Known> {
   const channels = device.channels.map((channel) => channel.name);
-  const to = Math.round(now());
+  const to = Math.round(Math.min(now(), tiles.peek()?.get(agent)?.seen_ms ?? now()));
   const answer = await api.series({ agent, device: device.device, channels, from: to - 5 * MINUTE, to, points: 300 }, signal);
   const found: Known = new Map();
   for (const series of answer.channels) {

@@ -16,7 +16,7 @@ export function Verdicts({ alerts }: { alerts: Alert[] }) {
   return (
     <section class="card" aria-labelledby="verdicts">
       <h2 id="verdicts">Sensor health and alerts</h2>
-      <p>{sick.size ? `Not well: ${[...sick].join(", ")}.` : "No sensor is under suspicion."}</p>
+      <p>{sick.size ? `Not well: ${[...sick].join(", ")}.` : "No alert about a sensor is open."}</p>
       {!shown.length && <Empty>No alert in the last thirty days.</Empty>}
       <ul class="verdicts">
         {shown.map((alert) => (
