@@ -7,6 +7,7 @@
 //! (feature `shell`) receives, stores, tells and answers, and is the only part that knows of MQTT, SQLite, AWS, HTTP and
 //! the clock.
 
+pub mod answer;
 pub mod archive;
 pub mod config;
 pub mod days;
@@ -18,9 +19,13 @@ pub mod io;
 pub mod labs;
 pub mod ledger;
 pub mod notify;
+pub mod overview;
 pub mod place;
 pub mod presence;
 pub mod query;
+pub mod recent;
+pub mod series;
 pub mod shards;
 pub mod sink;
 pub mod watchdog;
+pub mod wind;

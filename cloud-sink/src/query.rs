@@ -1,9 +1,10 @@
-//! Rows to answers: what the tables hold, as JSON for pages and people.
+//! Rows to answers: what the tables hold, for pages and people.
 
+use crate::answer::{Agent, Alert, AlertState, Gap, Moment, Poison, Readings, Window};
 use crate::decode::{Name, name_of};
 use crate::place::{self, AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, SKIPPED, StatsRow, two_decimals};
 use crate::presence;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use windward_protocol::{Block, Channel, Envelope, Iso8601, NoData, Record, SeqRange, SeqSet, parse_iso8601};
 
@@ -18,16 +19,22 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
 }
 
 /// One agent.
-pub fn agent(row: &AgentRow, now_ms: i64) -> Json {
+pub fn agent(row: &AgentRow, now_ms: i64) -> Agent {
     let parsed = |text: &Option<String>| -> Json {
         text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Json::Null)
     };
-    json!({
-        "agent": row.agent, "online": row.online, "seen_ms": row.seen_ms,
-        "age_ms": row.seen_ms.map(|seen_ms| now_ms.saturating_sub(seen_ms).max(0)), "heard_ms": row.alive_ms,
-        "epoch": row.epoch, "version": row.version, "started_ms": row.started_ms,
-        "devices": parsed(&row.manifest), "health": parsed(&row.health),
-    })
+    Agent {
+        agent: row.agent.clone(),
+        online: row.online,
+        seen_ms: row.seen_ms,
+        age_ms: row.seen_ms.map(|seen_ms| now_ms.saturating_sub(seen_ms).max(0)),
+        heard_ms: row.alive_ms,
+        epoch: row.epoch.clone(),
+        version: row.version.clone(),
+        started_ms: row.started_ms,
+        devices: parsed(&row.manifest),
+        health: parsed(&row.health),
+    }
 }
 
 /// When each agent last started, by the agent's clock.
@@ -35,50 +42,60 @@ pub fn starts(agents: &[AgentRow]) -> BTreeMap<&str, i64> {
     agents.iter().filter_map(|row| Some((row.agent.as_str(), row.started_ms?))).collect()
 }
 
-/// The state of an alert: `open`, `cleared`, or `restarted`: its agent has started anew and has not spoken of it since: it
-/// lost its state, and were the cause still there, another alert would be open. What the sink has seen itself, no
-/// restart of an agent makes forgotten. `starts` is what [`starts`] gives.
-pub fn alert_state(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> &'static str {
+/// The state of an alert. It is `Restarted` when its agent has started anew and has not spoken of it since: it lost its
+/// state, and were the cause still there, another alert would be open. What the sink has seen itself, no restart of an
+/// agent makes forgotten. `starts` is what [`starts`] gives.
+pub fn alert_state(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> AlertState {
     let is_restarted = starts.get(row.agent.as_str()).is_some_and(|started_ms| row.at_ms < *started_ms);
     match row.cleared_ms {
-        Some(_) => "cleared",
-        None if is_restarted && !presence::is_own(&row.kind) => "restarted",
-        None => "open",
+        Some(_) => AlertState::Cleared,
+        None if is_restarted && !presence::is_own(&row.kind) => AlertState::Restarted,
+        None => AlertState::Open,
     }
 }
 
 /// One alert, with its [`alert_state`].
-pub fn alert(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> Json {
-    json!({
-        "agent": row.agent, "id": format!("{:016x}", row.id), "location": row.location, "device": row.device,
-        "channel": row.channel, "kind": row.kind, "severity": row.severity,
-        "state": alert_state(row, starts),
-        "opened": Iso8601(row.opened_ms).to_string(), "opened_ms": row.opened_ms,
-        "updated_ms": row.at_ms.max(row.cleared_ms.unwrap_or(row.at_ms)), "cleared_ms": row.cleared_ms,
-        "value": row.value, "unit": row.unit, "wind_speed": row.wind_speed, "anomaly_score": row.anomaly_score,
-        "threshold": row.threshold, "evidence": row.evidence, "notified_ms": row.notified_ms,
-        "acknowledged_by": row.acknowledged.as_ref().map(|acknowledged| &acknowledged.by),
-        "acknowledged_ms": row.acknowledged.as_ref().map(|acknowledged| acknowledged.at_ms),
-        "note": row.acknowledged.as_ref().map(|acknowledged| &acknowledged.note),
-    })
+pub fn alert(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> Alert {
+    let acknowledged = row.acknowledged.as_ref();
+    Alert {
+        agent: row.agent.clone(),
+        id: format!("{:016x}", row.id),
+        location: row.location.clone(),
+        device: row.device.clone(),
+        channel: row.channel.clone(),
+        kind: row.kind.clone(),
+        severity: row.severity.clone(),
+        state: alert_state(row, starts),
+        opened: Iso8601(row.opened_ms).to_string(),
+        opened_ms: row.opened_ms,
+        updated_ms: row.at_ms.max(row.cleared_ms.unwrap_or(row.at_ms)),
+        cleared_ms: row.cleared_ms,
+        value: row.value,
+        unit: row.unit.clone(),
+        wind_speed: row.wind_speed,
+        anomaly_score: row.anomaly_score,
+        threshold: row.threshold,
+        evidence: row.evidence.clone(),
+        notified_ms: row.notified_ms,
+        acknowledged_by: acknowledged.map(|acknowledged| acknowledged.by.clone()),
+        acknowledged_ms: acknowledged.map(|acknowledged| acknowledged.at_ms),
+        note: acknowledged.map(|acknowledged| acknowledged.note.clone()),
+    }
 }
 
 /// The rows of some stored blocks of one device, between `from_ms` and `to_ms`, both included.
-pub fn readings(stored: &[Vec<u8>], from_ms: i64, to_ms: i64) -> Json {
-    let (mut rows, mut location, mut channels) = (Vec::new(), String::new(), Vec::new());
+pub fn readings(stored: &[Vec<u8>], from_ms: i64, to_ms: i64) -> Readings {
+    let mut answer = Readings::default();
     for block in blocks(stored) {
         for row in block.rows() {
             if (from_ms..=to_ms).contains(&row.time_ms) {
-                rows.push((row.time_ms, row_json(&row, &block.channels, block.synced)));
+                answer.rows.push(moment(&row, &block.channels, block.synced));
             }
         }
-        (location, channels) = (block.location, block.channels);
+        (answer.location, answer.channels) = (block.location, json!(block.channels));
     }
-    rows.sort_by_key(|(time_ms, _)| *time_ms);
-    json!({
-        "location": location, "channels": channels,
-        "rows": rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
-    })
+    answer.rows.sort_by_key(|row| row.time_ms);
+    answer
 }
 
 /// The blocks in stored rows, each once: where two sinks took the same envelope at the same time, it can stand in two
@@ -99,42 +116,54 @@ pub fn named_blocks(stored: &[Vec<u8>]) -> impl Iterator<Item = (Name, Block)> {
     })
 }
 
-/// Statistics of one window; `availability` is the share of what was due that came.
-pub fn stats(row: &StatsRow) -> Json {
-    let availability = (row.due > 0).then(|| f64::from(row.n) / f64::from(row.due));
-    json!({
-        "start": row.sort, "start_ms": parse_iso8601(&row.sort), "window_ms": row.window_ms, "unit": row.unit,
-        "n": row.n, "due": row.due, "availability": availability, "mean": row.mean, "min": row.min, "max": row.max,
-        "std": row.std, "turbulence": row.turbulence, "gust_3s": row.gust_3s,
-    })
+/// Statistics of one window.
+pub fn stats(row: &StatsRow) -> Window {
+    Window {
+        start: row.sort.clone(),
+        start_ms: parse_iso8601(&row.sort),
+        window_ms: row.window_ms,
+        unit: row.unit.clone(),
+        n: row.n,
+        due: row.due,
+        availability: (row.due > 0).then(|| f64::from(row.n) / f64::from(row.due)),
+        mean: row.mean,
+        min: row.min,
+        max: row.max,
+        std: row.std,
+        turbulence: row.turbulence,
+        gust_3s: row.gust_3s,
+    }
 }
 
-fn row_json(row: &windward_protocol::Row, channels: &[Channel], synced: bool) -> Json {
-    let (mut values, mut no_data, mut scores) = (Map::new(), Map::new(), Map::new());
+pub(crate) fn moment(row: &windward_protocol::Row, channels: &[Channel], synced: bool) -> Moment {
+    let (time_ms, mut values, mut no_data, mut scores) =
+        (row.time_ms, BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for (index, channel) in channels.iter().enumerate() {
+        let name = || channel.name.clone();
         match row.readings[index] {
-            Ok(value) => values.insert(channel.name.clone(), json!(value.as_f64())),
+            Ok(value) => drop(values.insert(name(), Some(value.as_f64()).filter(|value| value.is_finite()))),
             // Nothing was to be read at this time, so there is nothing to say of it.
-            Err(NoData::NotDue) => None,
-            Err(reason) => no_data.insert(channel.name.clone(), json!(reason.to_string())),
-        };
+            Err(NoData::NotDue) => {}
+            Err(reason) => drop(no_data.insert(name(), reason.to_string())),
+        }
         if let Some(score) = row.scores[index] {
-            scores.insert(channel.name.clone(), json!(two_decimals(score)));
+            scores.insert(name(), two_decimals(score));
         }
     }
-    json!({
-        "time": Iso8601(row.time_ms).to_string(), "time_ms": row.time_ms, "synced": synced,
-        "values": values, "no_data": no_data, "scores": scores,
-    })
+    Moment { time: Iso8601(time_ms).to_string(), time_ms, synced, values, no_data, scores }
 }
 
 /// One refused message; its bytes as hex, the first 256 of them.
-pub fn poison(row: &PoisonRow) -> Json {
-    let hex: String = row.bytes.iter().take(256).map(|byte| format!("{byte:02x}")).collect();
-    json!({
-        "agent": row.partition, "topic": row.topic, "reason": row.reason, "first_seen": Iso8601(row.at_ms).to_string(),
-        "first_seen_ms": row.at_ms, "length": row.bytes.len(), "bytes": hex,
-    })
+pub fn poison(row: &PoisonRow) -> Poison {
+    Poison {
+        agent: row.partition.clone(),
+        topic: row.topic.clone(),
+        reason: row.reason.clone(),
+        first_seen: Iso8601(row.at_ms).to_string(),
+        first_seen_ms: row.at_ms,
+        length: row.bytes.len(),
+        bytes: row.bytes.iter().take(256).map(|byte| format!("{byte:02x}")).collect(),
+    }
 }
 
 /// Sequences of one lane that are not here.
@@ -187,18 +216,16 @@ pub fn missing(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Mi
 }
 
 /// What is [`missing`], for people.
-pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Json> {
-    missing(ledger, whole, reported).iter().map(gap_json).collect()
+pub fn gaps(ledger: &[LedgerRow], whole: bool, reported: &[GapRow]) -> Vec<Gap> {
+    missing(ledger, whole, reported).into_iter().map(gap).collect()
 }
 
-fn gap_json(missing: &Missing) -> Json {
-    let mut parts = missing.partition.split('#');
+fn gap(missing: Missing) -> Gap {
+    let mut parts = missing.partition.split('#').map(str::to_string);
     let mut part = || parts.next().unwrap_or_default();
-    let Missing { range, reason, .. } = missing;
-    json!({
-        "agent": part(), "epoch": part(), "lane": part(), "from": range.first, "to": range.last,
-        "reason": reason, "state": if reason.is_some() { "lost" } else { "not received" },
-    })
+    let Missing { range, reason, .. } = missing.clone();
+    let state = if reason.is_some() { "lost" } else { "not received" };
+    Gap { agent: part(), epoch: part(), lane: part(), from: range.first, to: range.last, reason, state }
 }
 
 #[cfg(test)]
@@ -216,12 +243,9 @@ mod tests {
         let reported =
             GapRow { partition: "t1#00000000000000ff#readings".into(), from: 5, to: 1023, reason: "power cut".into() };
         let answer = gaps(&[seen(0, &[2, 4]), seen(1, &[0, 3])], true, &[reported]);
-        let told: Vec<_> = answer
-            .iter()
-            .map(|gap| (gap["from"].as_u64().unwrap(), gap["to"].as_u64().unwrap(), gap["reason"].as_str()))
-            .collect();
+        let told: Vec<_> = answer.iter().map(|gap| (gap.from, gap.to, gap.reason.as_deref())).collect();
         assert_eq!(told, [(5, 1023, Some("power cut")), (1, 1, None), (3, 3, None), (1025, 1026, None)]);
-        assert_eq!(answer[0]["lane"], "readings");
+        assert_eq!(answer[0].lane, "readings");
     }
 
     #[test]
@@ -229,7 +253,7 @@ mod tests {
         let partition = "t1#00000000000000ff#readings";
         let seen = LedgerRow { partition: partition.into(), bucket: 0, seen: [1, 2, 9].into_iter().collect() };
         let skipped = GapRow { partition: partition.into(), from: 3, to: 8, reason: SKIPPED.into() };
-        assert_eq!(gaps(&[seen], true, &[skipped]), Vec::<Json>::new());
+        assert_eq!(gaps(&[seen], true, &[skipped]), []);
     }
 
     #[test]

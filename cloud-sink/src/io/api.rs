@@ -1,34 +1,42 @@
-//! The page and the JSON API, for the loopback address.
+//! The page and the API, for the loopback address.
 
-use super::clock::now_ms;
-use super::store::{MAX_LEDGER_ROWS, Span, Store};
+mod alerts;
+mod ask;
+mod farm;
+pub(super) mod live;
+mod problem;
+mod readings;
+
+use super::store::Store;
 use super::tell::Notifier;
 use super::{Counts, Stop};
-use crate::query;
+use crate::recent::Recent;
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::Deserialize;
-use serde_json::{Value as Json, json};
-use std::sync::Arc;
+use live::Live;
+use problem::Refusal;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// What must hold of any request; here, because nobody outside may name what reads one.
 #[cfg(any(test, fuzzing))]
-#[path = "../../../tests/fuzz/checks/requests.rs"]
-pub mod requests;
+pub use ask::requests;
 
-/// Most alerts or refused messages in one answer.
-const MAX_LIMIT: u32 = 1_000;
-/// Most rows of readings in one answer, up to the end of the block that reaches it.
-const MAX_ROWS: u64 = 10_000;
+/// Most alerts that a search looks through, the latest opened first.
+const MAX_ALERTS: u32 = 10_000;
+/// The latest, that tiles show: one that has lasted while a thousand others opened is in the list of alerts.
+const LATEST_ALERTS: u32 = 1_000;
 /// Most rows of days in one answer, one a day and channel.
 const MAX_DAY_ROWS: u32 = 20_000;
+/// Most bytes that a client may send.
+const MAX_BODY: usize = 16 * 1024;
 /// Scripts and styles come from here only, and nothing inline is run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -40,32 +48,93 @@ pub(super) struct Shared {
     store: Store,
     counts: Arc<Counts>,
     notifier: Notifier,
+    latest: Latest,
+    live: Live,
+    stop: watch::Receiver<Stop>,
 }
 
 impl Shared {
-    pub(super) fn new(farm: String, store: Store, counts: Arc<Counts>, notifier: Notifier) -> Self {
-        Self { farm: farm.into(), store, counts, notifier }
+    pub(super) fn new(
+        farm: String,
+        store: Store,
+        counts: Arc<Counts>,
+        notifier: Notifier,
+        stop: watch::Receiver<Stop>,
+    ) -> Self {
+        let latest = Latest::default();
+        let live = Live::new(latest.clone());
+        Self { farm: farm.into(), store, counts, notifier, latest, live, stop }
     }
+
+    /// Whom the committer tells what it has committed.
+    pub(super) fn live(&self) -> Live {
+        self.live.clone()
+    }
+}
+
+/// What was read last, for the committer to note and the page to show.
+#[derive(Clone, Default)]
+pub(super) struct Latest(Arc<RwLock<Recent>>);
+
+impl Latest {
+    /// To read; nobody holds it for long.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Recent> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes it.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Recent)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Windward", description = "A wind farm's readings, alerts and what is missing of them."),
+    tags(
+        (name = "farm", description = "Who is there, how it is, what is missing"),
+        (name = "readings", description = "What was read, and figures of it"),
+        (name = "alerts", description = "What is strange, and who sees to it"),
+    )
+)]
+struct Document;
+
+/// All that is served, and the document that says so.
+fn routes(shared: Shared) -> Router {
+    let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(farm::healthz))
+        .routes(routes!(farm::agents))
+        .routes(routes!(farm::overview))
+        .routes(routes!(farm::delivery))
+        .routes(routes!(live::live))
+        .routes(routes!(farm::gaps))
+        .routes(routes!(farm::poison))
+        .routes(routes!(alerts::alerts))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(readings::readings))
+        .routes(routes!(readings::series))
+        .routes(routes!(readings::stats))
+        .routes(routes!(readings::days))
+        .routes(routes!(readings::wind))
+        .split_for_parts();
+    let document = document.to_json().unwrap_or_default();
+    api.route("/", get(async || page("text/html; charset=utf-8", include_str!("page.html"))))
+        .route("/page.js", get(async || page("text/javascript; charset=utf-8", include_str!("page.js"))))
+        .route("/page.css", get(async || page("text/css; charset=utf-8", include_str!("page.css"))))
+        .route("/api/v1/openapi.json", get(async move || page("application/json", document)))
+        .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing at this address".into()) })
+        .method_not_allowed_fallback(|| async {
+            Refusal(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method".into())
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(own_pages_only))
+        .layer(middleware::from_fn(headers))
+        .with_state(shared)
 }
 
 /// Serves until the sink quits.
 pub(super) async fn serve(listener: TcpListener, shared: Shared, mut stop: watch::Receiver<Stop>) {
-    let app = Router::new()
-        .route("/", get(async || page("text/html; charset=utf-8", include_str!("page.html"))))
-        .route("/page.js", get(async || page("text/javascript; charset=utf-8", include_str!("page.js"))))
-        .route("/page.css", get(async || page("text/css; charset=utf-8", include_str!("page.css"))))
-        .route("/healthz", get(healthz))
-        .route("/api/v1/agents", get(agents))
-        .route("/api/v1/alerts", get(alerts))
-        .route("/api/v1/readings", get(readings))
-        .route("/api/v1/stats", get(stats))
-        .route("/api/v1/days", get(days))
-        .route("/api/v1/gaps", get(gaps))
-        .route("/api/v1/poison", get(poison))
-        .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing at this address".into()) })
-        .layer(middleware::from_fn(headers))
-        .with_state(shared);
-    let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+    let served = axum::serve(listener, routes(shared)).with_graceful_shutdown(async move {
         if stop.wait_for(|stop| *stop == Stop::Quit).await.is_err() {
             tracing::debug!("the sink is gone");
         }
@@ -75,185 +144,27 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared, mut stop: watch
     }
 }
 
-/// Why a request got no answer; said as `{"error": …}`.
-struct Refusal(StatusCode, String);
-
-impl Refusal {
-    fn bad(reason: impl Into<String>) -> Self {
-        Refusal(StatusCode::BAD_REQUEST, reason.into())
-    }
-}
-
-impl From<anyhow::Error> for Refusal {
-    fn from(error: anyhow::Error) -> Self {
-        tracing::error!("API: {error:#}");
-        Refusal(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; see the sink's log".into())
-    }
-}
-
-impl From<QueryRejection> for Refusal {
-    fn from(rejection: QueryRejection) -> Self {
-        Refusal::bad(rejection.body_text())
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, axum::Json(json!({ "error": self.1 }))).into_response()
-    }
-}
-
-type Answer = Result<axum::Json<Json>, Refusal>;
-type Asked<T> = Result<Query<T>, QueryRejection>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Listing {
-    agent: Option<String>,
-    limit: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Days {
-    from: Option<String>,
-    to: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Readings {
-    agent: String,
-    device: String,
-    from: Option<String>,
-    to: Option<String>,
-    limit: Option<u64>,
-    after: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stats {
-    agent: String,
-    device: String,
-    channel: String,
-    from: Option<String>,
-    to: Option<String>,
-    limit: Option<u32>,
-}
-
-/// The span of time that is asked for, both ends included, ms.
-fn span(from: &Option<String>, to: &Option<String>) -> Result<(i64, i64), Refusal> {
-    let time = |given: &Option<String>, name: &str, otherwise: i64| match given {
-        Some(text) => query::parse_time(text).map_err(|reason| Refusal::bad(format!("{name}: {reason}"))),
-        None => Ok(otherwise),
-    };
-    let (from_ms, to_ms) = (time(from, "from", i64::MIN)?, time(to, "to", i64::MAX)?);
-    if from_ms > to_ms {
-        return Err(Refusal::bad("from is later than to"));
-    }
-    Ok((from_ms, to_ms))
-}
-
-fn limit(asked: Option<u32>) -> Result<u32, Refusal> {
-    match asked.unwrap_or(100) {
-        limit @ 1..=MAX_LIMIT => Ok(limit),
-        limit => Err(Refusal::bad(format!("limit is {limit}, must be 1 to {MAX_LIMIT}"))),
-    }
-}
-
-async fn healthz(State(shared): State<Shared>) -> Result<Response, Refusal> {
-    shared.store.agents().await?;
-    let counters = shared.counts.read();
-    let (status, word) = if counters.connected {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "a source is not heard")
-    };
-    let body = json!({
-        "status": word, "farm": &*shared.farm, "now_ms": now_ms(), "connected": counters.connected,
-        "deliveries": counters.deliveries, "envelopes": counters.envelopes, "readings": counters.readings,
-        "repeated": counters.repeated, "alerts": counters.alerts, "told": counters.told, "untold": counters.untold,
-        "poison": counters.poison, "commits_failed": counters.commits_failed,
-        "unknown_schema": counters.unknown_schema, "shards": counters.shards, "behind_ms": counters.behind_ms,
-        "labs_records": counters.labs_records, "labs_items": counters.labs_items,
-        "labs_left_out": counters.labs_left_out,
-        "targets": shared.notifier.health(),
-    });
-    Ok((status, axum::Json(body)).into_response())
-}
-
-async fn agents(State(shared): State<Shared>, asked: Asked<Nothing>) -> Answer {
-    let Query(Nothing {}) = asked?;
-    let now_ms = now_ms();
-    let rows = shared.store.agents().await?;
-    let agents: Vec<Json> = rows.iter().map(|row| query::agent(row, now_ms)).collect();
-    Ok(axum::Json(json!({ "farm": &*shared.farm, "now_ms": now_ms, "agents": agents })))
-}
-
-async fn alerts(State(shared): State<Shared>, asked: Asked<Listing>) -> Answer {
-    let Query(asked) = asked?;
-    let rows = shared.store.alerts(&shared.farm, asked.agent.as_deref(), limit(asked.limit)?).await?;
-    let agents = shared.store.agents().await?;
-    let starts = query::starts(&agents);
-    Ok(axum::Json(json!({ "alerts": rows.iter().map(|row| query::alert(row, &starts)).collect::<Vec<_>>() })))
-}
-
-async fn readings(State(shared): State<Shared>, asked: Asked<Readings>) -> Answer {
-    let Query(asked) = asked?;
-    let limit = asked.limit.unwrap_or(1_000);
-    if !(1..=MAX_ROWS).contains(&limit) {
-        return Err(Refusal::bad(format!("limit is {limit}, must be 1 to {MAX_ROWS}")));
-    }
-    let (from_ms, to_ms) = span(&asked.from, &asked.to)?;
-    let span =
-        Span { partition: format!("{}/{}", asked.agent, asked.device), from_ms, to_ms, after: asked.after, limit };
-    let page = shared.store.readings(&span).await?;
-    let mut answer = query::readings(&page.blocks, from_ms, to_ms);
-    answer["agent"] = json!(asked.agent);
-    answer["device"] = json!(asked.device);
-    answer["next"] = json!(page.next);
-    Ok(axum::Json(answer))
-}
-
-async fn stats(State(shared): State<Shared>, asked: Asked<Stats>) -> Answer {
-    let Query(Stats { agent, device, channel, from, to, limit: asked }) = asked?;
-    let (from_ms, to_ms) = span(&from, &to)?;
-    let partition = format!("{agent}/{device}/{channel}");
-    let rows = shared.store.stats(&partition, from_ms, to_ms, limit(asked)?).await?;
-    let windows: Vec<Json> = rows.iter().map(query::stats).collect();
-    Ok(axum::Json(json!({ "agent": agent, "device": device, "channel": channel, "windows": windows })))
-}
-
-async fn days(State(shared): State<Shared>, asked: Asked<Days>) -> Answer {
-    let Query(Days { from, to }) = asked?;
-    let (from_ms, to_ms) = span(&from, &to)?;
-    let rows = shared.store.days(&shared.farm, from_ms, to_ms, MAX_DAY_ROWS).await?;
-    let days = crate::days::answer(&rows, &shared.store.agents().await?);
-    let whole = rows.len() < MAX_DAY_ROWS as usize;
-    Ok(axum::Json(json!({ "farm": &*shared.farm, "whole": whole, "days": days })))
-}
-
-async fn gaps(State(shared): State<Shared>, asked: Asked<Nothing>) -> Answer {
-    let Query(Nothing {}) = asked?;
-    let (ledger, reported) = (shared.store.ledger().await?, shared.store.gaps().await?);
-    let whole = ledger.len() < MAX_LEDGER_ROWS;
-    Ok(axum::Json(json!({ "whole": whole, "gaps": query::gaps(&ledger, whole, &reported) })))
-}
-
-async fn poison(State(shared): State<Shared>, asked: Asked<Listing>) -> Answer {
-    let Query(asked) = asked?;
-    let rows = shared.store.poison(limit(asked.limit)?).await?;
-    let wanted = rows.iter().filter(|row| asked.agent.as_ref().is_none_or(|agent| *agent == row.partition));
-    Ok(axum::Json(json!({ "poison": wanted.map(query::poison).collect::<Vec<_>>() })))
-}
-
-fn page(kind: &'static str, text: &'static str) -> impl IntoResponse {
+fn page(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], text)
+}
+
+/// What changes something is taken from pages of this address alone: a page of anybody's, open in the same browser, could
+/// else acknowledge alerts. Programs that are not browsers say nothing of where they are.
+async fn own_pages_only(request: Request, next: Next) -> Result<Response, Refusal> {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if changes && !is_own(request.headers()) {
+        return Err(Refusal(StatusCode::FORBIDDEN, "this was asked by a page of another address".into()));
+    }
+    Ok(next.run(request).await)
+}
+
+fn is_own(headers: &HeaderMap) -> bool {
+    let said = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    match (said(header::ORIGIN), said(header::HOST)) {
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, of)| of.eq_ignore_ascii_case(host)),
+        (Some(_), None) => false,
+        (None, _) => true,
+    }
 }
 
 async fn headers(request: Request, next: Next) -> Response {
@@ -267,4 +178,22 @@ async fn headers(request: Request, next: Next) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_another_address_is_not_ones_own() {
+        let own = |pairs: &[(header::HeaderName, &'static str)]| {
+            is_own(&pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect())
+        };
+        assert!(own(&[(header::HOST, "farm:8080")]));
+        assert!(own(&[(header::HOST, "farm:8080"), (header::ORIGIN, "http://farm:8080")]));
+        assert!(own(&[(header::HOST, "farm"), (header::ORIGIN, "https://Farm")]));
+        assert!(!own(&[(header::HOST, "farm:8080"), (header::ORIGIN, "http://farm:8081")]));
+        assert!(!own(&[(header::HOST, "farm:8080"), (header::ORIGIN, "null")]));
+        assert!(!own(&[(header::ORIGIN, "http://farm:8080")]));
+    }
 }

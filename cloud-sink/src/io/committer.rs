@@ -1,5 +1,6 @@
 //! Commits what comes in, group by group, and acks it.
 
+use super::api::live::Live;
 use super::intake::Intake;
 use super::pulse::beats;
 use super::source::{Incoming, Reply};
@@ -20,6 +21,7 @@ pub(super) struct Committer {
     pub(super) intake: Intake,
     pub(super) queues: Queues,
     pub(super) counts: Arc<Counts>,
+    pub(super) live: Live,
 }
 
 impl Committer {
@@ -69,6 +71,7 @@ impl Committer {
 
     /// S1: from here on the rows are durable, and with them that people will be told.
     async fn answer(&self, mut plan: Plan, replies: &[Reply]) {
+        self.live.committed(&plan.rows);
         self.queues.hand(std::mem::take(&mut plan.rows.notices));
         // A broker wants its PUBACKs in the order of its deliveries (MQTT 5, section 4.6).
         for reply in replies {

@@ -18,7 +18,7 @@ pub fn ask(http: &config::Http) -> Result<String> {
     let mut answer = ureq::Agent::from(agent).get(&url).call().with_context(|| url.clone())?;
     let body = answer.body_mut().read_to_string().with_context(|| url.clone())?;
     let said: Json = serde_json::from_str(&body).with_context(|| format!("{url} is no sink"))?;
-    let word = said["status"].as_str().or(said["error"].as_str());
+    let word = said["status"].as_str().or(said["detail"].as_str());
     let word = word.with_context(|| format!("{url} is no sink"))?;
     if !answer.status().is_success() {
         bail!("{word}");

@@ -191,11 +191,11 @@ pub async fn start(config: Config) -> Result<Running> {
     let http = listener.local_addr()?;
     let (stop, stopped) = watch::channel(Stop::Run);
     let (into, incoming) = mpsc::channel(source::QUEUE);
-    let server = tokio::spawn(api::serve(
-        listener,
-        api::Shared::new(config.farm.clone(), store.clone(), counts.clone(), notifier.clone()),
-        stopped.clone(),
-    ));
+    let (farm, stopping) = (config.farm.clone(), stopped.clone());
+    let shared = api::Shared::new(farm, store.clone(), counts.clone(), notifier.clone(), stopping);
+    let live = shared.live();
+    tokio::spawn(api::live::watch(shared.clone(), stopped.clone()));
+    let server = tokio::spawn(api::serve(listener, shared, stopped.clone()));
     #[cfg(feature = "archive")]
     if let Some(archive) = &config.archive {
         let archiver = archive::Archiver::open(store.clone(), config.farm.clone(), archive).await.context("archive")?;
@@ -211,7 +211,7 @@ pub async fn start(config: Config) -> Result<Running> {
         Some(config) => intake.with_labs(labs::Labs::open(config).await.counting(counts.clone())),
         None => intake,
     };
-    let committer = Committer { intake, queues, counts: counts.clone() };
+    let committer = Committer { intake, queues, counts: counts.clone(), live };
     let committer = tokio::spawn(committer.run(incoming, stopped.clone()));
     let sight = systemd::Sight { counts: counts.clone(), has_broker: config.mqtt.is_some(), has_stream };
     let mut sources = JoinSet::new();

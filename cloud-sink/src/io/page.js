@@ -37,7 +37,7 @@ const number = (value, unit) => (value === null || value === undefined ? "–" :
 async function ask(path) {
   const answer = await fetch(path, { signal: AbortSignal.timeout(5000) });
   const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error || answer.statusText);
+  if (!answer.ok) throw new Error(body.detail || answer.statusText);
   return body;
 }
 

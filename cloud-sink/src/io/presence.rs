@@ -3,6 +3,7 @@
 
 use super::store::{Document, MAX_LEDGER_ROWS, Shelf, Store};
 use super::{Counts, Stop, clock, fleet};
+use crate::answer::AlertState;
 use crate::config::{Config, Fleet, Presence};
 use crate::notify::{self, Policy};
 use crate::place::{AlertRow, AlertStep};
@@ -150,7 +151,7 @@ async fn told(
     let mut told = BTreeSet::new();
     for agent in agents {
         let alerts = store.alerts(farm, Some(agent), LATEST_ALERTS).await?;
-        let lasts = |row: &AlertRow| query::alert_state(row, &starts) == "open";
+        let lasts = |row: &AlertRow| query::alert_state(row, &starts) == AlertState::Open;
         told.extend(alerts.into_iter().filter(lasts).map(|row| (row.agent, row.kind, row.device)));
     }
     Ok(told)

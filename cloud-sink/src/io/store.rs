@@ -10,7 +10,7 @@ use super::dynamodb::DynamoDb;
 use super::sqlite::Sqlite;
 use crate::config;
 use crate::decode::Known;
-use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Rows, Seen, StatsRow};
+use crate::place::{AgentRow, AlertRow, ChannelSummary, GapRow, LedgerRow, PoisonRow, Rows, Seen, StatsRow};
 use anyhow::Result;
 pub use presence::{Document, Shelf};
 use std::sync::Arc;
@@ -53,6 +53,26 @@ pub struct Page {
     pub blocks: Vec<Vec<u8>>,
     /// Sort key of the last row, when there may be more.
     pub next: Option<String>,
+}
+
+/// One page of summaries, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summaries {
+    /// What each row says of its channels.
+    pub rows: Vec<Summary>,
+    /// Sort key of the last row, when there may be more.
+    pub next: Option<String>,
+}
+
+/// What a row says of its channels, without its block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Time of its first moment, ms.
+    pub first_ms: i64,
+    /// Time of its last moment, ms.
+    pub last_ms: i64,
+    /// Its channels.
+    pub channels: Vec<ChannelSummary>,
 }
 
 impl Store {
@@ -124,6 +144,15 @@ impl Store {
             Store::Sqlite(sqlite) => sqlite.readings(span).await,
             #[cfg(feature = "aws")]
             Store::DynamoDb(dynamodb) => dynamodb.readings(span).await,
+        }
+    }
+
+    /// Summaries of the rows of one device; [`Span::limit`] counts rows.
+    pub async fn summaries(&self, span: &Span) -> Result<Summaries> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.summaries(span).await,
+            #[cfg(feature = "aws")]
+            Store::DynamoDb(dynamodb) => dynamodb.summaries(span).await,
         }
     }
 

@@ -25,6 +25,7 @@ macro_rules! on_both_stores {
     )*};
 }
 
+mod api;
 mod archive;
 mod farm;
 mod kinesis;

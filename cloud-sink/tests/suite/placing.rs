@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use windward_protocol::{Iso8601, Lane, Quantity, Record, Stats};
+use windward_sink::answer::AlertState;
 use windward_sink::io::store::{Span, Store};
 use windward_sink::notify::Policy;
 use windward_sink::place::AlertRow;
@@ -77,12 +78,12 @@ async fn an_alert_that_a_restart_left_open_is_told_apart() {
     let row = place.store.alerts(FARM, None, 1).await.unwrap().remove(0);
     let left_open = AlertRow { cleared_ms: None, at_ms: row.opened_ms, ..row.clone() };
     let told_again = AlertRow { at_ms: row.opened_ms + 2, ..left_open.clone() };
-    let state = |row: &AlertRow, started_ms| query::alert(row, &BTreeMap::from([("t1", started_ms)]))["state"].clone();
-    assert_eq!(state(&left_open, row.opened_ms - 1), "open");
-    assert_eq!(state(&left_open, row.opened_ms + 1), "restarted");
-    assert_eq!(state(&told_again, row.opened_ms + 1), "open", "its agent kept it over the restart");
-    assert_eq!(state(&row, row.opened_ms + 1), "cleared");
-    assert_eq!(query::alert(&left_open, &BTreeMap::new())["state"], "open");
+    let state = |row: &AlertRow, started_ms| query::alert(row, &BTreeMap::from([("t1", started_ms)])).state;
+    assert_eq!(state(&left_open, row.opened_ms - 1), AlertState::Open);
+    assert_eq!(state(&left_open, row.opened_ms + 1), AlertState::Restarted);
+    assert_eq!(state(&told_again, row.opened_ms + 1), AlertState::Open, "its agent kept it over the restart");
+    assert_eq!(state(&row, row.opened_ms + 1), AlertState::Cleared);
+    assert_eq!(query::alert(&left_open, &BTreeMap::new()).state, AlertState::Open);
 }
 
 async fn pages_of_readings_join_without_seam(place: Place) {
@@ -93,8 +94,7 @@ async fn pages_of_readings_join_without_seam(place: Place) {
     loop {
         let page = place.store.readings(&span).await.unwrap();
         let answer = query::readings(&page.blocks, from_ms, to_ms);
-        let rows = answer["rows"].as_array().unwrap();
-        times.extend(rows.iter().map(|row| row["time_ms"].as_i64().unwrap()));
+        times.extend(answer.rows.iter().map(|row| row.time_ms));
         match page.next {
             Some(next) => span.after = Some(next),
             None => break,
@@ -150,7 +150,7 @@ async fn only_figures_that_say_something_are_stored(place: Place) {
         stats.channel.name = format!("c{index}");
         let said = delivery(Lane::Readings, &[envelope(Lane::Readings, index + 1, Record::Stats(stats))]);
         commit(&place.store, Policy::default(), &[said], T0).await;
-        let row = query::stats(&place.store.stats(&partition, T0, T0, 1).await.unwrap()[0]);
+        let row = json!(query::stats(&place.store.stats(&partition, T0, T0, 1).await.unwrap()[0]));
         assert_eq!(["mean", "min", "std", "turbulence"].map(|name| row[name].clone()), expected, "{case}");
         assert_eq!(place.store.stats(&partition, T0 + 1, i64::MAX, 1).await.unwrap(), [], "after it");
     }

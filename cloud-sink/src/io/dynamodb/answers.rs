@@ -1,9 +1,11 @@
 //! What is asked of the tables.
 
 use super::calls::Calls;
-use super::items::{Item, alert_row, get_bytes, get_i64, get_text, key, ledger_key, members, number, stats_row, text};
+use super::items::{
+    Item, alert_row, get_bytes, get_i64, get_text, key, ledger_key, members, number, stats_row, summary, text,
+};
 use super::{BY_AGENT, DynamoDb, HEARD, aws};
-use crate::io::store::{MAX_LEDGER_ROWS, Page, Span};
+use crate::io::store::{MAX_LEDGER_ROWS, Page, Span, Summaries};
 use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Seen, StatsRow, ledger_rows, sortable_time};
 use crate::query::LOOK_BACK_MS;
 use anyhow::{Result, anyhow};
@@ -116,6 +118,35 @@ impl DynamoDb {
             page.blocks.push(get_bytes(&item, "block"));
             n += get_i64(&item, "n").unwrap_or_default() as u64;
             if n >= span.limit {
+                page.next = get_text(&item, "sk");
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    pub(in crate::io) async fn summaries(&self, span: &Span) -> Result<Summaries> {
+        let from = sortable_time(span.from_ms.saturating_sub(LOOK_BACK_MS));
+        let after = span.after.as_ref().map(|after| format!("{after} "));
+        let mut pages = self
+            .client
+            .query()
+            .table_name(self.table("readings"))
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .filter_expression("last_ms >= :least")
+            .projection_expression("sk, first_ms, last_ms, channels")
+            .expression_attribute_values(":pk", text(&span.partition))
+            .expression_attribute_values(":from", text(after.map_or(from.clone(), |after| after.max(from))))
+            .expression_attribute_values(":to", text(format!("{}~", sortable_time(span.to_ms))))
+            .expression_attribute_values(":least", number(span.from_ms))
+            .into_paginator()
+            .items()
+            .send();
+        let mut page = Summaries::default();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
+            page.rows.push(summary(&item));
+            if page.rows.len() as u64 >= span.limit {
                 page.next = get_text(&item, "sk");
                 break;
             }

@@ -1,5 +1,6 @@
 //! Rows to items and back, and DynamoDB's attribute values.
 
+use crate::io::store::Summary;
 use crate::place::{Acknowledged, AlertRow, ChannelSummary, LEDGER_BUCKET, LedgerRow, ReadingsRow, StatsRow};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -79,6 +80,30 @@ pub(super) fn readings_item(row: &ReadingsRow) -> Item {
         ("channels".into(), AttributeValue::M(row.channels.iter().map(summary).collect())),
         ("block".into(), AttributeValue::B(Blob::new(row.block.clone()))),
     ])
+}
+
+/// What a block's item says of its channels.
+pub(super) fn summary(item: &Item) -> Summary {
+    let channel = |(name, map): (&String, &AttributeValue)| {
+        let map = map.as_m().ok()?;
+        Some(ChannelSummary {
+            name: name.clone(),
+            unit: get_text(map, "unit").unwrap_or_default(),
+            n: get_i64(map, "n").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            min: get_number(map, "min"),
+            mean: get_number(map, "mean"),
+            max: get_number(map, "max"),
+            std: get_number(map, "std"),
+            last: get_number(map, "last"),
+            max_score: get_number(map, "max_score"),
+        })
+    };
+    let channels = item.get("channels").and_then(|channels| channels.as_m().ok());
+    Summary {
+        first_ms: get_i64(item, "first_ms").unwrap_or_default(),
+        last_ms: get_i64(item, "last_ms").unwrap_or_default(),
+        channels: channels.into_iter().flatten().filter_map(channel).collect(),
+    }
 }
 
 /// The item of statistics.

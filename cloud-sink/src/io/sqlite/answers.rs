@@ -2,7 +2,7 @@
 
 use super::Sqlite;
 use super::commit::{bits_of, members};
-use crate::io::store::{MAX_LEDGER_ROWS, Page, Span};
+use crate::io::store::{MAX_LEDGER_ROWS, Page, Span, Summaries, Summary};
 use crate::place::{
     Acknowledged, AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Seen, StatsRow, ledger_rows, sortable_time,
 };
@@ -99,6 +99,39 @@ impl Sqlite {
                 }
                 page.blocks.push(row.get("block")?);
                 n += u64::from(row.get::<_, u32>("n")?);
+                last = Some(row.get("sort")?);
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    pub(in crate::io) async fn summaries(&self, span: &Span) -> Result<Summaries> {
+        let span = span.clone();
+        self.read(move |db| {
+            let mut statement = db.prepare(
+                "SELECT sort, first_ms, last_ms, channels FROM readings
+                 WHERE partition = ? AND sort >= ? AND sort <= ? AND sort > ? AND last_ms >= ? ORDER BY sort LIMIT ?",
+            )?;
+            let mut rows = statement.query(params![
+                span.partition,
+                sortable_time(span.from_ms.saturating_sub(LOOK_BACK_MS)),
+                format!("{}~", sortable_time(span.to_ms)),
+                span.after.unwrap_or_default(),
+                span.from_ms,
+                span.limit.saturating_add(1) as i64,
+            ])?;
+            let (mut page, mut last) = (Summaries::default(), None);
+            while let Some(row) = rows.next()? {
+                if page.rows.len() as u64 >= span.limit {
+                    page.next = last;
+                    break;
+                }
+                page.rows.push(Summary {
+                    first_ms: row.get("first_ms")?,
+                    last_ms: row.get("last_ms")?,
+                    channels: serde_json::from_str(&row.get::<_, String>("channels")?).unwrap_or_default(),
+                });
                 last = Some(row.get("sort")?);
             }
             Ok(page)

@@ -195,7 +195,8 @@ pub(super) async fn sums_in(store: &Store) -> Sums {
             after: None,
             limit: u64::MAX,
         };
-        let answer = query::readings(&store.readings(&span).await.unwrap().blocks, H13, H13 + 3 * HOUR);
+        let answer =
+            serde_json::json!(query::readings(&store.readings(&span).await.unwrap().blocks, H13, H13 + 3 * HOUR));
         for row in answer["rows"].as_array().unwrap() {
             let hour = (hour_of(row["time_ms"].as_i64().unwrap()) - H13) / HOUR + 13;
             for channel in channels() {
