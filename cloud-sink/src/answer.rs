@@ -5,6 +5,21 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+/// Who asks.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Me {
+    /// Name, if anybody was asked for one.
+    pub name: Option<String>,
+    /// `operator`: may see everything and acknowledge alerts.
+    pub role: &'static str,
+    /// Whether people are asked who they are.
+    pub auth: bool,
+    /// Farm.
+    pub farm: String,
+    /// Version of the sink.
+    pub version: &'static str,
+}
+
 /// All agents of a farm.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Agents {

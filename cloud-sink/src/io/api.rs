@@ -4,6 +4,7 @@ mod alerts;
 mod ask;
 mod farm;
 pub(super) mod live;
+mod page;
 mod problem;
 mod readings;
 
@@ -13,9 +14,9 @@ use super::{Counts, Stop};
 use crate::recent::Recent;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use live::Live;
 use problem::Refusal;
@@ -39,7 +40,7 @@ const MAX_DAY_ROWS: u32 = 20_000;
 const MAX_BODY: usize = 16 * 1024;
 /// Scripts and styles come from here only, and nothing inline is run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -103,6 +104,7 @@ struct Document;
 fn routes(shared: Shared) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(farm::healthz))
+        .routes(routes!(farm::me))
         .routes(routes!(farm::agents))
         .routes(routes!(farm::overview))
         .routes(routes!(farm::delivery))
@@ -118,11 +120,11 @@ fn routes(shared: Shared) -> Router {
         .routes(routes!(readings::wind))
         .split_for_parts();
     let document = document.to_json().unwrap_or_default();
-    api.route("/", get(async || page("text/html; charset=utf-8", include_str!("page.html"))))
-        .route("/page.js", get(async || page("text/javascript; charset=utf-8", include_str!("page.js"))))
-        .route("/page.css", get(async || page("text/css; charset=utf-8", include_str!("page.css"))))
-        .route("/api/v1/openapi.json", get(async move || page("application/json", document)))
-        .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing at this address".into()) })
+    api.route("/api/v1/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], document)))
+        .fallback(async |method: Method, uri: Uri, asked: HeaderMap| {
+            let file = Some(()).filter(|()| method == Method::GET).and_then(|()| page::file(&uri, &asked));
+            file.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, "there is nothing at this address".into()))
+        })
         .method_not_allowed_fallback(|| async {
             Refusal(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method".into())
         })
@@ -142,10 +144,6 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared, mut stop: watch
     if let Err(error) = served.await {
         tracing::error!("page and API: {error}");
     }
-}
-
-fn page(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, kind)], text)
 }
 
 /// What changes something is taken from pages of this address alone: a page of anybody's, open in the same browser, could
@@ -173,10 +171,10 @@ async fn headers(request: Request, next: Next) -> Response {
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

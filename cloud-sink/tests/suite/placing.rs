@@ -86,6 +86,31 @@ async fn an_alert_that_a_restart_left_open_is_told_apart() {
     assert_eq!(query::alert(&left_open, &BTreeMap::new()).state, AlertState::Open);
 }
 
+async fn summaries_say_without_blocks_what_the_rows_hold(place: Place) {
+    commit(&place.store, Policy::default(), &deliveries(), T0).await;
+    let mut span = Span { partition: "t1/anemometer".into(), from_ms: T0, to_ms: T0 + 60_000, after: None, limit: 1 };
+    let (mut moments, mut greatest, mut pages) = (0, f64::MIN, 0);
+    loop {
+        let page = place.store.summaries(&span).await.unwrap();
+        for row in &page.rows {
+            assert!(row.first_ms >= T0 && row.last_ms <= T0 + 29_000);
+            let wind = row.channels.iter().find(|summary| summary.name == "wind_speed").unwrap();
+            assert_eq!(wind.unit, "m/s");
+            moments += wind.n;
+            greatest = wind.max.unwrap().max(greatest);
+        }
+        pages += page.rows.len().min(1);
+        match page.next {
+            Some(next) => span.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!((moments, greatest), (30, 12.9));
+    assert!(pages >= 1);
+    let none = Span { from_ms: T0 + 31_000, after: None, ..span };
+    assert!(place.store.summaries(&none).await.unwrap().rows.is_empty());
+}
+
 async fn pages_of_readings_join_without_seam(place: Place) {
     commit(&place.store, Policy::default(), &deliveries(), T0).await;
     let (from_ms, to_ms) = (T0 + 5_000, T0 + 24_000);
@@ -159,6 +184,7 @@ async fn only_figures_that_say_something_are_stored(place: Place) {
 on_both_stores! {
     everything_is_placed_once
     pages_of_readings_join_without_seam
+    summaries_say_without_blocks_what_the_rows_hold
     a_last_will_takes_an_agent_offline_and_keeps_its_health
     of_one_window_the_statistics_that_saw_more_stay
     only_figures_that_say_something_are_stored

@@ -3,7 +3,7 @@
 use super::ask::{self, Asked, Nothing};
 use super::problem::{Problem, Refusal};
 use super::{LATEST_ALERTS, Shared};
-use crate::answer::{Agents, Delivery, Gaps, Overview, Poisons};
+use crate::answer::{Agents, Delivery, Gaps, Me, Overview, Poisons};
 use crate::io::clock::now_ms;
 use crate::io::store::MAX_LEDGER_ROWS;
 use crate::{overview, query};
@@ -35,6 +35,16 @@ pub(super) async fn healthz(State(shared): State<Shared>) -> Result<Response, Re
         "targets": shared.notifier.health(),
     });
     Ok((status, Json(body)).into_response())
+}
+
+/// Who asks, and what that person may do.
+#[utoipa::path(get, path = "/api/v1/me", tag = "farm",
+    responses((status = 200, body = Me), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn me(State(shared): State<Shared>, asked: Asked<Nothing>) -> Result<Json<Me>, Refusal> {
+    let Query(Nothing {}) = asked?;
+    // Nobody is asked who they are: the address is one that only this machine, or whatever guards it, reaches.
+    let farm = shared.farm.to_string();
+    Ok(Json(Me { name: None, role: "operator", auth: false, farm, version: env!("CARGO_PKG_VERSION") }))
 }
 
 /// All agents, with what they read and what they last said of themselves.
