@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What the page is made of.
-const SOURCES: [&str; 6] = ["index.html", "package.json", "package-lock.json", "public", "src", "vite.config.ts"];
+const SOURCES: [&str; 7] =
+    ["index.html", "package.json", "package-lock.json", "public", "src", "tsconfig.json", "vite.config.ts"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

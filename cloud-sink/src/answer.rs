@@ -1,5 +1,6 @@
 //! What the API answers. Times are milliseconds since 1970 (UTC); a figure that does not exist is `null`.
 
+use crate::place::Comment;
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -73,6 +74,8 @@ pub enum AlertState {
 pub struct Alerts {
     /// Those that fit.
     pub alerts: Vec<Alert>,
+    /// What to give as `after` for the next page, if there may be one.
+    pub next: Option<String>,
 }
 
 /// An alert.
@@ -122,6 +125,8 @@ pub struct Alert {
     pub acknowledged_ms: Option<i64>,
     /// What that person said.
     pub note: Option<String>,
+    /// What people have said of it since, the earliest first.
+    pub comments: Vec<Comment>,
 }
 
 /// Readings of one device.

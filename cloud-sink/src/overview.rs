@@ -193,6 +193,7 @@ mod tests {
             evidence: String::new(),
             notified_ms: None,
             acknowledged: None,
+            comments: Vec::new(),
         }
     }
 

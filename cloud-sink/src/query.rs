@@ -80,6 +80,7 @@ pub fn alert(row: &AlertRow, starts: &BTreeMap<&str, i64>) -> Alert {
         acknowledged_by: acknowledged.map(|acknowledged| acknowledged.by.clone()),
         acknowledged_ms: acknowledged.map(|acknowledged| acknowledged.at_ms),
         note: acknowledged.map(|acknowledged| acknowledged.note.clone()),
+        comments: row.comments.clone(),
     }
 }
 

@@ -204,10 +204,8 @@ export interface AgentDelivery {
   online: boolean;
   seen_ms: number | null;
   lanes: Lane[];
-  readings_stored: number | null;
   dropped_rows: number;
   spool_error: string;
-  rate_per_s: number | null;
 }
 
 export interface Delivery {

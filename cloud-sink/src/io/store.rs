@@ -21,6 +21,9 @@ pub use archive::Taken;
 /// Most rows of ledger or gaps that one answer looks at.
 pub const MAX_LEDGER_ROWS: usize = 10_000;
 
+/// Most comments that one alert takes.
+pub const MAX_COMMENTS: usize = 100;
+
 /// The store that the configuration chose.
 #[derive(Clone)]
 pub enum Store {

@@ -150,6 +150,19 @@ pub struct AlertRow {
     pub notified_ms: Option<i64>,
     /// Who has acknowledged it, if somebody has.
     pub acknowledged: Option<Acknowledged>,
+    /// What people have said of it, the earliest first.
+    pub comments: Vec<Comment>,
+}
+
+/// What somebody said of an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Comment {
+    /// When, ms.
+    pub at_ms: i64,
+    /// Who.
+    pub by: String,
+    /// What.
+    pub text: String,
 }
 
 /// That somebody sees to an alert.

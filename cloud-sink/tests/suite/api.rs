@@ -134,6 +134,12 @@ async fn an_alert_is_found_acknowledged_and_told_to_pages_that_are_open() {
     assert_eq!(ids("state=open").await, [eight]);
     assert_eq!(ids("state=cleared&severity=critical&kind=anomaly").await, [seven]);
     assert_eq!(ids("state=open&severity=critical").await, [""; 0]);
+    assert_eq!(ids(&format!("from={}", T0 + 40_001)).await, [eight], "the other had ended");
+    assert_eq!(ids(&format!("to={}", T0 + 20_007)).await, [seven], "the other had not opened");
+    let page = site.ok("/api/v1/alerts?limit=1").await;
+    let next = page["next"].as_str().unwrap().replace('#', "%23");
+    assert_eq!(ids(&format!("limit=1&after={next}")).await, [seven]);
+    assert_eq!(site.ok(&format!("/api/v1/alerts?limit=1&after={next}")).await["next"], Json::Null);
 
     let mut events = Events::open(site.running.http);
     assert_eq!(events.next("hello").await["now_ms"].as_i64().map(|ms| ms > T0), Some(true));
@@ -143,6 +149,14 @@ async fn an_alert_is_found_acknowledged_and_told_to_pages_that_are_open() {
     let (status, alert) = site.ask(&path, Some(json!({ "by": " Jo ", "note": "on my way" })), None).await;
     assert_eq!((status, &alert["acknowledged_by"], &alert["note"]), (200, &json!("Jo"), &json!("on my way")));
     assert_eq!(events.next("alert").await["acknowledged_by"], "Jo");
+    let comments = format!("/api/v1/alerts/t1/{eight}/comments");
+    let (status, alert) = site.ask(&comments, Some(json!({ "by": "Ann", "text": "it was \"ice\"" })), None).await;
+    assert_eq!(
+        (status, &alert["comments"][0]["by"], &alert["comments"][0]["text"]),
+        (200, &json!("Ann"), &json!("it was \"ice\""))
+    );
+    assert_eq!(events.next("alert").await["comments"].as_array().unwrap().len(), 1);
+    assert_eq!(site.ok(&format!("/api/v1/alerts/t1/{eight}")).await["comments"][0]["by"], "Ann");
     commit(&site.store, Policy::default(), &[open_alert(9, 7)], T0).await;
     assert_eq!(events.next("alert").await["id"], "0000000000000009");
 
@@ -154,6 +168,7 @@ async fn an_alert_is_found_acknowledged_and_told_to_pages_that_are_open() {
         (path.replace(eight, "99"), json!({ "by": "Jo" }), None, 404),
         (path.replace(eight, seven), json!({ "by": "Jo" }), None, 409),
         (path.clone(), json!({ "by": "Jo", "note": "x".repeat(20_000) }), None, 413),
+        (comments, json!({ "by": "Jo", "text": " " }), None, 400),
         ("/api/v1/alerts".into(), json!({}), None, 405),
         ("/api/v1/nothing".into(), json!({}), None, 404),
     ] {

@@ -42,16 +42,11 @@ function Legend() {
 }
 
 function AgentCard({ agent }: { agent: AgentDelivery }) {
-  const facts = [
-    agent.readings_stored === null ? "" : `${count(agent.readings_stored)} readings stored`,
-    agent.rate_per_s === null ? "" : `${agent.rate_per_s.toFixed(1)} readings a second`,
-    agent.dropped_rows ? `${many(agent.dropped_rows, "row")} dropped by the agent` : "",
-  ].filter(Boolean);
   return (
     <li class="card delivery">
       <div class="head">
         <h2><a href={turbineHref(agent.agent)}>{agent.agent}</a></h2>
-        <p class="soft">{agent.online ? "heard" : "not heard, last"} <Ago ms={agent.seen_ms} />{facts.length > 0 && ` · ${facts.join(" · ")}`}</p>
+        <p class="soft">{agent.online ? "heard" : "not heard, last"} <Ago ms={agent.seen_ms} />{agent.dropped_rows > 0 && ` · ${many(agent.dropped_rows, "row")} dropped by the agent`}</p>
       </div>
       {agent.spool_error && <p class="problem">Its disk: {agent.spool_error}</p>}
       {!agent.lanes.length && <Empty>It has not sent anything yet.</Empty>}

@@ -1,10 +1,12 @@
 //! Alerts, and that somebody sees to them.
 
-use super::ask::{self, Asked};
+use super::ask::{self, Asked, span};
 use super::problem::{Problem, Refusal};
 use super::{MAX_ALERTS, Shared};
 use crate::answer::{Alert, Alerts};
 use crate::io::clock::now_ms;
+use crate::io::store::MAX_COMMENTS;
+use crate::place::{AlertRow, Comment};
 use crate::query;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -23,20 +25,29 @@ const MAX_NOTE: usize = 2_000;
     responses((status = 200, body = Alerts), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn alerts(State(shared): State<Shared>, asked: Asked<ask::OfAlerts>) -> Result<Json<Alerts>, Refusal> {
     let Query(asked) = asked?;
-    let limit = ask::limit(asked.limit)?;
-    // Without a filter on what is made of them, the store need give no more than are wanted.
-    let is_filtered = asked.state.is_some() || asked.severity.is_some() || asked.kind.is_some();
-    let most = if is_filtered { MAX_ALERTS } else { limit };
-    let rows = shared.store.alerts(&shared.farm, asked.agent.as_deref(), most).await?;
+    let (limit, (from_ms, to_ms)) = (ask::limit(asked.limit)? as usize, span(&asked.from, &asked.to)?);
+    let rows = shared.store.alerts(&shared.farm, asked.agent.as_deref(), MAX_ALERTS).await?;
     let agents = shared.store.agents().await?;
     let starts = query::starts(&agents);
     let fits = |alert: &Alert| {
         asked.state.is_none_or(|state| alert.state == state)
             && asked.severity.as_ref().is_none_or(|severity| alert.severity == *severity)
             && asked.kind.as_ref().is_none_or(|kind| alert.kind == *kind)
+            && alert.opened_ms <= to_ms
+            && alert.cleared_ms.is_none_or(|cleared_ms| cleared_ms >= from_ms)
     };
-    let alerts = rows.iter().map(|row| query::alert(row, &starts)).filter(fits).take(limit as usize).collect();
-    Ok(Json(Alerts { alerts }))
+    // Their keys begin with the time at which they opened, and the latest is first.
+    let behind = rows.iter().filter(|row| asked.after.as_ref().is_none_or(|after| row.sort < *after));
+    let mut fitting = behind.map(|row| (row, query::alert(row, &starts))).filter(|(_, alert)| fits(alert)).peekable();
+    let (mut alerts, mut last) = (Vec::new(), None);
+    while alerts.len() < limit
+        && let Some((row, alert)) = fitting.next()
+    {
+        last = Some(row.sort.clone());
+        alerts.push(alert);
+    }
+    let next = last.filter(|_| fitting.peek().is_some());
+    Ok(Json(Alerts { alerts, next }))
 }
 
 /// That somebody sees to an alert.
@@ -63,26 +74,86 @@ pub(super) async fn acknowledge(
     said: Result<Json<Acknowledgement>, JsonRejection>,
 ) -> Result<Json<Alert>, Refusal> {
     let Json(Acknowledgement { by, note }) = said.map_err(|wrong| Refusal(wrong.status(), wrong.body_text()))?;
+    let (by, note) = (name(&by)?, within(note, "note")?);
+    let row = find(&shared, &agent, &id).await?;
+    if row.cleared_ms.is_some() {
+        return Err(Refusal(StatusCode::CONFLICT, "it has ended already; there is nothing to see to".into()));
+    }
+    shared.store.acknowledge(&shared.farm, &row.sort, &by, &note, now_ms()).await?;
+    stands(&shared, &agent, &id).await
+}
+
+/// What somebody says of an alert.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
+    /// Who; 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
+    by: String,
+    /// What; 1 to 2000 characters.
+    #[schema(min_length = 1, max_length = 2000)]
+    text: String,
+}
+
+/// Adds to what people have said of an alert.
+#[utoipa::path(post, path = "/api/v1/alerts/{agent}/{id}/comments", tag = "alerts",
+    params(("agent" = String, Path, description = "Agent"), ("id" = String, Path, description = "Number, hexadecimal")),
+    request_body = Said,
+    responses((status = 200, body = Alert), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn comment(
+    State(shared): State<Shared>,
+    Path((agent, id)): Path<(String, String)>,
+    said: Result<Json<Said>, JsonRejection>,
+) -> Result<Json<Alert>, Refusal> {
+    let Json(Said { by, text }) = said.map_err(|wrong| Refusal(wrong.status(), wrong.body_text()))?;
+    let (by, text) = (name(&by)?, within(text, "text")?);
+    if text.trim().is_empty() {
+        return Err(Refusal::bad("text is empty"));
+    }
+    let row = find(&shared, &agent, &id).await?;
+    if !shared.store.comment(&shared.farm, &row.sort, Comment { at_ms: now_ms(), by, text }).await? {
+        return Err(Refusal(StatusCode::CONFLICT, format!("it has {MAX_COMMENTS} comments, and takes no more")));
+    }
+    stands(&shared, &agent, &id).await
+}
+
+fn name(by: &str) -> Result<String, Refusal> {
     let by = by.trim();
     if by.is_empty() || by.chars().count() > MAX_NAME {
         return Err(Refusal::bad(format!("by is a name of 1 to {MAX_NAME} characters")));
     }
-    if note.chars().count() > MAX_NOTE {
-        return Err(Refusal::bad(format!("note is longer than {MAX_NOTE} characters")));
+    Ok(by.into())
+}
+
+fn within(text: String, what: &str) -> Result<String, Refusal> {
+    if text.chars().count() > MAX_NOTE {
+        return Err(Refusal::bad(format!("{what} is longer than {MAX_NOTE} characters")));
     }
+    Ok(text)
+}
+
+async fn find(shared: &Shared, agent: &str, id: &str) -> Result<AlertRow, Refusal> {
     let number =
-        u64::from_str_radix(&id, 16).map_err(|_| Refusal::bad(format!("id {id:?} is no hexadecimal number")))?;
-    let find = async || -> Result<_, Refusal> {
-        let rows = shared.store.alerts(&shared.farm, Some(&agent), MAX_ALERTS).await?;
-        rows.into_iter().find(|row| row.id == number).ok_or_else(|| {
-            Refusal(StatusCode::NOT_FOUND, format!("agent {agent:?} has no alert {id} among its {MAX_ALERTS} latest"))
-        })
-    };
-    let row = find().await?;
-    if row.cleared_ms.is_some() {
-        return Err(Refusal(StatusCode::CONFLICT, "it has ended already; there is nothing to see to".into()));
-    }
-    shared.store.acknowledge(&shared.farm, &row.sort, by, &note, now_ms()).await?;
-    let (row, agents) = (find().await?, shared.store.agents().await?);
+        u64::from_str_radix(id, 16).map_err(|_| Refusal::bad(format!("id {id:?} is no hexadecimal number")))?;
+    let rows = shared.store.alerts(&shared.farm, Some(agent), MAX_ALERTS).await?;
+    rows.into_iter().find(|row| row.id == number).ok_or_else(|| {
+        Refusal(StatusCode::NOT_FOUND, format!("agent {agent:?} has no alert {id} among its {MAX_ALERTS} latest"))
+    })
+}
+
+/// The alert as it stands now.
+async fn stands(shared: &Shared, agent: &str, id: &str) -> Result<Json<Alert>, Refusal> {
+    let (row, agents) = (find(shared, agent, id).await?, shared.store.agents().await?);
     Ok(Json(query::alert(&row, &query::starts(&agents))))
+}
+
+/// One alert.
+#[utoipa::path(get, path = "/api/v1/alerts/{agent}/{id}", tag = "alerts",
+    params(("agent" = String, Path, description = "Agent"), ("id" = String, Path, description = "Number, hexadecimal")),
+    responses((status = 200, body = Alert), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn alert(
+    State(shared): State<Shared>,
+    Path((agent, id)): Path<(String, String)>,
+) -> Result<Json<Alert>, Refusal> {
+    stands(&shared, &agent, &id).await
 }

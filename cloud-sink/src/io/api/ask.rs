@@ -53,6 +53,12 @@ pub(super) struct OfAlerts {
     pub(super) severity: Option<String>,
     /// Only of this kind.
     pub(super) kind: Option<String>,
+    /// Only those that had not ended before this time: milliseconds since 1970, or ISO 8601 in UTC.
+    pub(super) from: Option<String>,
+    /// Only those that had opened by this time.
+    pub(super) to: Option<String>,
+    /// `next` of the page before.
+    pub(super) after: Option<String>,
     /// Most of them, 1 to 1000; 100 unless given.
     #[param(minimum = 1, maximum = 1000)]
     pub(super) limit: Option<u32>,

@@ -1,7 +1,7 @@
 //! Rows to items and back, and DynamoDB's attribute values.
 
 use crate::io::store::Summary;
-use crate::place::{Acknowledged, AlertRow, ChannelSummary, LEDGER_BUCKET, LedgerRow, ReadingsRow, StatsRow};
+use crate::place::{Acknowledged, AlertRow, ChannelSummary, Comment, LEDGER_BUCKET, LedgerRow, ReadingsRow, StatsRow};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
@@ -170,7 +170,15 @@ pub(super) fn alert_row(item: &Item) -> AlertRow {
         evidence: text("evidence"),
         notified_ms: get_i64(item, "notified_ms"),
         acknowledged: acknowledged(item),
+        comments: comments(item),
     }
+}
+
+/// What people have said of an alert, each as JSON.
+fn comments(item: &Item) -> Vec<Comment> {
+    let all = item.get("comments").and_then(|comments| comments.as_l().ok());
+    let one = |comment: &AttributeValue| serde_json::from_str(comment.as_s().ok()?).ok();
+    all.into_iter().flatten().filter_map(one).collect()
 }
 
 /// Who has acknowledged an alert.

@@ -5,8 +5,9 @@ use super::DynamoDb;
 use super::calls::Calls;
 use super::items::{Item, acknowledged, get_i64, get_text, key, number, text};
 use crate::io::aws;
+use crate::io::store::MAX_COMMENTS;
 use crate::notify::{About, Digest, Look, MAX_MEMBERS, NoticeRow, Outcome, Phase, Said};
-use crate::place::Acknowledged;
+use crate::place::{Acknowledged, Comment};
 use anyhow::{Context as _, Result, anyhow, bail};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
@@ -295,6 +296,20 @@ impl DynamoDb {
             .expression_attribute_values(":due", number(due_ms))
             .expression_attribute_values(":attempts", number(attempts.into()));
         ours(postpone).await
+    }
+
+    pub(in crate::io) async fn comment(&self, farm: &str, sort: &str, said: Comment) -> Result<bool> {
+        let comment = self
+            .client
+            .update_item()
+            .table_name(self.table("alerts"))
+            .set_key(Some(key(farm, sort)))
+            .update_expression("SET comments = list_append(if_not_exists(comments, :none), :said)")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(comments) OR size(comments) < :most)")
+            .expression_attribute_values(":none", AttributeValue::L(Vec::new()))
+            .expression_attribute_values(":said", AttributeValue::L(vec![text(serde_json::to_string(&said)?)]))
+            .expression_attribute_values(":most", number(MAX_COMMENTS as i64));
+        changed(comment).await
     }
 
     pub(in crate::io) async fn acknowledge(

@@ -244,6 +244,7 @@ pub(super) fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
         evidence: row.get("evidence")?,
         notified_ms: row.get("notified_ms")?,
         acknowledged: acknowledged(row)?,
+        comments: serde_json::from_str(&row.get::<_, String>("comments")?).unwrap_or_default(),
     })
 }
 

@@ -2,8 +2,9 @@
 
 use super::Sqlite;
 use super::answers::acknowledged;
+use crate::io::store::MAX_COMMENTS;
 use crate::notify::{About, Digest, Look, MAX_MEMBERS, NoticeRow, Outcome, Phase, Said};
-use crate::place::Acknowledged;
+use crate::place::{Acknowledged, Comment};
 use anyhow::{Result, anyhow};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use windward_protocol::AlertPhase;
@@ -248,6 +249,19 @@ impl Sqlite {
                 params![due_ms, attempts, anew, row.farm, row.sort, row.due_ms],
             )?;
             Ok(ours(postponed))
+        })
+        .await
+    }
+
+    pub(in crate::io) async fn comment(&self, farm: &str, sort: &str, said: Comment) -> Result<bool> {
+        let (farm, sort, said) = (farm.to_string(), sort.to_string(), serde_json::to_string(&said)?);
+        self.write(move |tx| {
+            let changed = tx.execute(
+                "UPDATE alerts SET comments = json_insert(comments, '$[#]', json(?))
+                 WHERE farm = ? AND sort = ? AND json_array_length(comments) < ?",
+                params![said, farm, sort, MAX_COMMENTS as i64],
+            )?;
+            Ok(changed == 1)
         })
         .await
     }

@@ -5,7 +5,7 @@ use super::Store;
 use crate::io::dynamodb::DynamoDb;
 use crate::io::sqlite::Sqlite;
 use crate::notify::{CLAIM_MS, Look, NoticeRow, Outcome, Step, Telling, digest_row};
-use crate::place::{Acknowledged, AlertStep, Rows};
+use crate::place::{Acknowledged, AlertStep, Comment, Rows};
 use anyhow::{Result, ensure};
 use std::sync::Arc;
 
@@ -79,5 +79,10 @@ impl Store {
         ensure!(!by.trim().is_empty(), "say who acknowledges it");
         let said = Acknowledged { by: by.into(), at_ms: now_ms, note: note.into() };
         of_either!(self, acknowledge(farm, sort, said))
+    }
+
+    /// Adds what somebody says of an alert; not more than [`super::MAX_COMMENTS`]. Whether it was added.
+    pub async fn comment(&self, farm: &str, sort: &str, said: Comment) -> Result<bool> {
+        of_either!(self, comment(farm, sort, said))
     }
 }
