@@ -1,6 +1,7 @@
 //! Makes the page with npm and puts it into the program: `dashboard/` becomes `ASSETS` in `assets.rs`, each file also packed.
 //!
 //! Without node, or without what npm would load, the program has the simple page (`src/io/page.*`) and says so.
+//! `WINDWARD_PAGE=whole` makes that an error; `WINDWARD_PAGE=FOLDER` takes what npm has made elsewhere.
 #![allow(clippy::unwrap_used, reason = "a build ends by panicking")]
 
 use flate2::Compression;
@@ -25,9 +26,11 @@ fn main() {
         for source in SOURCES {
             println!("cargo:rerun-if-changed=dashboard/{source}");
         }
-        match made(&out) {
+        let wanted = env::var("WINDWARD_PAGE").unwrap_or_default();
+        let elsewhere = Path::new(&wanted).is_absolute().then(|| PathBuf::from(&wanted));
+        match elsewhere.map_or_else(|| made(&out), Ok) {
             Ok(made) => assets = files(&made, &made),
-            Err(why) if env::var("WINDWARD_PAGE").is_ok_and(|wanted| wanted == "whole") => panic!("the page: {why}"),
+            Err(why) if wanted == "whole" => panic!("the page: {why}"),
             Err(why) => println!("cargo:warning=the page is the simple one, without charts: {why}"),
         }
     }

@@ -31,7 +31,7 @@ test("the parts of a bar are all that was made", () => {
 });
 
 test("the farm says its worst first", () => {
-  const agent = (lanes: Lane[]): AgentDelivery => ({ agent: "t", online: true, seen_ms: 1, lanes, readings_stored: null, dropped_rows: 0, spool_error: "", rate_per_s: null });
+  const agent = (lanes: Lane[]): AgentDelivery => ({ agent: "t", online: true, seen_ms: 1, lanes, dropped_rows: 0, spool_error: ""});
   assert.equal(farmSentence([agent([lane({})])]).text, "Nothing is missing");
   assert.equal(farmSentence([agent([lane({ waiting: 5 })])]).text, "Nothing is lost; 5 on the turbines' disks, on their way");
   assert.equal(farmSentence([agent([lane({ holes: [{ from: 1, to: 1, reason: "x", state: "lost" }] })])]).text, "1 message lost for good");
