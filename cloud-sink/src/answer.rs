@@ -445,7 +445,7 @@ pub struct LaneDelivery {
     pub lane: String,
     /// Its spool.
     pub epoch: Option<String>,
-    /// The last that the agent had on its disk when it last spoke of it.
+    /// The last that the agent has had on its disk, as far as is known.
     pub durable: u64,
     /// Up to here it knew all to be stored.
     pub acked: u64,

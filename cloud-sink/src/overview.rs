@@ -141,13 +141,15 @@ fn lane_delivery(
         Some(lane_partition(&agent, epoch, lane))
     });
     let of_lane = |hole: &&Gap| hole.agent == row.agent && hole.lane == lane.to_string();
+    let stored = partition.and_then(|partition| stored.get(partition.as_str()).copied()).unwrap_or(0);
     LaneDelivery {
         lane: lane.to_string(),
         epoch: row.epoch.clone(),
-        durable: of.durable,
+        // What is here was there, whatever it last said.
+        durable: of.durable.max(stored),
         acked: of.acked,
         waiting: of.waiting,
-        stored: partition.and_then(|partition| stored.get(partition.as_str()).copied()).unwrap_or(0),
+        stored,
         holes: holes.iter().filter(of_lane).cloned().collect(),
     }
 }

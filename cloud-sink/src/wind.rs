@@ -14,9 +14,9 @@ const CALM_MPS: f64 = 0.5;
 const IEC: [(&str, f64); 4] = [("A+", 0.18), ("A", 0.16), ("B", 0.14), ("C", 0.12)];
 
 /// The answer, from windows of a wind speed (m/s) and, where there is one, of the wind direction beside it (degrees).
-pub fn answer(speed: &[StatsRow], direction: &[StatsRow]) -> Json {
+pub fn answer(speed: &[StatsRow], direction: Option<&[StatsRow]>) -> Json {
     let directions: BTreeMap<&str, f64> =
-        direction.iter().filter_map(|row| Some((row.sort.as_str(), row.mean?))).collect();
+        direction.into_iter().flatten().filter_map(|row| Some((row.sort.as_str(), row.mean?))).collect();
     let (mut counts, mut calm) = ([[0u32; CLASSES_MPS.len()]; SECTORS], 0u32);
     let mut bins: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
     for row in speed {
@@ -39,7 +39,7 @@ pub fn answer(speed: &[StatsRow], direction: &[StatsRow]) -> Json {
         "windows": speed.len(),
         "rose": {
             "sectors": SECTORS, "classes_mps": CLASSES_MPS, "counts": counts, "calm": calm,
-            "has_direction": !direction.is_empty(),
+            "has_direction": direction.is_some(),
         },
         "turbulence": turbulence.collect::<Vec<_>>(),
         "iec": IEC.map(|(class, i_ref)| json!({ "class": class, "i_ref": i_ref })),
@@ -82,7 +82,7 @@ mod tests {
     fn a_window_counts_in_its_sector_and_class() {
         let speed = [window("a", 7.0, None), window("b", 26.0, None), window("c", 0.2, None), window("d", 5.0, None)];
         let direction = [window("a", 350.0, None), window("b", 16.0, None), window("c", 90.0, None)];
-        let rose = &answer(&speed, &direction)["rose"];
+        let rose = &answer(&speed, Some(&direction))["rose"];
         assert_eq!(rose["counts"][0][2], 1, "350 degrees is north, 7 m/s the third class");
         assert_eq!(rose["counts"][1][7], 1);
         assert_eq!(rose["calm"], 1);
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn turbulence_stands_by_speed() {
         let speed: Vec<_> = (1..=10).map(|n| window(&n.to_string(), 8.4, Some(f64::from(n) / 100.0))).collect();
-        let answer = answer(&speed, &[]);
+        let answer = answer(&speed, None);
         assert_eq!(answer["turbulence"][0]["speed_mps"], 8);
         assert_eq!(answer["turbulence"][0]["p90"], 0.09);
         assert!((answer["turbulence"][0]["mean"].as_f64().unwrap() - 0.055).abs() < 1e-9);

@@ -144,14 +144,13 @@ pub(super) async fn wind(State(shared): State<Shared>, asked: Asked<ask::OfDevic
     let Query(ask::OfDevice { agent, device, from, to }) = asked?;
     let (from_ms, to_ms) = span(&from, &to)?;
     let said = said_of(&shared, &agent, &device).await?;
-    let of = async |quantity: Quantity| -> Result<Vec<StatsRow>, Refusal> {
-        let Some(channel) = said.channels.iter().find(|channel| channel.quantity == quantity) else {
-            return Ok(Vec::new());
-        };
+    let of = async |quantity: Quantity| -> Result<Option<Vec<StatsRow>>, Refusal> {
+        let Some(channel) = said.channels.iter().find(|channel| channel.quantity == quantity) else { return Ok(None) };
         let partition = format!("{agent}/{device}/{}", channel.name);
-        Ok(shared.store.stats(&partition, from_ms, to_ms, MAX_WINDOWS).await?)
+        Ok(Some(shared.store.stats(&partition, from_ms, to_ms, MAX_WINDOWS).await?))
     };
-    Ok(Json(wind::answer(&of(Quantity::WindSpeed).await?, &of(Quantity::WindDirection).await?)))
+    let (speed, direction) = (of(Quantity::WindSpeed).await?, of(Quantity::WindDirection).await?);
+    Ok(Json(wind::answer(&speed.unwrap_or_default(), direction.as_deref())))
 }
 
 /// What an agent has said of a device.
