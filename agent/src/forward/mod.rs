@@ -35,7 +35,7 @@ pub use self::core::Forward;
 pub use connection::WINDOW;
 pub use recover::recover;
 pub use settings::{AckBy, Encoding, MAX_UPLINKS, Order, Settings, Uplink};
-pub(crate) use side::END as SIDE_FILE_END;
+pub use side::END as SIDE_FILE_END;
 
 use crate::handover::Handover;
 use journal::{Note, Numbered, Room};

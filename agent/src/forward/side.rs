@@ -13,7 +13,7 @@ use windward_protocol::{AgentId, BlockBuilder, Channel, Epoch, MAX_CHANNELS, Rea
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 /// Follows the last frame where the file may be longer: no body, and a checksum that nothing has.
-pub(crate) const END: [u8; 6] = [0, 0, 0xff, 0xff, 0xff, 0xff];
+pub const END: [u8; 6] = [0, 0, 0xff, 0xff, 0xff, 0xff];
 
 /// One frame of a side file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
