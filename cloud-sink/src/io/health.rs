@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(well.unwrap(), "ok: 7 deliveries, 9 envelopes stored");
         let deaf = asked(503, r#"{"status":"a source is not heard"}"#);
         assert_eq!(deaf.unwrap_err().to_string(), "a source is not heard");
-        let lame = asked(503, r#"{"error":"the store does not answer"}"#);
+        let lame = asked(503, r#"{"status":503,"detail":"the store does not answer"}"#);
         assert_eq!(lame.unwrap_err().to_string(), "the store does not answer");
         let other = asked(200, "{}").unwrap_err().to_string();
         assert!(other.ends_with("/healthz is no sink"), "{other}");
