@@ -8,6 +8,7 @@ use crate::health::{AgentHealth, SpoolLane};
 use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, lane_partition};
 use crate::query;
 use crate::recent::{self, Recent};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use windward_protocol::{AgentId, DeviceManifest, Epoch, Lane, Quantity};
 
@@ -28,7 +29,7 @@ pub fn tiles(agents: &[AgentRow], alerts: &[AlertRow], recent: &Recent, now_ms: 
 
 fn tile(row: &AgentRow, mut open: Vec<&AlertRow>, recent: &Recent, now_ms: i64) -> Tile {
     // The worst first, and of those the latest.
-    open.sort_by_key(|alert| (rank(&alert.severity), -alert.opened_ms));
+    open.sort_by_key(|alert| (rank(&alert.severity), Reverse(alert.opened_ms)));
     let health = health(row);
     let devices = manifest(row);
     let failing: Vec<Failing> = health

@@ -157,7 +157,7 @@ impl Series {
         } else {
             (n * mean, 0.0)
         };
-        let index = (first_ms.max(self.from_ms) - self.from_ms) / self.width_ms;
+        let index = first_ms.max(self.from_ms).saturating_sub(self.from_ms) / self.width_ms;
         let more = Part { first_ms, last_ms, min, max, n, sum, score };
         self.parts.entry(index).and_modify(|part| part.take(more)).or_insert(more);
     }
@@ -167,10 +167,10 @@ impl Series {
         let mut entries: Vec<(i64, Option<&Part>)> = Vec::with_capacity(self.parts.len());
         let mut end_ms: Option<i64> = None;
         for part in self.parts.values() {
-            if let Some(end_ms) = end_ms.filter(|end_ms| part.first_ms - end_ms > self.joined_ms) {
-                entries.push((end_ms + (part.first_ms - end_ms) / 2, None));
+            if let Some(end_ms) = end_ms.filter(|end_ms| part.first_ms.saturating_sub(*end_ms) > self.joined_ms) {
+                entries.push((middle(end_ms, part.first_ms), None));
             }
-            entries.push((part.first_ms + (part.last_ms - part.first_ms) / 2, Some(part)));
+            entries.push((middle(part.first_ms, part.last_ms), Some(part)));
             end_ms = Some(part.last_ms);
         }
         let column = |figure: &dyn Fn(&Part) -> Option<f64>| -> Vec<Option<f64>> {
@@ -206,6 +206,11 @@ impl Part {
         let mean = if is_circle { sum.atan2(north).to_degrees().rem_euclid(360.0) } else { sum / self.n };
         mean.is_finite().then_some(mean)
     }
+}
+
+/// Half-way between two times, which an agent may have set to anything.
+fn middle(from_ms: i64, to_ms: i64) -> i64 {
+    from_ms.saturating_add(to_ms.saturating_sub(from_ms) / 2)
 }
 
 /// A picture needs no more than six digits, and an answer is half as long.
@@ -275,6 +280,18 @@ mod tests {
         let mut series = Series::new(channel(Quantity::WindSpeed), 1000, 1999, 10, 1000);
         series.add_block(&block(Quantity::WindSpeed, &[(0, Some(1.0)), (1000, Some(2.0)), (2000, Some(3.0))]));
         assert_eq!(series.answer().mean, [Some(2.0)]);
+    }
+
+    #[test]
+    fn no_time_that_is_asked_for_or_told_is_too_far_away() {
+        for (from_ms, to_ms) in [(i64::MIN, i64::MAX), (i64::MIN, 0), (0, i64::MAX), (i64::MAX, i64::MAX)] {
+            let mut series = Series::new(channel(Quantity::WindSpeed), from_ms, to_ms, 10, 1000);
+            for time_ms in [i64::MIN, 0, i64::MAX] {
+                series.add(time_ms, time_ms, 1.0, [8.0; 3], None);
+            }
+            let answer = series.answer();
+            assert!(answer.time_ms.is_sorted() && answer.mean.contains(&Some(8.0)), "{answer:?}");
+        }
     }
 
     #[test]

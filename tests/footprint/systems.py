@@ -13,7 +13,7 @@ import paho.mqtt.client as mqtt
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-# Of a device of Windward's.
+# A device of Windward's has no more.
 MOST_CHANNELS = 64
 
 

@@ -71,7 +71,6 @@ impl Committer {
 
     /// S1: from here on the rows are durable, and with them that people will be told.
     async fn answer(&self, mut plan: Plan, replies: &[Reply]) {
-        self.live.committed(&plan.rows);
         self.queues.hand(std::mem::take(&mut plan.rows.notices));
         // A broker wants its PUBACKs in the order of its deliveries (MQTT 5, section 4.6).
         for reply in replies {
@@ -83,6 +82,8 @@ impl Committer {
                 reply.ack(&agent, &ack).await;
             }
         }
+        // People and agents do not wait for pages.
+        self.live.committed(&plan.rows);
     }
 
     fn count(&self, plan: &Plan, tally: Tally) {

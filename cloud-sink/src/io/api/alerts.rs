@@ -26,7 +26,11 @@ const MAX_NOTE: usize = 2_000;
 pub(super) async fn alerts(State(shared): State<Shared>, asked: Asked<ask::OfAlerts>) -> Result<Json<Alerts>, Refusal> {
     let Query(asked) = asked?;
     let (limit, (from_ms, to_ms)) = (ask::limit(asked.limit)? as usize, span(&asked.from, &asked.to)?);
-    let rows = shared.store.alerts(&shared.farm, asked.agent.as_deref(), MAX_ALERTS).await?;
+    // The latest are not looked for among all, and one more says whether there is another page.
+    let is_plain = asked.state.is_none() && asked.severity.is_none() && asked.kind.is_none();
+    let is_plain = is_plain && asked.from.is_none() && asked.to.is_none() && asked.after.is_none();
+    let most = if is_plain { limit as u32 + 1 } else { MAX_ALERTS };
+    let rows = shared.store.alerts(&shared.farm, asked.agent.as_deref(), most).await?;
     let agents = shared.store.agents().await?;
     let starts = query::starts(&agents);
     let fits = |alert: &Alert| {

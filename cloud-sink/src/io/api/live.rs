@@ -31,6 +31,8 @@ const MAX_FOLLOWED: usize = 8;
 const BACKLOG: usize = 256;
 /// How often the farm is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Shortest time between two looks.
+const REST: Duration = Duration::from_millis(100);
 /// A client that hears nothing for so long is told the time.
 const HELLO: Duration = Duration::from_secs(15);
 
@@ -121,6 +123,8 @@ pub(in crate::io) async fn watch(shared: Shared, mut stop: watch::Receiver<Stop>
         if let Err(error) = look(&shared, &mut seen).await {
             tracing::warn!("pages are told nothing for now: {error:#}");
         }
+        // A storm of alerts is not a look each.
+        tokio::time::sleep(REST).await;
     }
 }
 
