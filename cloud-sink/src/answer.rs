@@ -19,6 +19,8 @@ pub struct Me {
     pub farm: String,
     /// Version of the sink.
     pub version: &'static str,
+    /// Whether the farm is simulated, with buttons that raise faults.
+    pub demo: bool,
 }
 
 /// All agents of a farm.

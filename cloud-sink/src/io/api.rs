@@ -51,6 +51,8 @@ pub(super) struct Shared {
     notifier: Notifier,
     latest: Latest,
     live: Live,
+    /// Whether the farm is simulated, and has buttons for faults.
+    is_demo: bool,
     stop: watch::Receiver<Stop>,
 }
 
@@ -60,11 +62,12 @@ impl Shared {
         store: Store,
         counts: Arc<Counts>,
         notifier: Notifier,
+        is_demo: bool,
         stop: watch::Receiver<Stop>,
     ) -> Self {
         let latest = Latest::default();
         let live = Live::new(latest.clone());
-        Self { farm: farm.into(), store, counts, notifier, latest, live, stop }
+        Self { farm: farm.into(), store, counts, notifier, latest, live, is_demo, stop }
     }
 
     /// Whom the committer tells what it has committed.
@@ -101,7 +104,7 @@ impl Latest {
 struct Document;
 
 /// All that is served, and the document that says so.
-fn routes(shared: Shared) -> Router {
+fn routes(shared: Shared, demo: Option<Router>) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(farm::healthz))
         .routes(routes!(farm::me))
@@ -122,6 +125,10 @@ fn routes(shared: Shared) -> Router {
         .routes(routes!(readings::wind))
         .split_for_parts();
     let document = document.to_json().unwrap_or_default();
+    let api = match demo {
+        Some(demo) => api.nest_service("/api/v1/demo", demo),
+        None => api,
+    };
     api.route("/api/v1/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], document)))
         .fallback(async |method: Method, uri: Uri, asked: HeaderMap| {
             let file = Some(()).filter(|()| method == Method::GET).and_then(|()| page::file(&uri, &asked));
@@ -137,8 +144,13 @@ fn routes(shared: Shared) -> Router {
 }
 
 /// Serves until the sink quits.
-pub(super) async fn serve(listener: TcpListener, shared: Shared, mut stop: watch::Receiver<Stop>) {
-    let served = axum::serve(listener, routes(shared)).with_graceful_shutdown(async move {
+pub(super) async fn serve(
+    listener: TcpListener,
+    shared: Shared,
+    demo: Option<Router>,
+    mut stop: watch::Receiver<Stop>,
+) {
+    let served = axum::serve(listener, routes(shared, demo)).with_graceful_shutdown(async move {
         if stop.wait_for(|stop| *stop == Stop::Quit).await.is_err() {
             tracing::debug!("the sink is gone");
         }

@@ -168,6 +168,11 @@ enum Stop {
 
 /// Starts a sink. It is up when this returns; the broker may come later.
 pub async fn start(config: Config) -> Result<Running> {
+    start_beside(config, None).await
+}
+
+/// Starts the sink of a simulated farm, whose page has buttons for faults: `demo` answers below `/api/v1/demo`.
+pub async fn start_beside(config: Config, demo: Option<axum::Router>) -> Result<Running> {
     #[cfg(not(feature = "aws"))]
     anyhow::ensure!(
         config.kinesis.is_none() && config.labs.is_none(),
@@ -192,10 +197,10 @@ pub async fn start(config: Config) -> Result<Running> {
     let (stop, stopped) = watch::channel(Stop::Run);
     let (into, incoming) = mpsc::channel(source::QUEUE);
     let (farm, stopping) = (config.farm.clone(), stopped.clone());
-    let shared = api::Shared::new(farm, store.clone(), counts.clone(), notifier.clone(), stopping);
+    let shared = api::Shared::new(farm, store.clone(), counts.clone(), notifier.clone(), demo.is_some(), stopping);
     let live = shared.live();
     tokio::spawn(api::live::watch(shared.clone(), stopped.clone()));
-    let server = tokio::spawn(api::serve(listener, shared, stopped.clone()));
+    let server = tokio::spawn(api::serve(listener, shared, demo, stopped.clone()));
     #[cfg(feature = "archive")]
     if let Some(archive) = &config.archive {
         let archiver = archive::Archiver::open(store.clone(), config.farm.clone(), archive).await.context("archive")?;

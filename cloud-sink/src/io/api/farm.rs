@@ -44,7 +44,8 @@ pub(super) async fn me(State(shared): State<Shared>, asked: Asked<Nothing>) -> R
     let Query(Nothing {}) = asked?;
     // Nobody is asked who they are: the address is one that only this machine, or whatever guards it, reaches.
     let farm = shared.farm.to_string();
-    Ok(Json(Me { name: None, role: "operator", auth: false, farm, version: env!("CARGO_PKG_VERSION") }))
+    let (version, demo) = (env!("CARGO_PKG_VERSION"), shared.is_demo);
+    Ok(Json(Me { name: None, role: "operator", auth: false, farm, version, demo }))
 }
 
 /// All agents, with what they read and what they last said of themselves.
