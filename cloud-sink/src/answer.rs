@@ -1,18 +1,28 @@
 //! What the API answers. Times are milliseconds since 1970 (UTC); a figure that does not exist is `null`.
 
-use crate::place::Comment;
+use crate::access::Role;
+use crate::place::{Comment, Deed};
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+
+/// Who did what, the latest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Audit {
+    /// What was done.
+    pub entries: Vec<Deed>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<String>,
+}
 
 /// Who asks.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Me {
     /// Name, if anybody was asked for one.
     pub name: Option<String>,
-    /// `operator`: may see everything and acknowledge alerts.
-    pub role: &'static str,
+    /// What that person may do.
+    pub role: Role,
     /// Whether people are asked who they are.
     pub auth: bool,
     /// Farm.
@@ -21,6 +31,17 @@ pub struct Me {
     pub version: &'static str,
     /// Whether the farm is simulated, with buttons that raise faults.
     pub demo: bool,
+    /// Where people sign in, if the company has a login.
+    pub oidc: Option<CompanyLogin>,
+}
+
+/// The company's login, as the page shows it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CompanyLogin {
+    /// What stands on the button.
+    pub name: String,
+    /// Where it leads.
+    pub href: &'static str,
 }
 
 /// All agents of a farm.

@@ -1,5 +1,8 @@
 //! Arguments, signals and exit codes.
 
+#[path = "cli/check.rs"]
+mod check;
+
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -10,18 +13,17 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use windward_protocol::{AgentId, BadAgentId, Lane, Request, SeqRange};
+use windward_sink::access::{Digest, Role, new_token};
 use windward_sink::archive::DataSet;
 use windward_sink::config::{self, Config};
+use windward_sink::io;
+use windward_sink::io::archive::Format;
 use windward_sink::io::archive::export::{Export, export};
-use windward_sink::io::archive::{Format, Place};
-use windward_sink::io::dynamodb::DynamoDb;
-use windward_sink::io::labs::Labs;
-use windward_sink::io::mail::Mail;
+use windward_sink::io::clock::now_ms;
 use windward_sink::io::secrets;
-use windward_sink::io::sns::Sns;
 use windward_sink::io::store::Store;
 use windward_sink::io::systemd::Manager;
-use windward_sink::io::{self, kinesis, mqtt};
+use windward_sink::place::Deed;
 use windward_sink::query;
 
 /// Windward's cloud sink: takes what the agents of a wind farm send, stores every reading once, tells people of every
@@ -120,6 +122,17 @@ enum Command {
         #[arg(long, short, value_parser = agent_id)]
         agent: Option<AgentId>,
     },
+    /// Make a token for somebody, and print it with the lines of the configuration that let it in.
+    ///
+    /// The token is shown once and kept nowhere: the configuration holds its digest alone.
+    Token {
+        /// Whose it is; stands in alerts and in the audit log.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What it lets do: viewer looks, operator acknowledges too, admin reads who did what.
+        #[arg(long, value_parser = Role::parse)]
+        role: Role,
+    },
     /// Command an agent, and print its answers. Fails unless the last one is `done`.
     ///
     /// The agent takes commands when its configuration says so: from everyone whom the broker lets publish on its
@@ -139,6 +152,9 @@ enum Command {
         /// How long to wait for its last word, seconds. A new configuration takes up to three minutes.
         #[arg(long, value_name = "SECONDS", default_value_t = 240)]
         wait: u64,
+        /// Who commands, for the audit log; the user of this machine unless given.
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
         #[command(subcommand)]
         ask: Ask,
     },
@@ -247,7 +263,7 @@ async fn perform(command: Command) -> Result<bool> {
             // In a box: the compiler gives up on the layout of a future so deep within another.
             Box::pin(io::lambda::serve(config)).await.map(|()| true)
         }
-        Command::Check { config, create } => check(read(&config)?, create).await,
+        Command::Check { config, create } => check::check(read(&config)?, create).await,
         Command::Health { config } => {
             let http = Config::from_file(&config)?.http;
             println!("{}", tokio::task::spawn_blocking(move || io::health::ask(&http)).await??);
@@ -271,13 +287,46 @@ async fn perform(command: Command) -> Result<bool> {
             println!("{done}");
             Ok(true)
         }
-        Command::Give { config, agent, key, wait, ask } => {
+        Command::Token { name, role } => {
+            let token = new_token().context("this machine gives no random numbers")?;
+            // In quotes and escaped as TOML wants it, which is as Rust does for what a name may hold.
+            println!(
+                "{token}\n\n[[http.token]]\nname = {name:?}\nrole = \"{role}\"\nsha256 = \"{}\"",
+                Digest::of(&token)
+            );
+            Ok(true)
+        }
+        Command::Give { config, agent, key, wait, by, ask } => {
             let request = request(ask)?;
             let config = read(&config)?;
+            let by = by.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "somebody".into());
+            note(&config, &by, &agent, &request).await;
             let wait = Duration::from_secs(wait);
             let mqtt = config.mqtt.context("[mqtt] is missing: agents are commanded over a broker")?;
             io::command::command(&mqtt, &agent, request, key.as_deref(), wait, &mut std::io::stdout()).await
         }
+    }
+}
+
+/// Notes a command in the audit log, where this machine reaches the store. Whoever commands in need is not held up by it.
+async fn note(config: &Config, by: &str, agent: &AgentId, request: &Request) {
+    let what = match request {
+        Request::Status => "status".into(),
+        Request::Resend { lane, range } => format!("resend {lane} {} to {}", range.first, range.last),
+        Request::Rate { times, minutes, device } => {
+            format!("rate {times} of {} for {minutes} min", if device.is_empty() { "all" } else { device })
+        }
+        Request::Configure { toml } => format!("configure, {} bytes", toml.len()),
+    };
+    let about = format!("{agent}: {what}");
+    let deed = Deed { at_ms: now_ms(), who: by.into(), role: Role::Admin, what: "command".into(), about };
+    // A file that is not there is not made: the store is on another machine then.
+    let noted = match &config.store {
+        config::Store::Sqlite(path) if !path.exists() => Err(anyhow::anyhow!("{} is not here", path.display())),
+        store => async { Store::open(store).await?.note_deed(&config.farm, &deed).await }.await,
+    };
+    if let Err(error) = noted {
+        eprintln!("windward-sink: the command does not stand in the audit log: {error:#}");
     }
 }
 
@@ -318,82 +367,4 @@ async fn run(config: Config) -> Result<bool> {
     running.stop().await?;
     tracing::info!(?counters, "stopped");
     Ok(true)
-}
-
-async fn check(config: Config, create: bool) -> Result<bool> {
-    let mut all = say("configuration", Ok(format!("farm {}", config.farm)));
-    if let Some(mqtt) = &config.mqtt {
-        all &= say("broker", mqtt::check(mqtt).await);
-    }
-    if let Some(kinesis) = &config.kinesis {
-        all &= say("stream", kinesis::check(kinesis).await);
-    }
-    #[cfg(feature = "kafka")]
-    if let Some(kafka) = &config.kafka {
-        all &= say("topic", io::kafka::check(kafka).await);
-    }
-    #[cfg(not(feature = "kafka"))]
-    if config.kafka.is_some() {
-        all &= say("topic", Err(anyhow::anyhow!("this program was built without Kafka (feature `kafka`)")));
-    }
-    if let (true, config::Store::DynamoDb(dynamodb)) = (create, &config.store) {
-        let tables = DynamoDb::open(dynamodb).await.create_tables().await;
-        all &= say("create", tables.map(made));
-    }
-    let store = match Store::open(&config.store).await {
-        Ok(store) => store.check().await,
-        Err(error) => Err(error),
-    };
-    all &= say("store", store);
-    for (name, target) in &config.notify.targets {
-        let part = format!("target {name}");
-        all &= match target {
-            config::Target::Sns(sns) => say(&part, Sns::open(sns).await.check().await),
-            // A webhook has no question that is not an alarm; it is only named here.
-            config::Target::Webhook(webhook) => {
-                say(&part, Ok(format!("{}, not called by a check", config::shown(&webhook.url))))
-            }
-            config::Target::Mail(mail) => match Mail::new(mail) {
-                Ok(mail) => say(&part, mail.check().await),
-                Err(error) => say(&part, Err(error)),
-            },
-        };
-    }
-    if let Some(labs) = &config.labs {
-        let labs = Labs::open(labs).await;
-        if create {
-            all &= say("labs' tables", labs.create().await.map(made));
-        }
-        all &= say("labs", labs.check().await);
-    }
-    if let Some(archive) = &config.archive {
-        let place = match Place::open(&archive.place).await {
-            Ok(place) => place.check().await,
-            Err(error) => Err(error),
-        };
-        all &= say("archive", place);
-    }
-    let listening = tokio::net::TcpListener::bind(config.http.listen).await;
-    all &= say(
-        "http",
-        listening
-            .map(|_| config.http.listen.to_string())
-            .map_err(|error| anyhow::anyhow!("{}: {error}", config.http.listen)),
-    );
-    Ok(all)
-}
-
-fn made(tables: Vec<String>) -> String {
-    match tables.len() {
-        0 => "all tables were there".into(),
-        _ => tables.join(", "),
-    }
-}
-
-fn say(part: &str, result: Result<String>) -> bool {
-    match &result {
-        Ok(how) => println!("ok      {part:14} {how}"),
-        Err(why) => println!("failed  {part:14} {why:#}"),
-    }
-    result.is_ok()
 }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod credentials;
+mod http;
 mod kafka;
 mod kinesis;
 mod labs;
@@ -10,6 +11,7 @@ mod notify;
 mod presence;
 
 pub use archive::{Archive, ArchivePlace, S3};
+pub use http::{Http, Oidc, Token};
 pub use kafka::{Kafka, Sasl};
 pub use kinesis::{Kinesis, Start};
 pub use labs::{Labs, LabsFormat};
@@ -18,7 +20,6 @@ pub use notify::{Mail, Notify, Sns, Target, Webhook, shown};
 pub use presence::{Fleet, Presence};
 
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Everything the sink is told.
@@ -118,18 +119,6 @@ pub enum Layout {
     Packed,
     /// Beside that, an item a reading in a table of its own (`values`), for programs that read the tables themselves.
     Item,
-}
-
-/// Where the page and the API listen.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
-    /// Address and port; port 0 takes a free one. Loopback only unless it is guarded, because nobody is asked who they are.
-    #[serde(default = "default_listen")]
-    pub listen: SocketAddr,
-    /// Something else decides who reaches that address: a container's published port, a firewall, a proxy.
-    #[serde(default)]
-    pub guarded: bool,
 }
 
 /// Why a configuration was refused; every text names file and line or key, and what to do.
@@ -237,16 +226,7 @@ fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
         (Some(_), Some(_)) => return refuse("store", "has both sqlite and dynamodb; keep one"),
     };
     let notify = notify::check(raw.notify)?;
-    let http = raw.http.unwrap_or(Http { listen: default_listen(), guarded: false });
-    if !http.listen.ip().is_loopback() && !http.guarded {
-        let reason = format!(
-            "{} is not a loopback address, and page and API ask nobody who they are; listen on 127.0.0.1 and put a \
-             proxy with authentication before it, or say guarded = true where something else keeps others out, as in a \
-             container whose port is published on the host's loopback address",
-            http.listen
-        );
-        return Err(("http.listen", reason));
-    }
+    let http = http::check(raw.http, &notify)?;
     let archive = raw.archive.map(archive::check).transpose()?;
     presence::check(&raw.presence, &raw.fleet)?;
     raw.labs.as_ref().map_or(Ok(()), labs::check)?;
@@ -326,10 +306,6 @@ fn default_prefix() -> String {
     "windward-".into()
 }
 
-fn default_listen() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8080))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,7 +360,6 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_with_the_reason() {
         for (addition, reason) in [
-            ("[http]\nlisten = \"0.0.0.0:8080\"\n", "http.listen: 0.0.0.0:8080 is not a loopback address"),
             ("dynamodb = {}\n", "store: has both sqlite and dynamodb"),
             ("[kinesis]\nstream = \"farm/1\"\n", "kinesis.stream: \"farm/1\" is no stream's name"),
             ("[kinesis]\nstream = \"farm\"\nstart = \"newest\"\n", "unknown variant `newest`"),
@@ -410,12 +385,6 @@ mod tests {
         assert!(error.contains("mqtt: say where deliveries come from"), "{error}");
         let error = refused(&LEAST.replace("[store]", "keep_alive_s = 1\n[store]"));
         assert!(error.contains("mqtt.keep_alive_s: must be at least 5"), "{error}");
-    }
-
-    #[test]
-    fn a_guarded_page_may_listen_on_any_address() {
-        let text = format!("{LEAST}[http]\nlisten = \"0.0.0.0:8080\"\nguarded = true\n");
-        assert_eq!(Config::from_toml(&text, "sink.toml").unwrap().http.listen.to_string(), "0.0.0.0:8080");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! (feature `shell`) receives, stores, tells and answers, and is the only part that knows of MQTT, SQLite, AWS, HTTP and
 //! the clock.
 
+pub mod access;
 pub mod answer;
 pub mod archive;
 pub mod config;
@@ -18,7 +19,9 @@ pub mod health;
 pub mod io;
 pub mod labs;
 pub mod ledger;
+pub mod limit;
 pub mod notify;
+pub mod oidc;
 pub mod overview;
 pub mod place;
 pub mod presence;

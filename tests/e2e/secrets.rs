@@ -169,6 +169,7 @@ username = "farm"
 password_file = {mail:?}
 [http]
 listen = "127.0.0.1:{http}"
+guarded = true
 "#,
         broker.port(),
     ))

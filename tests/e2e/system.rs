@@ -135,7 +135,7 @@ pub(crate) fn agent_toml(agent: &str, dir: &Path, broker: u16, more: &str) -> St
 pub(crate) fn sink_toml(broker: u16, store: &str, notify: &str, http: u16) -> String {
     format!(
         "farm = \"test-farm\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\n[store]\n{store}\n[notify]\n{notify}\n\
-         [http]\nlisten = \"127.0.0.1:{http}\"\n"
+         [http]\nlisten = \"127.0.0.1:{http}\"\nguarded = true\n"
     )
 }
 

@@ -33,7 +33,7 @@ async fn e2e_the_sink_works_with_what_the_template_makes() -> Result<()> {
     let mqtt = aws.stack("mqtt-", &[&container[..], &mqtt].concat()).await?;
     let uplink = format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\n");
     same_tables(&cloud, dir.path(), &mqtt, "mqtt-", 14).await?;
-    let page = format!("[http]\nlisten = \"127.0.0.1:{}\"\n", free_port()?);
+    let page = format!("[http]\nlisten = \"127.0.0.1:{}\"\nguarded = true\n", free_port()?);
     let mut sink = Program::new("windward-sink", dir.path(), &format!("{mqtt}\n{page}"))?;
     let (well, said) = sink.check(&[]).await?;
     ensure!(well, "{said}");

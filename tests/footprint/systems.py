@@ -125,6 +125,7 @@ client_id = "sink"
 sqlite = "{self.beside}/farm.db"
 [http]
 listen = "127.0.0.1:{self.ports["sink"]}"
+guarded = true
 """)
         log = open(os.path.join(self.beside, "sink.log"), "ab")
         run = [os.environ["WINDWARD_SINK"], "run", "--config", f"{self.beside}/sink.toml"]

@@ -33,6 +33,10 @@ impl Config {
         if let Some(kafka) = &mut self.kafka {
             files.extend([&mut kafka.ca, &mut kafka.cert, &mut kafka.key, &mut kafka.password_file]);
         }
+        files.extend([&mut self.http.cert, &mut self.http.key]);
+        if let Some(oidc) = &mut self.http.oidc {
+            files.extend([&mut oidc.client_secret_file, &mut oidc.ca]);
+        }
         for target in self.notify.targets.values_mut() {
             if let Target::Mail(mail) = target {
                 files.push(&mut mail.password_file);

@@ -2,6 +2,8 @@
 
 use super::clock::now_ms;
 use super::store::Store;
+use crate::access::Role;
+use crate::place::Deed;
 use anyhow::{Context as _, Result, bail, ensure};
 use windward_protocol::AgentId;
 
@@ -25,6 +27,10 @@ pub async fn by_id(
         bail!("{} and {} both have an alert {id:016x}; say which one by --agent", alert.agent, other.agent);
     }
     ensure!(alert.cleared_ms.is_none(), "alert {id:016x} has ended already; there is nothing to see to");
+    let about = format!("{} {id:016x}, {} at {}", alert.agent, alert.kind, alert.location);
+    // Whoever may open the store may do all.
+    let deed = Deed { at_ms: now_ms(), who: by.into(), role: Role::Admin, what: "acknowledge".into(), about };
+    store.note_deed(farm, &deed).await?;
     let stands = store.acknowledge(farm, &alert.sort, by, note, now_ms()).await?;
     let stands = stands.context("the alert is gone")?;
     Ok(format!("{} at {}: {} sees to it", alert.kind, alert.location, stands.by))

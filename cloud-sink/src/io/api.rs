@@ -1,12 +1,18 @@
-//! The page and the API, for the loopback address.
+//! The page and the API.
 
 mod alerts;
 mod ask;
+mod audit;
+mod docs;
+mod door;
 mod farm;
 pub(super) mod live;
 mod page;
 mod problem;
 mod readings;
+mod same;
+pub(super) mod serve;
+mod session;
 
 use super::store::Store;
 use super::tell::Notifier;
@@ -16,14 +22,18 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{Html, Response};
 use axum::routing::get;
+pub(super) use door::Door;
 use live::Live;
 use problem::Refusal;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use tokio::net::TcpListener;
+use std::time::Duration;
 use tokio::sync::watch;
-use utoipa::OpenApi;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -38,6 +48,8 @@ const LATEST_ALERTS: u32 = 1_000;
 const MAX_DAY_ROWS: u32 = 20_000;
 /// Most bytes that a client may send.
 const MAX_BODY: usize = 16 * 1024;
+/// How long an answer may take, a slow client's question included.
+const IN_TIME: Duration = Duration::from_secs(30);
 /// Scripts and styles come from here only, and nothing inline is run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -51,6 +63,7 @@ pub(super) struct Shared {
     notifier: Notifier,
     latest: Latest,
     live: Live,
+    door: Door,
     /// Whether the farm is simulated, and has buttons for faults.
     is_demo: bool,
     stop: watch::Receiver<Stop>,
@@ -62,12 +75,13 @@ impl Shared {
         store: Store,
         counts: Arc<Counts>,
         notifier: Notifier,
+        door: Door,
         is_demo: bool,
         stop: watch::Receiver<Stop>,
     ) -> Self {
         let latest = Latest::default();
         let live = Live::new(latest.clone());
-        Self { farm: farm.into(), store, counts, notifier, latest, live, is_demo, stop }
+        Self { farm: farm.into(), store, counts, notifier, latest, live, door, is_demo, stop }
     }
 
     /// Whom the committer tells what it has committed.
@@ -99,15 +113,31 @@ impl Latest {
         (name = "farm", description = "Who is there, how it is, what is missing"),
         (name = "readings", description = "What was read, and figures of it"),
         (name = "alerts", description = "What is strange, and who sees to it"),
-    )
+        (name = "people", description = "Signing in, and who did what"),
+    ),
+    security(("token" = [])),
+    modifiers(&Tokens)
 )]
 struct Document;
 
+/// How a program says who it is.
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
 /// All that is served, and the document that says so.
-fn routes(shared: Shared, demo: Option<Router>) -> Router {
+pub(super) fn routes(shared: Shared, demo: Option<Router>) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(farm::healthz))
         .routes(routes!(farm::me))
+        .routes(routes!(session::sign_in, session::sign_out))
+        .routes(routes!(audit::audit))
         .routes(routes!(farm::agents))
         .routes(routes!(farm::overview))
         .routes(routes!(farm::delivery))
@@ -124,12 +154,16 @@ fn routes(shared: Shared, demo: Option<Router>) -> Router {
         .routes(routes!(readings::days))
         .routes(routes!(readings::wind))
         .split_for_parts();
-    let document = document.to_json().unwrap_or_default();
+    let (docs, document) = (docs::page(&document), document.to_json().unwrap_or_default());
     let api = match demo {
         Some(demo) => api.nest_service("/api/v1/demo", demo),
         None => api,
     };
     api.route("/api/v1/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], document)))
+        .route("/api/docs", get(async move || Html(docs)))
+        .route("/api/docs.css", get(async || ([(header::CONTENT_TYPE, "text/css")], docs::STYLE)))
+        .route("/api/v1/session/login", get(session::login))
+        .route("/api/v1/session/return", get(session::back))
         .fallback(async |method: Method, uri: Uri, asked: HeaderMap| {
             let file = Some(()).filter(|()| method == Method::GET).and_then(|()| page::file(&uri, &asked));
             file.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, "there is nothing at this address".into()))
@@ -138,26 +172,26 @@ fn routes(shared: Shared, demo: Option<Router>) -> Router {
             Refusal(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method".into())
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(same::told))
+        .layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest))
+        .layer(middleware::from_fn(bounded))
+        .layer(middleware::from_fn_with_state(shared.door.clone(), door::guard))
         .layer(middleware::from_fn(own_pages_only))
         .layer(middleware::from_fn(headers))
         .with_state(shared)
 }
 
-/// Serves until the sink quits.
-pub(super) async fn serve(
-    listener: TcpListener,
-    shared: Shared,
-    demo: Option<Router>,
-    mut stop: watch::Receiver<Stop>,
-) {
-    let served = axum::serve(listener, routes(shared, demo)).with_graceful_shutdown(async move {
-        if stop.wait_for(|stop| *stop == Stop::Quit).await.is_err() {
-            tracing::debug!("the sink is gone");
-        }
-    });
-    if let Err(error) = served.await {
-        tracing::error!("page and API: {error}");
+/// A question that says it is too large is not waited for; one that comes too slowly, or takes too long to answer, is given
+/// up. Streams are answers that have begun.
+async fn bounded(request: Request, next: Next) -> Result<Response, Refusal> {
+    let length =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_BODY as u64) {
+        let reason = format!("more than {MAX_BODY} bytes are not taken");
+        return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, reason));
     }
+    let late = || Refusal::failed(format!("no answer in {} s; ask for less at once", IN_TIME.as_secs()));
+    tokio::time::timeout(IN_TIME, next.run(request)).await.map_err(|_| late())
 }
 
 /// What changes something is taken from pages of this address alone: a page of anybody's, open in the same browser, could

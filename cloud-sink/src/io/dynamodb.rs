@@ -7,6 +7,7 @@ mod answers;
 mod archive;
 mod calls;
 mod commit;
+mod deeds;
 mod items;
 mod labs;
 mod leases;

@@ -54,7 +54,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             String::from_utf8_lossy(&request[..read]).into_owned()
         });
-        let said = ask(&config::Http { listen: SocketAddr::from(([0, 0, 0, 0], port)), guarded: true });
+        let said = ask(&config::Http::on(SocketAddr::from(([0, 0, 0, 0], port))));
         assert!(server.join().unwrap().starts_with("GET /healthz HTTP/1.1"));
         said
     }
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn nobody_knows_the_port_of_a_sink_that_takes_any() {
-        let refused = ask(&config::Http { listen: SocketAddr::from(([127, 0, 0, 1], 0)), guarded: false });
+        let refused = ask(&config::Http::on(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert!(refused.unwrap_err().to_string().starts_with("http.listen has port 0"));
     }
 }

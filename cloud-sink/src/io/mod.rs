@@ -9,12 +9,14 @@ mod aws;
 pub mod clock;
 pub mod command;
 mod committer;
+pub mod company;
 pub mod credentials;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 mod fleet;
 pub mod health;
 mod intake;
+mod jwt;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "aws")]
@@ -197,10 +199,16 @@ pub async fn start_beside(config: Config, demo: Option<axum::Router>) -> Result<
     let (stop, stopped) = watch::channel(Stop::Run);
     let (into, incoming) = mpsc::channel(source::QUEUE);
     let (farm, stopping) = (config.farm.clone(), stopped.clone());
-    let shared = api::Shared::new(farm, store.clone(), counts.clone(), notifier.clone(), demo.is_some(), stopping);
+    let door = api::Door::new(&config.http)?;
+    let tls = match (&config.http.cert, &config.http.key) {
+        (Some(cert), Some(key)) => Some(api::serve::tls(cert, key)?),
+        _ => None,
+    };
+    let is_demo = demo.is_some();
+    let shared = api::Shared::new(farm, store.clone(), counts.clone(), notifier.clone(), door, is_demo, stopping);
     let live = shared.live();
     tokio::spawn(api::live::watch(shared.clone(), stopped.clone()));
-    let server = tokio::spawn(api::serve(listener, shared, demo, stopped.clone()));
+    let server = tokio::spawn(api::serve::serve(listener, tls, api::routes(shared, demo), stopped.clone()));
     #[cfg(feature = "archive")]
     if let Some(archive) = &config.archive {
         let archiver = archive::Archiver::open(store.clone(), config.farm.clone(), archive).await.context("archive")?;

@@ -1,6 +1,6 @@
 //! Files that hold what nobody else may know: whether others may read them.
 
-use crate::config::{Config, Target};
+use crate::config::{self, Config, Target};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 pub fn warn(config: &Config) {
     let named = named(config);
     warn_of_open(named.iter().map(PathBuf::as_path));
+    warn_of_plain(&config.http);
     let is_here = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
     if let Some(mqtt) = config.mqtt.as_ref().filter(|mqtt| mqtt.password_file.is_some() && mqtt.ca.is_none())
         && !is_here(&mqtt.host)
@@ -15,6 +16,17 @@ pub fn warn(config: &Config) {
         tracing::warn!(
             broker = mqtt.host,
             "the password goes to the broker for everybody to read; [mqtt] ca makes it TLS"
+        );
+    }
+}
+
+/// Says when what lets people in goes to the page for everybody to read.
+fn warn_of_plain(http: &config::Http) {
+    let is_tls = http.cert.is_some() || http.public.as_ref().is_some_and(|public| public.starts_with("https://"));
+    if http.has_accounts() && !http.listen.ip().is_loopback() && !is_tls {
+        tracing::warn!(
+            listen = %http.listen,
+            "tokens come to the page for everybody to read; [http] cert and key make it TLS, and public says if a proxy does"
         );
     }
 }
@@ -27,7 +39,9 @@ fn named(config: &Config) -> Vec<PathBuf> {
         Target::Mail(mail) => Some(&mail.password_file),
         Target::Sns(_) | Target::Webhook(_) => None,
     });
-    of_mqtt.chain(of_kafka).chain(of_mail).flatten().cloned().collect()
+    let of_http = [&config.http.key].into_iter();
+    let of_oidc = config.http.oidc.iter().map(|oidc| &oidc.client_secret_file);
+    of_mqtt.chain(of_kafka).chain(of_mail).chain(of_http).chain(of_oidc).flatten().cloned().collect()
 }
 
 /// Whether the address of a webhook stands in the configuration: its file is a secret then.

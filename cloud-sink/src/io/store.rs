@@ -1,6 +1,7 @@
 //! Where rows stand: SQLite or DynamoDB, with the same rows in both.
 
 mod archive;
+mod deeds;
 mod leases;
 mod outbox;
 mod presence;

@@ -1,5 +1,6 @@
 //! The rows: what the tables hold, whatever the store.
 
+use crate::access::Role;
 use crate::archive::HourRow;
 use crate::days::Day;
 use crate::decode::LaneName;
@@ -163,6 +164,21 @@ pub struct Comment {
     pub by: String,
     /// What.
     pub text: String,
+}
+
+/// Something that somebody did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Deed {
+    /// When, ms.
+    pub at_ms: i64,
+    /// Who: the name of the account, or what somebody said whom nobody asked for one.
+    pub who: String,
+    /// What that person may do.
+    pub role: Role,
+    /// `sign-in`, `acknowledge`, `comment` or `command`.
+    pub what: String,
+    /// Of what: an agent and an alert, how somebody signed in, what was commanded.
+    pub about: String,
 }
 
 /// That somebody sees to an alert.

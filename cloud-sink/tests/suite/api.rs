@@ -29,7 +29,7 @@ impl Site {
         all.push(open_alert(8, 6));
         commit(&store, Policy::default(), &all, T0).await;
         let text = format!(
-            "farm = \"{FARM}\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\nsqlite = {file:?}\n[http]\nlisten = \"127.0.0.1:0\"\n"
+            "farm = \"{FARM}\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\nsqlite = {file:?}\n[http]\nlisten = \"127.0.0.1:0\"\nguarded = true\n"
         );
         let running = io::start(Config::from_toml(&text, "test").unwrap()).await.unwrap();
         Self { running, store, _directory: directory }

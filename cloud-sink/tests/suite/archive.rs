@@ -346,7 +346,7 @@ async fn a_running_sink_archives_what_has_closed() {
     commit(&store, Policy::default(), &[delivery], T0).await;
     let config = format!(
         "farm = \"{FARM}\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\nsqlite = \"{file}\"\n
-         [http]\nlisten = \"127.0.0.1:0\"\n[archive]\nfolder = \"{archive}\"\n"
+         [http]\nlisten = \"127.0.0.1:0\"\nguarded = true\n[archive]\nfolder = \"{archive}\"\n"
     );
     let running = windward_sink::io::start(Config::from_toml(&config, "sink.toml").unwrap()).await.unwrap();
     let written = async {

@@ -57,7 +57,7 @@ async fn what_is_in_the_stream_is_stored_and_told_once(store: &str, place: Place
     };
     let text = format!(
         "farm = \"north-ridge\"\n[kinesis]\nstream = \"{name}\"\nregion = \"eu-west-1\"\nendpoint = \"{endpoint}\"\n\
-         [store]\n{store}\n[http]\nlisten = \"127.0.0.1:0\"\n"
+         [store]\n{store}\n[http]\nlisten = \"127.0.0.1:0\"\nguarded = true\n"
     );
     let config = Config::from_toml(&text, "test").unwrap();
     // An agent that did not hear the answer puts it once more.

@@ -25,6 +25,7 @@ macro_rules! on_both_stores {
     )*};
 }
 
+mod access;
 mod api;
 mod archive;
 mod farm;

@@ -172,7 +172,7 @@ fn config_with(directory: &TempDir, broker: u16, webhook: SocketAddr, more: &str
     let file = directory.path().join("farm.db");
     let text = format!(
         "farm = \"north-ridge\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\n[store]\nsqlite = {file:?}\n\
-         [notify.targets.crew]\nwebhook = {{ url = \"http://{webhook}/\" }}\n[http]\nlisten = \"127.0.0.1:0\"\n{more}"
+         [notify.targets.crew]\nwebhook = {{ url = \"http://{webhook}/\" }}\n[http]\nlisten = \"127.0.0.1:0\"\nguarded = true\n{more}"
     );
     Config::from_toml(&text, "test").unwrap()
 }

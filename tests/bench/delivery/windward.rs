@@ -113,7 +113,7 @@ pub(crate) fn sink(dir: &Path, broker: u16, file: &Path) -> Result<Program> {
     let (config, http) = (dir.join("windward-sink.toml"), free_port()?);
     let text = format!(
         "farm = \"bench\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\n[store]\nsqlite = {file:?}\n[http]\n\
-         listen = \"127.0.0.1:{http}\"\n"
+         listen = \"127.0.0.1:{http}\"\nguarded = true\n"
     );
     std::fs::write(&config, text)?;
     Ok(Program::new("windward-sink", program("windward-sink")?, ["run".into(), "--config".into(), config.into()]))

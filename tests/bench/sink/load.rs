@@ -37,7 +37,7 @@ pub(crate) async fn load(load: Load, dir: &Path) -> Result<()> {
     let (file, http, config) = (dir.join("farm.db"), free_port()?, dir.join("sink.toml"));
     let text = format!(
         "farm = \"bench\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {}\n[store]\nsqlite = {file:?}\n\
-         [http]\nlisten = \"127.0.0.1:{http}\"\n",
+         [http]\nlisten = \"127.0.0.1:{http}\"\nguarded = true\n",
         mosquitto.port()
     );
     std::fs::write(&config, text)?;

@@ -1,17 +1,18 @@
 //! Alerts, and that somebody sees to them.
 
 use super::ask::{self, Asked, span};
+use super::door::Caller;
 use super::problem::{Problem, Refusal};
 use super::{MAX_ALERTS, Shared};
 use crate::answer::{Alert, Alerts};
 use crate::io::clock::now_ms;
 use crate::io::store::MAX_COMMENTS;
-use crate::place::{AlertRow, Comment};
+use crate::place::{AlertRow, Comment, Deed};
 use crate::query;
-use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -58,9 +59,9 @@ pub(super) async fn alerts(State(shared): State<Shared>, asked: Asked<ask::OfAle
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Acknowledgement {
-    /// Who; 1 to 100 characters.
+    /// Who; 1 to 100 characters. Somebody who is signed in has a name already.
     #[schema(min_length = 1, max_length = 100)]
-    by: String,
+    by: Option<String>,
     /// What there is to say about it; at most 2000 characters.
     #[serde(default)]
     #[schema(max_length = 2000)]
@@ -74,15 +75,17 @@ pub(super) struct Acknowledgement {
     responses((status = 200, body = Alert), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn acknowledge(
     State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path((agent, id)): Path<(String, String)>,
     said: Result<Json<Acknowledgement>, JsonRejection>,
 ) -> Result<Json<Alert>, Refusal> {
     let Json(Acknowledgement { by, note }) = said.map_err(|wrong| Refusal(wrong.status(), wrong.body_text()))?;
-    let (by, note) = (name(&by)?, within(note, "note")?);
+    let (by, note) = (name(&caller, by)?, within(note, "note")?);
     let row = find(&shared, &agent, &id).await?;
     if row.cleared_ms.is_some() {
         return Err(Refusal(StatusCode::CONFLICT, "it has ended already; there is nothing to see to".into()));
     }
+    shared.store.note_deed(&shared.farm, &deed(&caller, &by, "acknowledge", &row)).await?;
     shared.store.acknowledge(&shared.farm, &row.sort, &by, &note, now_ms()).await?;
     stands(&shared, &agent, &id).await
 }
@@ -91,9 +94,9 @@ pub(super) async fn acknowledge(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Said {
-    /// Who; 1 to 100 characters.
+    /// Who; 1 to 100 characters. Somebody who is signed in has a name already.
     #[schema(min_length = 1, max_length = 100)]
-    by: String,
+    by: Option<String>,
     /// What; 1 to 2000 characters.
     #[schema(min_length = 1, max_length = 2000)]
     text: String,
@@ -106,27 +109,41 @@ pub(super) struct Said {
     responses((status = 200, body = Alert), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn comment(
     State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path((agent, id)): Path<(String, String)>,
     said: Result<Json<Said>, JsonRejection>,
 ) -> Result<Json<Alert>, Refusal> {
     let Json(Said { by, text }) = said.map_err(|wrong| Refusal(wrong.status(), wrong.body_text()))?;
-    let (by, text) = (name(&by)?, within(text, "text")?);
+    let (by, text) = (name(&caller, by)?, within(text, "text")?);
     if text.trim().is_empty() {
         return Err(Refusal::bad("text is empty"));
     }
     let row = find(&shared, &agent, &id).await?;
+    shared.store.note_deed(&shared.farm, &deed(&caller, &by, "comment", &row)).await?;
     if !shared.store.comment(&shared.farm, &row.sort, Comment { at_ms: now_ms(), by, text }).await? {
         return Err(Refusal(StatusCode::CONFLICT, format!("it has {MAX_COMMENTS} comments, and takes no more")));
     }
     stands(&shared, &agent, &id).await
 }
 
-fn name(by: &str) -> Result<String, Refusal> {
+/// Under which name somebody acts: of those who are signed in that of the account, and who uses it where that was said.
+fn name(caller: &Caller, by: Option<String>) -> Result<String, Refusal> {
+    let by = match (&caller.name, &by) {
+        (Some(account), None) => account.clone(),
+        (Some(account), Some(by)) if by.trim() == account => account.clone(),
+        (Some(account), Some(by)) => format!("{} ({account})", by.trim()),
+        (None, _) => by.unwrap_or_default(),
+    };
     let by = by.trim();
     if by.is_empty() || by.chars().count() > MAX_NAME {
         return Err(Refusal::bad(format!("by is a name of 1 to {MAX_NAME} characters")));
     }
     Ok(by.into())
+}
+
+fn deed(caller: &Caller, by: &str, what: &str, alert: &AlertRow) -> Deed {
+    let about = format!("{} {:016x}, {} at {}", alert.agent, alert.id, alert.kind, alert.location);
+    Deed { at_ms: now_ms(), who: by.into(), role: caller.role, what: what.into(), about }
 }
 
 fn within(text: String, what: &str) -> Result<String, Refusal> {

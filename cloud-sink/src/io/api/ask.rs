@@ -44,6 +44,17 @@ pub(super) struct Listing {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
+pub(super) struct Pages {
+    /// `next` of the page before.
+    pub(super) after: Option<String>,
+    /// Most of them, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    pub(super) limit: Option<u32>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct OfAlerts {
     /// Only of this agent.
     pub(super) agent: Option<String>,

@@ -1,16 +1,17 @@
 //! The farm: who is there, how it is, what is missing.
 
 use super::ask::{self, Asked, Nothing};
+use super::door::Caller;
 use super::problem::{Problem, Refusal};
 use super::{LATEST_ALERTS, Shared};
 use crate::answer::{Agents, Delivery, Gaps, Me, Overview, Poisons};
 use crate::io::clock::now_ms;
 use crate::io::store::MAX_LEDGER_ROWS;
 use crate::{overview, query};
-use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::json;
 
 /// How the sink is: 200 while all its sources are heard and its store answers.
@@ -24,6 +25,10 @@ pub(super) async fn healthz(State(shared): State<Shared>) -> Result<Response, Re
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "a source is not heard")
     };
+    // A probe needs no more than the word; how much comes in is for those who may look.
+    if shared.door.asks() {
+        return Ok((status, Json(json!({ "status": word, "now_ms": now_ms() }))).into_response());
+    }
     let body = json!({
         "status": word, "farm": &*shared.farm, "now_ms": now_ms(), "connected": counters.connected,
         "deliveries": counters.deliveries, "envelopes": counters.envelopes, "readings": counters.readings,
@@ -40,12 +45,16 @@ pub(super) async fn healthz(State(shared): State<Shared>) -> Result<Response, Re
 /// Who asks, and what that person may do.
 #[utoipa::path(get, path = "/api/v1/me", tag = "farm",
     responses((status = 200, body = Me), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn me(State(shared): State<Shared>, asked: Asked<Nothing>) -> Result<Json<Me>, Refusal> {
+pub(super) async fn me(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    asked: Asked<Nothing>,
+) -> Result<Json<Me>, Refusal> {
     let Query(Nothing {}) = asked?;
-    // Nobody is asked who they are: the address is one that only this machine, or whatever guards it, reaches.
-    let farm = shared.farm.to_string();
-    let (version, demo) = (env!("CARGO_PKG_VERSION"), shared.is_demo);
-    Ok(Json(Me { name: None, role: "operator", auth: false, farm, version, demo }))
+    let Caller { name, role } = caller;
+    let (farm, version, demo) = (shared.farm.to_string(), env!("CARGO_PKG_VERSION"), shared.is_demo);
+    let (auth, oidc) = (shared.door.asks(), shared.door.company_login());
+    Ok(Json(Me { name, role, auth, farm, version, demo, oidc }))
 }
 
 /// All agents, with what they read and what they last said of themselves.

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long `check --create` waits for a table, seconds.
 const CREATE_WAIT_S: u32 = 60;
 /// Tables, and whether they have a sort key.
-const TABLES: [(&str, bool); 15] = [
+const TABLES: [(&str, bool); 16] = [
     ("readings", true),
     ("alerts", true),
     ("notices", true),
@@ -30,6 +30,7 @@ const TABLES: [(&str, bool); 15] = [
     ("days", true),
     ("watches", true),
     ("fleet", true),
+    ("audit", true),
     (VALUES, true),
 ];
 /// Indexes: table, name, keys, and what they hold beside these.
