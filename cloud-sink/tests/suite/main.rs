@@ -28,6 +28,7 @@ macro_rules! on_both_stores {
 mod access;
 mod api;
 mod archive;
+mod company;
 mod farm;
 mod kinesis;
 mod lambda;
