@@ -68,6 +68,13 @@ impl Recent {
     pub fn of(&self, device: &str, channel: &str) -> Option<&Recently> {
         self.0.get(device)?.get(channel)
     }
+
+    /// Time of an agent's newest row, ms.
+    pub fn newest_ms(&self, agent: &str) -> Option<i64> {
+        let prefix = format!("{agent}/");
+        let devices = self.0.range(prefix.clone()..).take_while(|(device, _)| device.starts_with(&prefix));
+        devices.flat_map(|(_, channels)| channels.values().map(|channel| channel.time_ms)).max()
+    }
 }
 
 /// Spark lines are of wind.
@@ -138,6 +145,7 @@ mod tests {
         note(&mut recent, 62_000, 62_000, 0, None);
         assert_eq!(recent.of("t1/mast", "wind").unwrap().value, None, "what is not read has no value");
         assert!(recent.of("t1/mast", "rain").is_none());
+        assert_eq!((recent.newest_ms("t1"), recent.newest_ms("t")), (Some(62_000), None));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod docs;
 mod door;
 mod farm;
 pub(super) mod live;
+mod metrics;
 mod page;
 mod problem;
 mod readings;
@@ -135,6 +136,7 @@ impl Modify for Tokens {
 pub(super) fn routes(shared: Shared, demo: Option<Router>) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(farm::healthz))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(farm::me))
         .routes(routes!(session::sign_in, session::sign_out))
         .routes(routes!(audit::audit))

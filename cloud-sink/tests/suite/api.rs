@@ -181,6 +181,29 @@ async fn an_alert_is_found_acknowledged_and_told_to_pages_that_are_open() {
 }
 
 #[tokio::test]
+async fn prometheus_is_told_of_sink_and_agents() {
+    let site = Site::start().await;
+    let url = format!("http://{}/metrics", site.running.http);
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut answer = ureq::get(url).call().unwrap();
+        let kind = answer.headers()["content-type"].to_str().unwrap().to_string();
+        (kind, answer.body_mut().read_to_string().unwrap())
+    });
+    let (kind, text) = asked.await.unwrap();
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "windward_sources_connected 0",
+        "windward_live_clients 0",
+        "windward_agent_info{agent=\"t1\",version=\"0.1.0\"} 1",
+        "windward_agent_open_alerts{agent=\"t1\",severity=\"warning\"} 1",
+        "windward_agent_missing_envelopes{agent=\"t1\",state=\"lost\"} 3",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+    }
+    site.running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_document_names_every_address() {
     let site = Site::start().await;
     let document = site.ok("/api/v1/openapi.json").await;

@@ -79,6 +79,11 @@ impl Live {
         }
     }
 
+    /// How many listen.
+    pub(super) fn clients(&self) -> usize {
+        MAX_CLIENTS - self.room.available_permits()
+    }
+
     fn tell(&self, agent: Option<Arc<str>>, event: &'static str, data: Arc<str>) {
         // An error says that nobody listens.
         drop(self.out.send(Message { agent, event, data }));
