@@ -70,7 +70,8 @@ pub(super) struct Acknowledgement {
 
 /// Says that somebody sees to an alert: people are told of it no more. Whoever was first stays.
 #[utoipa::path(post, path = "/api/v1/alerts/{agent}/{id}/acknowledge", tag = "alerts",
-    params(("agent" = String, Path, description = "Agent"), ("id" = String, Path, description = "Number, hexadecimal")),
+    params(("agent" = String, Path, description = "Agent"), ("id" = String, Path, description = "Number, hexadecimal",
+        pattern = "^[0-9a-fA-F]{1,16}$")),
     request_body = Acknowledgement,
     responses((status = 200, body = Alert), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn acknowledge(
@@ -104,7 +105,8 @@ pub(super) struct Said {
 
 /// Adds to what people have said of an alert.
 #[utoipa::path(post, path = "/api/v1/alerts/{agent}/{id}/comments", tag = "alerts",
-    params(("agent" = String, Path, description = "Agent"), ("id" = String, Path, description = "Number, hexadecimal")),
+    params(("agent" = String, Path, description = "Agent"), ("id" = String, Path, description = "Number, hexadecimal",
+        pattern = "^[0-9a-fA-F]{1,16}$")),
     request_body = Said,
     responses((status = 200, body = Alert), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn comment(
@@ -170,7 +172,8 @@ async fn stands(shared: &Shared, agent: &str, id: &str) -> Result<Json<Alert>, R
 
 /// One alert.
 #[utoipa::path(get, path = "/api/v1/alerts/{agent}/{id}", tag = "alerts",
-    params(("agent" = String, Path, description = "Agent"), ("id" = String, Path, description = "Number, hexadecimal")),
+    params(("agent" = String, Path, description = "Agent"), ("id" = String, Path, description = "Number, hexadecimal",
+        pattern = "^[0-9a-fA-F]{1,16}$")),
     responses((status = 200, body = Alert), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn alert(
     State(shared): State<Shared>,

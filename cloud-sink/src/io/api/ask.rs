@@ -6,7 +6,7 @@ use crate::query;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// What must hold of any request; here, because nobody outside may name what reads one.
 #[cfg(any(test, fuzzing))]
@@ -24,6 +24,15 @@ pub(super) const MAX_CHANNELS: usize = 16;
 
 /// Parameters as they were read, or why they were not.
 pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
+
+/// A time as the document shows it; [`query::parse_time`] reads it.
+#[derive(ToSchema)]
+#[schema(
+    example = "2026-11-20T13:54:00Z",
+    pattern = r"^(-?[0-9]{1,18}|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?Z?)$"
+)]
+#[expect(dead_code, reason = "its description is all that is wanted of it")]
+pub(super) struct Time(String);
 
 /// Nothing may be asked.
 #[derive(Deserialize)]
@@ -65,8 +74,10 @@ pub(super) struct OfAlerts {
     /// Only of this kind.
     pub(super) kind: Option<String>,
     /// Only those that had not ended before this time: milliseconds since 1970, or ISO 8601 in UTC.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) from: Option<String>,
     /// Only those that had opened by this time.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) to: Option<String>,
     /// `next` of the page before.
     pub(super) after: Option<String>,
@@ -80,8 +91,10 @@ pub(super) struct OfAlerts {
 #[into_params(parameter_in = Query)]
 pub(super) struct Days {
     /// From this time on: milliseconds since 1970, or ISO 8601 in UTC.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) from: Option<String>,
     /// Up to this time, included.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) to: Option<String>,
 }
 
@@ -94,8 +107,10 @@ pub(super) struct Readings {
     /// Device.
     pub(super) device: String,
     /// From this time on: milliseconds since 1970, or ISO 8601 in UTC.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) from: Option<String>,
     /// Up to this time, included.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) to: Option<String>,
     /// Rows, 1 to 10000, up to the end of the block that reaches it; 1000 unless given.
     #[param(minimum = 1, maximum = 10000)]
@@ -115,8 +130,10 @@ pub(super) struct Series {
     /// Channels, separated by commas, at most 16.
     pub(super) channel: String,
     /// From this time on: milliseconds since 1970, or ISO 8601 in UTC.
+    #[param(value_type = Time, inline)]
     pub(super) from: String,
     /// Up to this time, included.
+    #[param(value_type = Time, inline)]
     pub(super) to: String,
     /// Columns of the picture, 1 to 10000; 1000 unless given.
     #[param(minimum = 1, maximum = 10000)]
@@ -134,8 +151,10 @@ pub(super) struct Stats {
     /// Channel.
     pub(super) channel: String,
     /// From this time on: milliseconds since 1970, or ISO 8601 in UTC.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) from: Option<String>,
     /// Up to this time, included.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) to: Option<String>,
     /// Windows, 1 to 1000; 100 unless given.
     #[param(minimum = 1, maximum = 1000)]
@@ -151,8 +170,10 @@ pub(super) struct OfDevice {
     /// Device.
     pub(super) device: String,
     /// From this time on: milliseconds since 1970, or ISO 8601 in UTC.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) from: Option<String>,
     /// Up to this time, included.
+    #[param(value_type = Option<Time>, inline)]
     pub(super) to: Option<String>,
 }
 

@@ -22,6 +22,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use utoipa::ToSchema;
 
 /// Most clients at a time.
 const MAX_CLIENTS: usize = 1_000;
@@ -214,11 +215,22 @@ fn hello() -> Event {
     Event::default().event("hello").data(json!({ "now_ms": now_ms() }).to_string())
 }
 
+/// One event of the stream, for the document: as OpenAPI 3.2 describes such a stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its description is all that is wanted of it")]
+struct Told {
+    /// `hello`, `overview`, `alert` or `readings`.
+    #[schema(pattern = "^(hello|overview|alert|readings)$")]
+    event: String,
+    /// JSON.
+    data: String,
+}
+
 /// Server-sent events: `overview` (tiles that changed), `alert` (one that opened, changed, ended or was acknowledged),
 /// `readings` (of the agents that are named), `hello` (first, and after fifteen silent seconds). A client that falls behind
 /// is hung up on.
 #[utoipa::path(get, path = "/api/v1/live", tag = "farm", params(ask::Live),
-    responses((status = 200, body = String, content_type = "text/event-stream"),
+    responses((status = 200, body = Told, content_type = "text/event-stream"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn live(
