@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod accounts;
 mod acquisition;
 mod bad_input;
 mod clock_steps;

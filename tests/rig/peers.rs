@@ -23,8 +23,34 @@ pub fn required() -> bool {
 /// What is missing to run against real servers.
 pub fn missing() -> Vec<String> {
     let programs = ["mosquitto", "socat", "mbpoll", "openssl"].into_iter().filter(|name| find(name).is_none());
-    let peers = ["python", "ministack"].into_iter().filter(|name| !venv().join("bin").join(name).exists());
+    let peers = ["python", "ministack", "oidc-provider-mock"]
+        .into_iter()
+        .filter(|name| !venv().join("bin").join(name).exists());
     programs.map(String::from).chain(peers.map(|name| format!("{name} in {}", venv().display()))).collect()
+}
+
+/// A provider of OpenID Connect, with people in it.
+#[derive(Debug)]
+pub struct Login {
+    /// What it calls itself.
+    pub issuer: String,
+    _process: Process,
+}
+
+impl Login {
+    /// Starts it on a free port, with these people and what it says of each.
+    pub async fn start(people: &[(&str, serde_json::Value)]) -> anyhow::Result<Self> {
+        let addr = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let mut command = Command::new(venv().join("bin/oidc-provider-mock"));
+        command.args(["--port", &addr.port().to_string()]);
+        let mut process = Process::start("oidc-provider-mock", &mut command)?;
+        process.listens(addr, START).await?;
+        for (name, claims) in people {
+            let url = format!("http://{addr}/users/{name}");
+            ureq::put(url).header("Content-Type", "application/json").send(claims.to_string())?;
+        }
+        Ok(Self { issuer: format!("http://{addr}"), _process: process })
+    }
 }
 
 /// A mosquitto that forgets everything when it is killed, on one port for its life and those after it.

@@ -87,21 +87,21 @@ pub(super) async fn back(
         tracing::warn!(from = %peer.0, "not signed in: {reason}");
         let text = format!("You are not signed in: {reason}.\n\nBegin again at the page.\n");
         let forgotten = shared.door.cookie(FLOW, "", 0, "Lax");
-        Ok((StatusCode::FORBIDDEN, [(header::SET_COOKIE, forgotten)], text).into_response())
+        (StatusCode::FORBIDDEN, [(header::SET_COOKIE, forgotten)], text).into_response()
     };
     let Query(back) = said.map_err(Refusal::from)?;
     let sealed = cookie(&headers, FLOW).and_then(|text| shared.door.seal().open::<Flow>(FLOW, text, now_ms()));
     let Some(flow) = sealed.filter(|flow| back.state.as_ref() == Some(&flow.state)) else {
         shared.door.count_wrong(peer.0)?;
-        return refused("this browser did not begin to sign in here, or took longer than ten minutes".into());
+        return Ok(refused("this browser did not begin to sign in here, or took longer than ten minutes".into()));
     };
     let Some(code) = back.code else {
-        return refused(back.error_description.or(back.error).unwrap_or("the provider gave no reason".into()));
+        return Ok(refused(back.error_description.or(back.error).unwrap_or("the provider gave no reason".into())));
     };
     let who = match company.redeem(&flow, &code).await {
         Ok(Ok(who)) => who,
-        Ok(Err(reason)) => return refused(reason),
-        Err(error) => return refused(format!("the company's login does not confirm it: {error:#}")),
+        Ok(Err(reason)) => return Ok(refused(reason)),
+        Err(error) => return Ok(refused(format!("the company's login does not confirm it: {error:#}"))),
     };
     note(&shared, &who, "by the company's login").await?;
     let until_ms = now_ms() + company.session_ms();
