@@ -2,6 +2,7 @@
 
 use crate::arguments::{Arguments, TURBINES};
 use crate::control::Command;
+use crate::demo;
 use crate::page::Page;
 use crate::report::{Count, Injected, Report};
 use anyhow::{Context as _, bail};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use windward_agent::config::Config as AgentConfig;
 use windward_agent::io::{Options, Running as Agent};
 use windward_protocol::{Alert, AlertKind, AlertPhase, Row};
@@ -64,8 +66,12 @@ pub(crate) struct Farm {
 }
 
 impl Farm {
-    /// Starts all parts, the receiving ones first.
-    pub(crate) async fn start(arguments: &Arguments, data: &Path) -> anyhow::Result<Self> {
+    /// Starts all parts, the receiving ones first. The page's buttons give `commands`.
+    pub(crate) async fn start(
+        arguments: &Arguments,
+        data: &Path,
+        commands: &mpsc::Sender<Command>,
+    ) -> anyhow::Result<Self> {
         let http = arguments.http;
         // Looked at before anything runs, so that the message is about the address and nothing else.
         drop(TcpListener::bind(http).await.with_context(|| {
@@ -75,7 +81,9 @@ impl Farm {
         let link = Link::start(broker).await?;
         let file = data.join("farm.db");
         let text = sink_toml(broker.port(), &file, http);
-        let sink = windward_sink::io::start(SinkConfig::from_toml(&text, "the farm's sink")?).await?;
+        let config = SinkConfig::from_toml(&text, "the farm's sink")?;
+        let buttons = demo::buttons(commands.clone(), link.watch());
+        let sink = windward_sink::io::start_beside(config, Some(buttons)).await?;
 
         let alerts = Alerts::default();
         let (mut slaves, mut agents) = (Vec::new(), Vec::new());
@@ -254,7 +262,7 @@ pub(crate) fn agent_toml(index: usize, broker: u16, data: &Path, device: &str) -
 fn sink_toml(broker: u16, file: &Path, http: std::net::SocketAddr) -> String {
     format!(
         "farm = \"simulated\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\n[store]\nsqlite = {file:?}\n[http]\n\
-         listen = \"{http}\"\n"
+         listen = \"{http}\"\nguarded = true\n"
     )
 }
 

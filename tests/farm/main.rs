@@ -3,6 +3,7 @@
 
 mod arguments;
 mod control;
+mod demo;
 mod farm;
 mod keys;
 mod page;
@@ -50,10 +51,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(file).init();
 
     println!("The farm: 3 turbines, each with its agent; broker, sink and page in this process.");
-    let mut farm = Farm::start(&arguments, &data).await?;
+    let (commands, received) = mpsc::channel(COMMANDS);
+    let mut farm = Farm::start(&arguments, &data, &commands).await?;
     farm.introduce(&arguments, &log);
 
-    let (commands, received) = mpsc::channel(COMMANDS);
     control::serve(arguments.control, commands.clone()).await?;
     plan(&arguments, &commands);
     // Held to the end of the loop, so that the terminal is as it was when the table is printed.

@@ -68,6 +68,11 @@ impl Link {
         *self.up.borrow()
     }
 
+    /// Whether it stands, for who waits until it does or does not.
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.up.subscribe()
+    }
+
     /// Cuts it, with everything that is under way on it, or restores it.
     pub fn set(&self, up: bool) {
         self.up.send_replace(up);
