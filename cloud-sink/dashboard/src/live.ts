@@ -54,8 +54,8 @@ export function follow(agent: string, reader: Reader): () => void {
 }
 
 const wanted = (): string => {
-  const names = [...readers.keys()].sort().map((agent) => `agent=${encodeURIComponent(agent)}`);
-  return names.length ? `?${names.join("&")}` : "";
+  const names = [...readers.keys()].sort().map(encodeURIComponent);
+  return names.length ? `?agent=${names.join(",")}` : "";
 };
 
 /** Once for all that change in one turn, for a view that goes and one that comes often want the same. */
