@@ -183,6 +183,7 @@ export interface AlertPage {
 }
 
 export interface Hole {
+  epoch: string;
   from: number;
   to: number;
   reason: string | null;

@@ -1,6 +1,6 @@
 // Where each turbine's messages are: nothing is lost without being told.
 import * as api from "../api.ts";
-import { farmSentence, sentences, shares, type Share } from "../deliveries.ts";
+import { farmSentence, sentences, shares, wholeUpTo, type Share } from "../deliveries.ts";
 import { turbineHref } from "../routes.ts";
 import type { AgentDelivery, Lane } from "../types.ts";
 import { count, many } from "../units.ts";
@@ -30,7 +30,7 @@ export function Delivery() {
 
 const RANK: Record<Share["tone"], number> = { well: 0, waiting: 1, missing: 2, lost: 3 };
 
-const worst = (agent: AgentDelivery): number => Math.max(agent.spool_error ? 2.5 : 0, ...agent.lanes.flatMap(shares).map((share) => RANK[share.tone]));
+const worst = (agent: AgentDelivery): number => Math.max(agent.spool_error ? 2.5 : 0, agent.online ? 0 : RANK.waiting, ...agent.lanes.flatMap(shares).map((share) => RANK[share.tone]));
 
 function Legend() {
   return (
@@ -49,6 +49,7 @@ function AgentCard({ agent }: { agent: AgentDelivery }) {
         <p class="soft">{agent.online ? "heard" : "not heard, last"} <Ago ms={agent.seen_ms} />{agent.dropped_rows > 0 && ` · ${many(agent.dropped_rows, "row")} dropped by the agent`}</p>
       </div>
       {agent.spool_error && <p class="problem">Its disk: {agent.spool_error}</p>}
+      {!agent.online && agent.lanes.length > 0 && <p class="sentence waiting">What it reads stays on its disk, and comes when it is heard again</p>}
       {!agent.lanes.length && <Empty>It has not sent anything yet.</Empty>}
       {agent.lanes.map((lane) => <LaneRow key={`${lane.lane} ${lane.epoch}`} lane={lane} online={agent.online} />)}
     </li>
@@ -59,7 +60,7 @@ function LaneRow({ lane, online }: { lane: Lane; online: boolean }) {
   const parts = shares(lane);
   return (
     <div class="lane-delivery">
-      <h3>{lane.lane} <span class="soft" title={`epoch ${lane.epoch}`}>{count(lane.durable)} made, {count(lane.acked)} confirmed, stored whole up to {count(lane.stored)}</span></h3>
+      <h3>{lane.lane} <span class="soft" title={`epoch ${lane.epoch}`}>{count(lane.durable)} made, {count(lane.acked)} confirmed, stored whole up to {count(wholeUpTo(lane))}</span></h3>
       <div class="shares" role="img" aria-label={parts.map((part) => `${count(part.n)} ${part.label}`).join(", ") || "nothing yet"}>
         {parts.map((part) => <i key={part.tone} class={part.tone} style={{ flexGrow: part.n }} />)}
       </div>

@@ -1,0 +1,138 @@
+// The simulated farm, the browser, and how both are waited for.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const told = (name) => process.env[name] ?? assert.fail(`${name} is not set; start these tests with tests/browser/run`);
+const packages = createRequire(join(told("WINDWARD_BROWSER"), "package.json"));
+const { chromium } = packages("playwright-core");
+const AXE = readFileSync(packages.resolve("axe-core/axe.min.js"), "utf8");
+
+/** How long anything on the page may take to come about, unless a test says otherwise, ms. */
+const PATIENCE_MS = 20_000;
+const LOOK_EVERY_MS = 25;
+
+export const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } };
+
+/** Waits until `look` gives something; an error of its own is what failed if it never does. */
+export async function eventually(what, look, within_ms = PATIENCE_MS) {
+  const end = performance.now() + within_ms;
+  let last;
+  do {
+    try {
+      const found = await look();
+      if (found) return found;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((again) => setTimeout(again, LOOK_EVERY_MS));
+  } while (performance.now() < end);
+  throw new Error(`not within ${within_ms / 1_000} s: ${what}`, { cause: last });
+}
+
+/** All of Windward around three simulated turbines, on free ports. */
+export class Farm {
+  static async start() {
+    const farm = new Farm();
+    farm.data = mkdtempSync(join(tmpdir(), "windward-browser-"));
+    const ports = ["--http", "127.0.0.1:0", "--control", "127.0.0.1:0"];
+    farm.process = spawn(join(told("WINDWARD_PROGRAMS"), "farm"), [...ports, "--data", farm.data], { stdio: ["ignore", "pipe", "pipe"] });
+    farm.ended = new Promise((end) => farm.process.on("close", end));
+    farm.said = "";
+    for (const stream of [farm.process.stdout, farm.process.stderr]) stream.on("data", (text) => (farm.said += text));
+    farm.kill = () => farm.process.kill("SIGKILL");
+    process.once("exit", farm.kill);
+    farm.address = await eventually("the farm says where its page is", () => {
+      assert.equal(farm.process.exitCode, null, farm.said);
+      return /^Page: (\S+)/m.exec(farm.said)?.[1];
+    });
+    return farm;
+  }
+
+  /** What the API says. */
+  async ask(path) {
+    const answer = await fetch(`${this.address}/api/v1/${path}`);
+    assert.equal(answer.status, 200, path);
+    return answer.json();
+  }
+
+  async stop() {
+    this.kill();
+    await this.ended;
+    process.off("exit", this.kill);
+    rmSync(this.data, { recursive: true });
+  }
+}
+
+/** Debian's Chromium. */
+export function browser() {
+  const quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+  // Its sandbox wants a user who is not root.
+  const sandbox = process.getuid() === 0 ? ["--no-sandbox"] : [];
+  return chromium.launch({ executablePath: process.env.WINDWARD_CHROMIUM ?? "/usr/bin/chromium", args: [...quiet, ...sandbox] });
+}
+
+/** A view of the page in a browser of its own, and all that the browser complained of. */
+export class View {
+  static async open(browser, address, { theme = "light", size = "desktop", before } = {}) {
+    const view = new View();
+    view.context = await browser.newContext({ viewport: SIZES[size], colorScheme: theme, hasTouch: size === "phone", timezoneId: "Europe/Vienna" });
+    const page = (view.page = await view.context.newPage());
+    page.setDefaultTimeout(PATIENCE_MS);
+    view.complaints = [];
+    const complain = (text) => view.complaints.push(text);
+    page.on("console", (said) => ["error", "warning"].includes(said.type()) && complain(`${said.type()}: ${said.text()}`));
+    page.on("pageerror", (error) => complain(`uncaught: ${error}`));
+    page.on("response", (answer) => answer.status() >= 400 && complain(`${answer.status()} ${answer.url()}`));
+    page.on("request", (asked) => asked.url().startsWith(`${address}/`) || complain(`asked elsewhere: ${asked.url()}`));
+    await page.addInitScript(() => {
+      document.addEventListener("securitypolicyviolation", (broken) => console.error(`policy broken: ${broken.violatedDirective} ${broken.blockedURI}`));
+    });
+    if (before) await page.addInitScript(before);
+    await page.goto(address);
+    await page.waitForSelector(".connection.live");
+    return view;
+  }
+
+  /** To another view of the page, as a link would. */
+  async go(hash, until) {
+    await this.page.evaluate((to) => (location.hash = to), hash);
+    await this.page.waitForSelector(until);
+  }
+
+  /** What axe finds wrong, in words. */
+  async barriers() {
+    const tools = await this.context.newCDPSession(this.page);
+    // Not as a script of the page, which its policy would refuse.
+    await tools.send("Runtime.evaluate", { expression: AXE });
+    await tools.detach();
+    return this.page.evaluate(async () => {
+      const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+      const why = (node) => [...node.any, ...node.all, ...node.none].map((check) => check.message).join("; ");
+      return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target.join(" ")}: ${why(node)}`));
+    });
+  }
+
+  async screenshot(name, options = {}) {
+    const folder = told("WINDWARD_SCREENS");
+    mkdirSync(folder, { recursive: true });
+    await this.page.screenshot({ path: join(folder, `${name}.png`), ...options });
+  }
+
+  async close() {
+    await this.context.close();
+    assert.deepEqual(this.complaints, []);
+  }
+}
+
+/** Prints what was measured as tests/run looks for it. */
+export function figure(what, delays_ms, unit = "ms") {
+  const sorted = [...delays_ms].sort((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)];
+  console.log(`FIGURE ${what}: median ${Math.round(median)} ${unit}, worst ${Math.round(sorted.at(-1))} ${unit} of ${sorted.length}`);
+  return median;
+}
