@@ -73,14 +73,14 @@ export function browser() {
   const quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
   // Its sandbox wants a user who is not root.
   const sandbox = process.getuid() === 0 ? ["--no-sandbox"] : [];
-  return chromium.launch({ executablePath: process.env.WINDWARD_CHROMIUM ?? "/usr/bin/chromium", args: [...quiet, ...sandbox] });
+  return chromium.launch({ executablePath: process.env.WINDWARD_CHROMIUM ?? "/usr/bin/chromium", args: [...quiet, ...sandbox], ignoreDefaultArgs: ["--hide-scrollbars"] });
 }
 
 /** A view of the page in a browser of its own, and all that the browser complained of. */
 export class View {
   static async open(browser, address, { theme = "light", size = "desktop", before } = {}) {
     const view = new View();
-    view.context = await browser.newContext({ viewport: SIZES[size], colorScheme: theme, hasTouch: size === "phone", timezoneId: "Europe/Vienna" });
+    view.context = await browser.newContext({ viewport: SIZES[size], colorScheme: theme, hasTouch: size === "phone", isMobile: size === "phone", timezoneId: "Europe/Vienna" });
     const page = (view.page = await view.context.newPage());
     page.setDefaultTimeout(PATIENCE_MS);
     view.complaints = [];

@@ -4,9 +4,12 @@ import { go } from "./router.ts";
 
 export const dialog = signal<"" | "help" | "search">("");
 
+/** Somebody wants to acknowledge the alert that is being opened: its form takes the focus when it comes. */
+export const acknowledging = signal(false);
+
 const VIEWS: Record<string, string> = { o: "#/", a: "#/alerts", d: "#/delivery", s: "#/statistics" };
 const PREFIX_MS = 1_500;
-let prefixAt = 0;
+let prefixAt = -Infinity;
 
 export const HELP: [string, string][] = [
   ["/", "Search turbines, alerts and views"],
@@ -23,18 +26,19 @@ const isTyping = (target: EventTarget | null): boolean =>
 
 export function listen(): void {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || dialog.value || isTyping(event.target)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || isTyping(event.target)) return;
     if (pressed(event.key, event.target)) event.preventDefault();
   });
 }
 
 function pressed(key: string, target: EventTarget | null): boolean {
+  acknowledging.value = false;
   if (performance.now() - prefixAt < PREFIX_MS && VIEWS[key]) {
-    prefixAt = 0;
+    prefixAt = -Infinity;
     go(VIEWS[key]);
     return true;
   }
-  prefixAt = key === "g" ? performance.now() : 0;
+  prefixAt = key === "g" ? performance.now() : -Infinity;
   if (key === "/" || key === "?") {
     dialog.value = key === "/" ? "search" : "help";
     return true;
@@ -46,9 +50,12 @@ function pressed(key: string, target: EventTarget | null): boolean {
 /** The form of the alert that is open; else the alert in focus is opened, and its form after it. */
 function acknowledge(target: EventTarget | null): boolean {
   const row = target instanceof HTMLElement ? target.closest<HTMLAnchorElement>("a[data-alert]") : null;
-  row?.click();
-  // After the click the view draws first.
-  setTimeout(() => document.querySelector<HTMLElement>("[data-acknowledge]")?.focus(), row ? 150 : 0);
+  if (row && !row.ariaCurrent) {
+    acknowledging.value = true;
+    row.click();
+    return true;
+  }
+  document.querySelector<HTMLElement>("[data-acknowledge]")?.focus();
   return true;
 }
 

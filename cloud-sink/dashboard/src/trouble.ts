@@ -35,6 +35,11 @@ export function shownState(tile: Tile, now: number, interval_ms: number): Shown 
   return last === null || isStale(last, now, interval_ms) ? "stale" : "well";
 }
 
+/** When something last came from it: the agent tells of itself less often than its wind is read. */
+export function lastSeen({ seen_ms, wind }: Tile): number | null {
+  return wind && (seen_ms === null || wind.time_ms > seen_ms) ? wind.time_ms : seen_ms;
+}
+
 export interface Ranked {
   tile: Tile;
   shown: Shown;

@@ -12,8 +12,8 @@ const DIGITS: Record<string, number> = {
 
 export const isSpeed = (unit: string): boolean => unit === "m/s";
 
-/** The unit in which a measured one is shown. */
-export const shownUnit = (unit: string, wind: WindUnit): string => (isSpeed(unit) ? wind : unit);
+/** The unit in which a measured one is shown; that of a bare number, 1, is none to the eye. */
+export const shownUnit = (unit: string, wind: WindUnit): string => (isSpeed(unit) ? wind : unit === "1" ? "" : unit);
 
 /** By what a measured value is multiplied to be shown. */
 export const factor = (unit: string, wind: WindUnit): number => (isSpeed(unit) ? PER_MPS[wind] : 1);
@@ -22,7 +22,8 @@ export const factor = (unit: string, wind: WindUnit): number => (isSpeed(unit) ?
 export function digits(value: number, unit: string): string {
   const known = DIGITS[unit];
   const size = Math.abs(value);
-  const wanted = known ?? (size >= 1000 ? 0 : size >= 100 ? 1 : 2);
+  const isCount = !unit && Number.isInteger(value);
+  const wanted = known ?? (isCount || size >= 1000 ? 0 : size >= 100 ? 1 : 2);
   const text = value.toFixed(wanted);
   return /^-0(\.0+)?$/.test(text) ? text.slice(1) : text;
 }

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { byTrouble, isStale, says, shownState, tally } from "../src/trouble.ts";
+import { byTrouble, isStale, lastSeen, says, shownState, tally } from "../src/trouble.ts";
 import type { Tile, TileState } from "../src/types.ts";
 
 const NOW = 1_000_000_000;
@@ -21,6 +21,12 @@ test("a turbine with old data is never shown as well", () => {
   assert.equal(shownState(tile("t", "well", 16_000), NOW, 1_000), "stale");
   assert.equal(shownState({ ...tile("t", "well"), online: false }, NOW, 1_000), "stale");
   assert.equal(shownState({ ...tile("t", "well"), wind: null, seen_ms: null }, NOW, 1_000), "stale");
+});
+
+test("a turbine was seen when its wind was read, if that is later", () => {
+  assert.equal(lastSeen({ ...tile("t", "well", 20_000), seen_ms: NOW - 30_000 }), NOW - 20_000);
+  assert.equal(lastSeen({ ...tile("t", "well", 20_000), seen_ms: NOW - 10_000 }), NOW - 10_000);
+  assert.equal(lastSeen({ ...tile("t", "well"), wind: null, seen_ms: null }), null);
 });
 
 test("trouble that the sink knows of is not hidden by age", () => {

@@ -9,6 +9,7 @@ test("wind is shown in the unit that was chosen, all else as measured", () => {
   assert.equal(figure(21.4, "°C", "knots"), "21.4 °C");
   assert.equal(figure(271.6, "°", "m/s"), "272°");
   assert.equal(figure(2.914, "", "m/s"), "2.91");
+  assert.equal(figure(126, "1", "m/s"), "126");
 });
 
 test("what is not there is a dash, never a nought", () => {

@@ -14,7 +14,8 @@ export class Loader {
   readonly columns = new Map<string, Columns>();
   /** Moves whenever columns did. */
   readonly version = signal(0);
-  readonly busy = signal(false);
+  /** From the start: before the first answer nobody knows that nothing was read. */
+  readonly busy = signal(true);
   readonly error = signal("");
   level: Level = "reading";
   private sources: Source[] = [];

@@ -21,6 +21,9 @@ export function piece(inner: number, outer: number, from: number, to: number): s
 
 const sum = (numbers: number[]): number => numbers.reduce((a, b) => a + b, 0);
 
+/** Whether no window is in it. */
+export const isEmpty = (rose: Rose): boolean => rose.calm + sum(rose.counts.flat()) === 0;
+
 /** The words of a class of speed, in the unit that is shown. */
 function classWords(rose: Rose, index: number): string {
   const { unit } = prefs.value;

@@ -8,7 +8,7 @@ import { latest, summary } from "../columns.ts";
 import { prefs } from "../prefs.ts";
 import type { Span } from "../ranges.ts";
 import { exact } from "../time.ts";
-import { figure } from "../units.ts";
+import { figure, shownUnit } from "../units.ts";
 import { Lane } from "./lane.tsx";
 import { gestures } from "./gestures.ts";
 import { dark, palette } from "./palette.ts";
@@ -49,7 +49,7 @@ export function ChartStack(props: Props) {
         {panels.map((panel, index) => (
           <figure class="panel" key={panel.key}>
             <figcaption>
-              <b>{panel.title}</b> <span class="soft">{panel.unit && (panel.unit === "m/s" ? unit : panel.unit)}</span>
+              <b>{panel.title}</b> <span class="soft">{shownUnit(panel.unit, unit)}</span>
               {!props.busy.value && !panel.lines.some((line) => latest(line.columns)) && <span class="soft">nothing was read in this time</span>}
               <span class="readout soft" data-readout={panel.key} />
             </figcaption>

@@ -1,7 +1,9 @@
 // Which channels are drawn, and which other turbines beside them.
 import { useSignal } from "@preact/signals";
 import { isCircle, placeOf, quantityWords, type Source } from "../charts/panels.ts";
+import { prefs } from "../prefs.ts";
 import { agents } from "../state.ts";
+import { shownUnit } from "../units.ts";
 
 interface Props {
   agent: string;
@@ -32,7 +34,7 @@ export function Channels(props: Props) {
                 <input type="checkbox" checked={chosen.includes(source.key)} onChange={() => toggle(source.key)}
                   disabled={!chosen.includes(source.key) && chosen.length >= MOST_CHANNELS} />
                 <Swatch at={colourOf(source, props)} />
-                <span>{source.channel} <span class="soft">{source.unit}</span></span>
+                <span>{source.channel} <span class="soft">{shownUnit(source.unit, prefs.value.unit)}</span></span>
               </label>
             ))}
           </fieldset>

@@ -1,6 +1,8 @@
 // What people say of an alert: that somebody has it in hand, and notes for those who come after.
 import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import * as api from "../api.ts";
+import { acknowledging } from "../keys.ts";
 import { choose, prefs } from "../prefs.ts";
 import { mayAct, me } from "../state.ts";
 import type { Alert } from "../types.ts";
@@ -49,8 +51,13 @@ function Forms({ alert, onChange }: Props) {
   const acknowledge = () => send(api.acknowledge(alert, text.value.trim(), by));
   const comment = () => send(api.comment(alert, text.value.trim(), by));
   const isOpen = !alert.acknowledged_by;
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    if (acknowledging.peek()) form.current?.querySelector<HTMLElement>("[data-acknowledge]")?.focus();
+    acknowledging.value = false;
+  }, []);
   return (
-    <form class="talk" onSubmit={(event) => { event.preventDefault(); if (isReady) void (isOpen ? acknowledge() : text.value.trim() && comment()); }}>
+    <form class="talk" ref={form} onSubmit={(event) => { event.preventDefault(); if (isReady) void (isOpen ? acknowledge() : text.value.trim() && comment()); }}>
       {!isNamed && (
         <label class="field">
           <span>Your name</span>

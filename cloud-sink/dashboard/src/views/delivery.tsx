@@ -60,7 +60,7 @@ function LaneRow({ lane, online }: { lane: Lane; online: boolean }) {
   const parts = shares(lane);
   return (
     <div class="lane-delivery">
-      <h3>{lane.lane} <span class="soft" title={`epoch ${lane.epoch}`}>{count(lane.durable)} made, {count(lane.acked)} confirmed, stored whole up to {count(wholeUpTo(lane))}</span></h3>
+      <h3>{lane.lane} <span class="soft" title={`Epoch ${lane.epoch}. When the turbine last told of itself it knew of ${count(lane.acked)} that they are stored.`}>{count(lane.durable)} made, stored whole up to {count(wholeUpTo(lane))}</span></h3>
       <div class="shares" role="img" aria-label={parts.map((part) => `${count(part.n)} ${part.label}`).join(", ") || "nothing yet"}>
         {parts.map((part) => <i key={part.tone} class={part.tone} style={{ flexGrow: part.n }} />)}
       </div>

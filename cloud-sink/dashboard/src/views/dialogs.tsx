@@ -15,12 +15,16 @@ export function Dialogs() {
   return null;
 }
 
-function Modal({ label, children }: { label: string; children: ComponentChildren }) {
+function Modal({ name, label, children }: { name: typeof dialog.value; label: string; children: ComponentChildren }) {
   const place = useRef<HTMLDialogElement>(null);
   // Before the next key is pressed, so that none is lost.
   useLayoutEffect(() => place.current?.showModal(), []);
+  // A key may have opened another before this one is told that it is closed.
+  const closed = () => {
+    if (dialog.value === name) dialog.value = "";
+  };
   return (
-    <dialog ref={place} aria-label={label} class="card" onClose={() => (dialog.value = "")} onClick={(event) => event.target === place.current && place.current?.close()}>
+    <dialog ref={place} aria-label={label} class="card" onClose={closed} onClick={(event) => event.target === place.current && place.current?.close()}>
       {children}
     </dialog>
   );
@@ -28,7 +32,7 @@ function Modal({ label, children }: { label: string; children: ComponentChildren
 
 function Help() {
   return (
-    <Modal label="Keys">
+    <Modal name="help" label="Keys">
       <div class="head"><h2>Keys</h2><button type="button" onClick={() => (dialog.value = "")}>Close</button></div>
       <dl class="keys">
         {HELP.map(([keys, words]) => <div key={keys}><dt>{keys.split(" ").filter(Boolean).map((key) => <kbd key={key}>{key}</kbd>)}</dt><dd>{words}</dd></div>)}
@@ -72,7 +76,7 @@ function Search() {
     if (move || event.key === "Enter") event.preventDefault();
   };
   return (
-    <Modal label="Search">
+    <Modal name="search" label="Search">
       <input type="search" class="search" role="combobox" list={undefined} aria-label="Turbine, alert or view" aria-expanded="true" aria-controls="hits" aria-autocomplete="list"
         {...(hits.length ? { "aria-activedescendant": `hit-${chosen}` } : {})} placeholder="Turbine, alert or view" value={text.value}
         onInput={(event) => { text.value = event.currentTarget.value; at.value = 0; }} onKeyDown={press} />

@@ -7,7 +7,7 @@ import { slow } from "../clock.ts";
 import { prefs } from "../prefs.ts";
 import { turbineHref } from "../routes.ts";
 import { counts, intervalOf, me, ranked, tiles } from "../state.ts";
-import { isStale, ORDER, says, STATE_WORDS, type Ranked, type Shown } from "../trouble.ts";
+import { isStale, lastSeen, ORDER, says, STATE_WORDS, type Ranked, type Shown } from "../trouble.ts";
 import { exact } from "../time.ts";
 import { count, digits, factor, many } from "../units.ts";
 import type { Tile, Wind } from "../types.ts";
@@ -88,7 +88,7 @@ function TileBody({ one: { tile, shown }, top }: Card) {
       </div>
       <p class="tile-words">{wordsOf(tile)}</p>
       <p class="soft tile-foot">
-        <span>seen <Ago ms={tile.seen_ms} /></span>
+        <span>seen <Ago ms={lastSeen(tile)} /></span>
         {tile.waiting > 0 && <span title="Messages on the turbine's disk that are not stored here yet">{count(tile.waiting)} waiting</span>}
       </p>
     </li>

@@ -2,12 +2,12 @@
 import { useSignal } from "@preact/signals";
 import * as api from "../api.ts";
 import { Days } from "../charts/days.tsx";
-import { WindRose } from "../charts/rose.tsx";
+import { isEmpty, WindRose } from "../charts/rose.tsx";
 import { Turbulence } from "../charts/turbulence.tsx";
 import { now } from "../clock.ts";
 import { agents } from "../state.ts";
 import { date, DAY, dayStart } from "../time.ts";
-import type { Agent, Channel, Device } from "../types.ts";
+import type { Agent, Channel, Device, WindAnswer } from "../types.ts";
 import { Empty, Problem, Select, Switch, useAsked } from "./parts.tsx";
 import { Windows } from "./windows.tsx";
 
@@ -101,7 +101,7 @@ function Figures({ of }: { of: Chosen }) {
           <Problem text={wind.error} />
           {!isWind && <Empty>A rose is drawn for channels of wind speed.</Empty>}
           {isWind && !wind.data && wind.busy && <Empty>Asking the sink…</Empty>}
-          {wind.data && (wind.data.rose.has_direction ? <WindRose rose={wind.data.rose} /> : <Empty>This device gives no wind direction.</Empty>)}
+          {wind.data && <Rose rose={wind.data.rose} />}
         </section>
         <section class="card" aria-labelledby="turbulence">
           <h2 id="turbulence">Turbulence intensity</h2>
@@ -118,4 +118,9 @@ function Figures({ of }: { of: Chosen }) {
       <Windows agent={agent} device={device} channel={channel} from={from} to={to} />
     </>
   );
+}
+
+function Rose({ rose }: { rose: WindAnswer["rose"] }) {
+  if (!rose.has_direction) return <Empty>This device gives no wind direction.</Empty>;
+  return isEmpty(rose) ? <Empty>No window ended in this time.</Empty> : <WindRose rose={rose} />;
 }

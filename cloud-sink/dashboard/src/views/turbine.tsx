@@ -13,9 +13,9 @@ import { alertHref } from "../routes.ts";
 import { agents, alerts, intervalOf, tiles } from "../state.ts";
 import { between, DAY } from "../time.ts";
 import { prefs } from "../prefs.ts";
-import { shownState } from "../trouble.ts";
+import { lastSeen, shownState } from "../trouble.ts";
 import type { Agent, Alert } from "../types.ts";
-import { count } from "../units.ts";
+import { many } from "../units.ts";
 import { Channels } from "./channels.tsx";
 import { Latest } from "./latest.tsx";
 import { Ago, Empty, Problem, StateBadge, useAsked } from "./parts.tsx";
@@ -84,8 +84,8 @@ function TurbineHead({ name }: { name: string }) {
     <div class="head">
       <h1>{name}</h1>
       {tile && <StateBadge of={shownState(tile, second.value, intervalOf(name, tile.wind?.device))} />}
-      {tile && <p class="soft">{tile.locations.join(", ")} · seen <Ago ms={tile.seen_ms} />
-        {tile.waiting > 0 && ` · ${count(tile.waiting)} messages wait on its disk`}{tile.spool_error && ` · disk: ${tile.spool_error}`}</p>}
+      {tile && <p class="soft">{tile.locations.join(", ")} · seen <Ago ms={lastSeen(tile)} />
+        {tile.waiting > 0 && ` · ${many(tile.waiting, "message")} on its disk`}{tile.spool_error && ` · disk: ${tile.spool_error}`}</p>}
     </div>
   );
 }
