@@ -30,7 +30,7 @@ const key = (pressed) => async ({ page }) => page.keyboard.press(pressed);
 /** Name, address, what is there when the view is, and what to do then. */
 const views = () => [
   ["overview", "#/", "li.tile"],
-  ["turbine", "#/turbine/turbine-1", ".uplot"],
+  ["turbine", "#/turbine/turbine-1", ".uplot", ({ page }) => page.waitForSelector("table.now tbody time")],
   ["alerts", "#/alerts", "li.alert"],
   ["alert", `#/alert/${gust.agent}/${gust.id}`, ".picture .uplot"],
   ["delivery", "#/delivery", "li.delivery .shares"],
@@ -51,6 +51,23 @@ function smallTargets(least_px) {
   });
 }
 
+test("what looks for faults of a page finds them", async () => {
+  const view = await View.open(chromium, farm.address, { size: "phone" });
+  await view.page.evaluate(() => {
+    const script = document.createElement("script");
+    script.textContent = "1";
+    const button = document.createElement("button");
+    button.style.cssText = "width: 700px; height: 9px; min-height: 0; padding: 0; display: block";
+    document.querySelector("main").append(script, button);
+  });
+  assert.deepEqual((await view.barriers()).filter((text) => /^button-name/.test(text)).length, 1);
+  assert.equal((await view.page.evaluate(smallTargets, TARGET_PX)).length, 1);
+  assert.ok(await view.page.evaluate(() => document.documentElement.scrollWidth > innerWidth));
+  await eventually("the policy's complaint", () => view.complaints.some((text) => /policy broken: script-src/.test(text)));
+  view.complaints.length = 0;
+  await view.close();
+});
+
 for (const size of Object.keys(SIZES)) {
   for (const theme of ["light", "dark"]) {
     test(`every view, ${theme}, ${size}`, async () => {
@@ -61,12 +78,12 @@ for (const size of Object.keys(SIZES)) {
         if (act) await act(view);
         if (then) await view.page.waitForSelector(then);
         await view.page.locator(".busy.on").waitFor({ state: "detached" });
-        await view.screenshot(`${name}-${theme}-${size}`, { fullPage: !act });
+        await view.screenshot(`${name}-${theme}-${size}`, { fullPage: !then?.includes("[open]") });
         const wide = await view.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         if (wide > 0) found.push(`${name} is ${wide} px wider than the screen`);
         if (size === "phone") found.push(...(await view.page.evaluate(smallTargets, TARGET_PX)).map((text) => `${name}: ${text}`));
         found.push(...(await view.barriers()).map((text) => `${name}: ${text}`));
-        if (act) await view.page.keyboard.press("Escape");
+        await view.page.keyboard.press("Escape");
       }
       assert.deepEqual(found, []);
       await view.close();
