@@ -57,12 +57,12 @@ test("what looks for faults of a page finds them", async () => {
     const script = document.createElement("script");
     script.textContent = "1";
     const button = document.createElement("button");
-    button.style.cssText = "width: 700px; height: 9px; min-height: 0; padding: 0; display: block";
+    button.style.cssText = "min-width: 700px; height: 9px; min-height: 0; padding: 0; display: block";
     document.querySelector("main").append(script, button);
   });
   assert.deepEqual((await view.barriers()).filter((text) => /^button-name/.test(text)).length, 1);
   assert.equal((await view.page.evaluate(smallTargets, TARGET_PX)).length, 1);
-  assert.ok(await view.page.evaluate(() => document.documentElement.scrollWidth > innerWidth));
+  assert.ok(await view.page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth));
   await eventually("the policy's complaint", () => view.complaints.some((text) => /policy broken: script-src/.test(text)));
   view.complaints.length = 0;
   await view.close();
@@ -79,7 +79,7 @@ for (const size of Object.keys(SIZES)) {
         if (then) await view.page.waitForSelector(then);
         await view.page.locator(".busy.on").waitFor({ state: "detached" });
         await view.screenshot(`${name}-${theme}-${size}`, { fullPage: !then?.includes("[open]") });
-        const wide = await view.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        const wide = await view.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         if (wide > 0) found.push(`${name} is ${wide} px wider than the screen`);
         if (size === "phone") found.push(...(await view.page.evaluate(smallTargets, TARGET_PX)).map((text) => `${name}: ${text}`));
         found.push(...(await view.barriers()).map((text) => `${name}: ${text}`));
