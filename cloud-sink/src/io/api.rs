@@ -11,6 +11,7 @@ mod metrics;
 mod page;
 mod problem;
 mod readings;
+pub(super) mod remember;
 mod same;
 pub(super) mod serve;
 mod session;

@@ -80,6 +80,8 @@ pub struct Running {
     sources: JoinSet<()>,
     committer: JoinHandle<()>,
     server: JoinHandle<()>,
+    teller: JoinHandle<()>,
+    rememberer: JoinHandle<()>,
     lookout: JoinHandle<()>,
     notifier: JoinHandle<()>,
 }
@@ -207,7 +209,8 @@ pub async fn start_beside(config: Config, demo: Option<axum::Router>) -> Result<
     let is_demo = demo.is_some();
     let shared = api::Shared::new(farm, store.clone(), counts.clone(), notifier.clone(), door, is_demo, stopping);
     let live = shared.live();
-    tokio::spawn(api::live::watch(shared.clone(), stopped.clone()));
+    let teller = tokio::spawn(api::live::watch(shared.clone(), stopped.clone()));
+    let rememberer = tokio::spawn(api::remember::remember(shared.clone(), stopped.clone()));
     let server = tokio::spawn(api::serve::serve(listener, tls, api::routes(shared, demo), stopped.clone()));
     #[cfg(feature = "archive")]
     if let Some(archive) = &config.archive {
@@ -243,7 +246,7 @@ pub async fn start_beside(config: Config, demo: Option<axum::Router>) -> Result<
         tokio::spawn(prune(store, days, stopped));
     }
     tracing::info!(%http, "page and API");
-    Ok(Running { http, sight, counts, stop, sources, committer, server, lookout, notifier })
+    Ok(Running { http, sight, counts, stop, sources, committer, server, teller, rememberer, lookout, notifier })
 }
 
 impl Running {
@@ -264,6 +267,8 @@ impl Running {
             Some(ended) = self.sources.join_next() => ("source", ended),
             ended = &mut self.committer => ("committer", ended),
             ended = &mut self.server => ("page and API", ended),
+            ended = &mut self.teller => ("one who tells open pages", ended),
+            ended = &mut self.rememberer => ("one who looks for what others stored", ended),
             ended = &mut self.lookout => ("lookout", ended),
             ended = &mut self.notifier => ("notifier", ended),
         };

@@ -142,6 +142,15 @@ impl Store {
         }
     }
 
+    /// One alert, however old; the latest where an agent has given a number twice.
+    pub async fn alert(&self, farm: &str, agent: &str, id: u64) -> Result<Option<AlertRow>> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.alert(farm, agent, id).await,
+            #[cfg(feature = "aws")]
+            Store::DynamoDb(dynamodb) => dynamodb.alert(farm, agent, id).await,
+        }
+    }
+
     /// Blocks of one device.
     pub async fn readings(&self, span: &Span) -> Result<Page> {
         match self {

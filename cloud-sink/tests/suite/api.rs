@@ -1,12 +1,15 @@
 //! What the API answers about a small farm, asked over HTTP. The broker is away: what is stored is shown all the same.
 
-use crate::farm::{FARM, T0, commit, deliveries, open_alert};
+use crate::farm::{FARM, T0, block, commit, deliveries, delivery, envelope, health, open_alert};
 use serde_json::{Value as Json, json};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
+use windward_protocol::Lane;
 use windward_sink::config::{self, Config};
+use windward_sink::decode::Delivery;
+use windward_sink::io::clock::{mono_ms, now_ms};
 use windward_sink::io::store::Store;
 use windward_sink::io::{self, Running};
 use windward_sink::notify::Policy;
@@ -20,6 +23,11 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// With more deliveries in its store.
+    async fn start_with(more: Vec<Delivery>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("farm.db");
         let store = Store::open(&config::Store::Sqlite(file.clone())).await.unwrap();
@@ -28,6 +36,7 @@ impl Site {
         all.remove(8);
         all.push(open_alert(8, 6));
         commit(&store, Policy::default(), &all, T0).await;
+        commit(&store, Policy::default(), &more, now_ms()).await;
         let text = format!(
             "farm = \"{FARM}\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\nsqlite = {file:?}\n[http]\nlisten = \"127.0.0.1:0\"\nguarded = true\n"
         );
@@ -102,6 +111,25 @@ async fn a_picture_has_as_many_columns_as_were_asked_for_and_every_extreme() {
         assert_eq!((got, &body["status"]), (status, &json!(status)), "{path}: {body}");
         assert!(body["detail"].as_str().unwrap().contains(reason), "{path}: {body}");
     }
+    site.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tile_shows_the_wind_that_was_stored_before_the_sink_started() {
+    let now_ms = now_ms();
+    let envelope = envelope(Lane::Readings, 5_000, block(now_ms - 60_000, 80));
+    let site = Site::start_with(vec![delivery(Lane::Readings, &[envelope]), health(true, now_ms)]).await;
+    let begun = mono_ms();
+    let tile = loop {
+        let overview = site.ok("/api/v1/overview").await;
+        if !overview["turbines"][0]["wind"].is_null() {
+            break overview["turbines"][0].clone();
+        }
+        assert!(mono_ms() - begun < 20_000, "{overview}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!((&tile["wind"]["value"], &tile["wind"]["time_ms"]), (&json!(8.9), &json!(now_ms - 51_000)));
+    assert!(tile["spark"]["mean"].as_array().unwrap().iter().any(|mean| !mean.is_null()), "{tile}");
     site.running.stop().await.unwrap();
 }
 

@@ -1,14 +1,15 @@
 //! Whatever the order and repetition of deliveries, the same rows stand; in SQLite and in DynamoDB alike.
 
-use crate::farm::{FARM, Place, T0, commit, deliveries, delivery, envelope, health, stats};
+use crate::farm::{FARM, Place, T0, commit, deliveries, delivery, envelope, health, open_alert, stats};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use windward_protocol::{Iso8601, Lane, Quantity, Record, Stats};
+use windward_sink::access::Role;
 use windward_sink::answer::AlertState;
 use windward_sink::io::store::{Span, Store};
 use windward_sink::notify::Policy;
-use windward_sink::place::AlertRow;
+use windward_sink::place::{AlertRow, Deed};
 use windward_sink::query;
 use windward_sink::sink::Tally;
 
@@ -182,6 +183,7 @@ async fn only_figures_that_say_something_are_stored(place: Place) {
 }
 
 on_both_stores! {
+    an_alert_is_found_by_its_number_and_what_was_done_in_its_order
     everything_is_placed_once
     pages_of_readings_join_without_seam
     summaries_say_without_blocks_what_the_rows_hold
@@ -250,4 +252,33 @@ async fn dynamodb_holds_each_reading_as_an_item_too_or_skipped_without_endpoint(
     assert_eq!(of("temperature", T0 + 4_000)["no_data"], "timeout");
     let expires: i64 = wind["ttl"].parse().unwrap();
     assert_eq!(expires, (T0 + 29_000) / 1_000 + 30 * 86_400, "with the row it came in");
+}
+
+async fn an_alert_is_found_by_its_number_and_what_was_done_in_its_order(place: Place) {
+    commit(&place.store, Policy::default(), &[open_alert(8, 1), open_alert(9, 2)], T0).await;
+    let found = place.store.alert(FARM, "t1", 8).await.unwrap().unwrap();
+    assert_eq!((found.id, found.agent.as_str()), (8, "t1"));
+    for (farm, agent, id) in [(FARM, "t1", 10), (FARM, "t2", 8), ("another", "t1", 8)] {
+        assert_eq!(place.store.alert(farm, agent, id).await.unwrap(), None, "{farm} {agent} {id}");
+    }
+    for n in 0..5 {
+        let (who, what, about) = (format!("Jo {n}"), "comment".into(), "t1 8".into());
+        let deed = Deed { at_ms: T0 + n / 2, who, role: Role::Operator, what, about };
+        place.store.note_deed(FARM, &deed).await.unwrap();
+    }
+    let (mut who, mut after) = (Vec::new(), None);
+    loop {
+        let (deeds, next) = place.store.deeds(FARM, after.as_deref(), 2).await.unwrap();
+        who.extend(deeds.into_iter().map(|deed| (deed.at_ms - T0, deed.who)));
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let times: Vec<i64> = who.iter().map(|(at, _)| *at).collect();
+    assert_eq!(times, [2, 1, 1, 0, 0]);
+    who.sort();
+    who.dedup();
+    assert_eq!(who.len(), 5, "each once: {who:?}");
+    assert_eq!(place.store.deeds("another", None, 2).await.unwrap(), (Vec::new(), None));
 }

@@ -158,10 +158,8 @@ fn within(text: String, what: &str) -> Result<String, Refusal> {
 async fn find(shared: &Shared, agent: &str, id: &str) -> Result<AlertRow, Refusal> {
     let number =
         u64::from_str_radix(id, 16).map_err(|_| Refusal::bad(format!("id {id:?} is no hexadecimal number")))?;
-    let rows = shared.store.alerts(&shared.farm, Some(agent), MAX_ALERTS).await?;
-    rows.into_iter().find(|row| row.id == number).ok_or_else(|| {
-        Refusal(StatusCode::NOT_FOUND, format!("agent {agent:?} has no alert {id} among its {MAX_ALERTS} latest"))
-    })
+    let row = shared.store.alert(&shared.farm, agent, number).await?;
+    row.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("agent {agent:?} has no alert {id}")))
 }
 
 /// The alert as it stands now.

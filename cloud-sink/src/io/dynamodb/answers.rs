@@ -76,7 +76,8 @@ impl DynamoDb {
         query = match agent {
             Some(agent) => query
                 .index_name(BY_AGENT)
-                .key_condition_expression("agent = :key")
+                .key_condition_expression("#agent = :key")
+                .expression_attribute_names("#agent", "agent")
                 .expression_attribute_values(":key", text(agent)),
             None => query.key_condition_expression("pk = :key").expression_attribute_values(":key", text(farm)),
         };
@@ -91,6 +92,26 @@ impl DynamoDb {
             }
         }
         Ok(rows)
+    }
+
+    pub(in crate::io) async fn alert(&self, farm: &str, agent: &str, id: u64) -> Result<Option<AlertRow>> {
+        let query = self.client.query().table_name(self.table("alerts")).scan_index_forward(false).index_name(BY_AGENT);
+        let mut pages = query
+            .key_condition_expression("#agent = :agent")
+            // A reserved word of DynamoDB's.
+            .expression_attribute_names("#agent", "agent")
+            .expression_attribute_values(":agent", text(agent))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
+            let row = alert_row(&item);
+            if row.id == id && get_text(&item, "pk").as_deref() == Some(farm) {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     pub(in crate::io) async fn readings(&self, span: &Span) -> Result<Page> {

@@ -75,6 +75,15 @@ impl Sqlite {
         .await
     }
 
+    pub(in crate::io) async fn alert(&self, farm: &str, agent: &str, id: u64) -> Result<Option<AlertRow>> {
+        let (farm, agent, id) = (farm.to_string(), agent.to_string(), format!("{id:016x}"));
+        self.read(move |db| {
+            let sql = "SELECT * FROM alerts WHERE farm = ? AND agent = ? AND id = ? ORDER BY sort DESC LIMIT 1";
+            Ok(db.query_row(sql, params![farm, agent, id], alert_row).optional()?)
+        })
+        .await
+    }
+
     pub(in crate::io) async fn readings(&self, span: &Span) -> Result<Page> {
         let span = span.clone();
         self.read(move |db| {
