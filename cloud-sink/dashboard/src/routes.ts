@@ -6,7 +6,8 @@ export type Route =
   | { view: "alerts" }
   | { view: "alert"; agent: string; id: string }
   | { view: "delivery" }
-  | { view: "statistics" };
+  | { view: "statistics" }
+  | { view: "audit" };
 
 /** The view that an address names; the overview where it names none. */
 export function parse(hash: string): Route {
@@ -14,7 +15,7 @@ export function parse(hash: string): Route {
   const [agent, id] = rest;
   if (view === "turbine" && agent) return { view, agent };
   if (view === "alert" && agent && id) return { view, agent, id };
-  if (view === "alerts" || view === "delivery" || view === "statistics") return { view };
+  if (view === "alerts" || view === "delivery" || view === "statistics" || view === "audit") return { view };
   return { view: "overview" };
 }
 

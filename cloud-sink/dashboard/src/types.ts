@@ -19,6 +19,15 @@ export interface Me {
   oidc: CompanyLogin | null;
 }
 
+/** Something that somebody did. */
+export interface Deed {
+  at_ms: number;
+  who: string;
+  role: Role;
+  what: string;
+  about: string;
+}
+
 export interface OpenAlert {
   id: string;
   severity: Severity;

@@ -4,6 +4,7 @@ import { route } from "../router.ts";
 import { said } from "../notice.ts";
 import { fresh, me, openAlerts, signedOut, trouble } from "../state.ts";
 import { Alerts } from "./alerts.tsx";
+import { Audit } from "./audit.tsx";
 import { Delivery } from "./delivery.tsx";
 import { Dialogs } from "./dialogs.tsx";
 import { Header } from "./header.tsx";
@@ -36,6 +37,7 @@ function View() {
     case "alert": return <Alerts open={to} />;
     case "delivery": return <Delivery />;
     case "statistics": return <Statistics />;
+    case "audit": return <Audit />;
   }
 }
 

@@ -115,7 +115,7 @@ function Settings() {
         <label class="tick"><input type="checkbox" checked={sound} onChange={(event) => { choose({ sound: event.currentTarget.checked }); if (event.currentTarget.checked) beep(1); }} /> Sound at a new alert</label>
         <label class="tick"><input type="checkbox" checked={notify} onChange={(event) => void allow(event.currentTarget.checked)} /> Notification at a new alert</label>
         {me.value?.auth && <p class="soft">{me.value.name}, {me.value.role} <button type="button" onClick={() => void leave().catch((error: Error) => { trouble.value = error.message; })}>Sign out</button></p>}
-        <p class="soft">Version {me.value?.version} · <a href="/api/docs">API</a></p>
+        <p class="soft">Version {me.value?.version} · <a href="/api/docs">API</a>{me.value?.role === "admin" && <> · <a href="#/audit">Who did what</a></>}</p>
       </div>
     </details>
   );
