@@ -6,7 +6,7 @@
 use crate::access::{Role, Who, random};
 use crate::config::Oidc;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -50,7 +50,7 @@ impl Flow {
         format!("{endpoint}{joint}{query}")
     }
 
-    /// The form by which the code is redeemed.
+    /// The form by which the code is redeemed; with the secret in it where the provider takes it only so.
     pub fn redemption(&self, code: &str, oidc: &Oidc, redirect: &str, secret: Option<&str>) -> String {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "authorization_code")
@@ -63,6 +63,13 @@ impl Flow {
         }
         form.finish()
     }
+}
+
+/// How a client shows its secret beside the form (RFC 6749, section 2.3.1): a header, which every provider takes that does
+/// not say otherwise.
+pub fn basic(client_id: &str, secret: &str) -> String {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    format!("Basic {}", STANDARD.encode(format!("{}:{}", encoded(client_id), encoded(secret))))
 }
 
 /// Who a token's claims speak of, and what that person may do. The signature, the times and for whom the token is have been
@@ -130,5 +137,8 @@ mod tests {
         assert!(form.contains("code=a+b&") && form.ends_with("&client_secret=%26"), "{form}");
         assert!(form.contains(&format!("code_verifier={}", flow.verifier)));
         assert_ne!(Flow::begin(), Flow::begin());
+        // Its example there.
+        assert_eq!(basic("s6BhdRkqt3", "gX1fBat3bV"), "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW");
+        assert_eq!(basic("a:b", "c d"), "Basic YSUzQWI6Yytk");
     }
 }

@@ -1,12 +1,14 @@
 // The simulated farm, the browser, and how both are waited for.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const told = (name) => process.env[name] ?? assert.fail(`${name} is not set; start these tests with tests/browser/run`);
+export const told = (name) => process.env[name] ?? assert.fail(`${name} is not set; start these tests with tests/browser/run`);
 const packages = createRequire(join(told("WINDWARD_BROWSER"), "package.json"));
 const { chromium } = packages("playwright-core");
 const AXE = readFileSync(packages.resolve("axe-core/axe.min.js"), "utf8");
@@ -68,6 +70,28 @@ export class Farm {
   }
 }
 
+/** A port that nobody listens on. */
+export async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+/** A program that runs beside the tests and ends with them. */
+export function beside(program, args) {
+  const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
+  const ended = once(child, "close");
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  return async () => {
+    kill();
+    await ended;
+    process.off("exit", kill);
+  };
+}
+
 /** Debian's Chromium. */
 export function browser() {
   const quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
@@ -78,7 +102,7 @@ export function browser() {
 
 /** A view of the page in a browser of its own, and all that the browser complained of. */
 export class View {
-  static async open(browser, address, { theme = "light", size = "desktop", before } = {}) {
+  static async open(browser, address, { theme = "light", size = "desktop", before, until = ".connection.live" } = {}) {
     const view = new View();
     view.context = await browser.newContext({ viewport: SIZES[size], colorScheme: theme, hasTouch: size === "phone", isMobile: size === "phone", timezoneId: "Europe/Vienna" });
     const page = (view.page = await view.context.newPage());
@@ -94,7 +118,7 @@ export class View {
     });
     if (before) await page.addInitScript(before);
     await page.goto(address);
-    await page.waitForSelector(".connection.live");
+    await page.waitForSelector(until);
     return view;
   }
 

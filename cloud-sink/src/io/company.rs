@@ -40,6 +40,8 @@ struct Said {
     at_ms: u64,
     authorization_endpoint: String,
     token_endpoint: String,
+    /// Whether the secret goes into the form, and not into a header.
+    is_post: bool,
     keys: JwkSet,
 }
 
@@ -49,6 +51,9 @@ struct Discovery {
     authorization_endpoint: String,
     token_endpoint: String,
     jwks_uri: String,
+    /// `client_secret_basic` unless it is said (OpenID Connect Discovery 1.0, section 3).
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Vec<String>,
 }
 
 impl Company {
@@ -101,12 +106,16 @@ impl Company {
     /// Who has signed in, by the code that the browser has brought back.
     pub async fn redeem(&self, flow: &Flow, code: &str) -> Result<Result<Who, String>> {
         let said = self.said(KEPT).await?;
-        let form = flow.redemption(code, &self.oidc, &self.redirect, self.secret.as_deref());
+        let in_form = self.secret.as_deref().filter(|_| said.is_post);
+        let in_header = self.secret.as_deref().filter(|_| !said.is_post);
+        let form = flow.redemption(code, &self.oidc, &self.redirect, in_form);
+        let basic = in_header.map(|secret| oidc::basic(&self.oidc.client_id, secret));
         let (agent, endpoint) = (self.agent.clone(), said.token_endpoint.clone());
         let asked = tokio::task::spawn_blocking(move || {
             let form_of = "application/x-www-form-urlencoded";
-            let answer = agent.post(&endpoint).header("Content-Type", form_of).header("Accept", "application/json");
-            json(answer.send(form), &endpoint)
+            let request = agent.post(&endpoint).header("Content-Type", form_of).header("Accept", "application/json");
+            let request = basic.into_iter().fold(request, |request, basic| request.header("Authorization", basic));
+            json(request.send(form), &endpoint)
         });
         let answer = asked.await??;
         let token = answer["id_token"].as_str().context("the provider gave no id_token; does scope hold openid?")?;
@@ -158,8 +167,11 @@ fn discover(agent: &ureq::Agent, issuer: &str) -> Result<Said> {
     ensure!(found.issuer == issuer, "the provider calls itself {}, not {issuer}", found.issuer);
     let keys = json(agent.get(&found.jwks_uri).call(), &found.jwks_uri)?;
     let keys = serde_json::from_value(keys).with_context(|| found.jwks_uri.clone())?;
+    let methods = &found.token_endpoint_auth_methods_supported;
+    let takes = |method: &str| methods.iter().any(|taken| taken == method);
+    let is_post = !takes("client_secret_basic") && takes("client_secret_post");
     let Discovery { authorization_endpoint, token_endpoint, .. } = found;
-    Ok(Said { at_ms: mono_ms(), authorization_endpoint, token_endpoint, keys })
+    Ok(Said { at_ms: mono_ms(), authorization_endpoint, token_endpoint, is_post, keys })
 }
 
 /// The body of an answer that is a success. What a refusal says of itself is told; the request, which has the secret, never.

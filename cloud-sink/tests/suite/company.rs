@@ -2,10 +2,11 @@
 
 use crate::access::{Answer, ask, start};
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json as Body, Router};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use ring::{digest, hmac};
@@ -104,9 +105,11 @@ async fn discovery(State(Provider(said)): State<Provider>) -> Body<Json> {
         "token_endpoint": format!("{issuer}/token"), "jwks_uri": format!("{issuer}/keys") }))
 }
 
-async fn token(State(Provider(said)): State<Provider>, form: String) -> Body<Json> {
+async fn token(State(Provider(said)): State<Provider>, headers: HeaderMap, form: String) -> Body<Json> {
     let mut said = said.lock().unwrap();
-    said.redeemed.push(form_urlencoded::parse(form.as_bytes()).into_owned().collect());
+    let mut form: BTreeMap<String, String> = form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+    form.insert("authorization".into(), headers["authorization"].to_str().unwrap().into());
+    said.redeemed.push(form);
     Body(json!({ "access_token": "x", "token_type": "Bearer", "id_token": said.token(&json!({})) }))
 }
 
@@ -175,7 +178,8 @@ async fn a_browser_goes_to_the_provider_and_comes_back_as_somebody() {
     assert_eq!((&me["name"], &me["role"]), (&json!("jo"), &json!("operator")));
 
     let redeemed = site.provider.0.lock().unwrap().redeemed.clone();
-    assert_eq!((redeemed[0]["code"].as_str(), redeemed[0]["client_secret"].as_str()), ("abc", "between us"));
+    let shown = format!("Basic {}", STANDARD.encode("windward:between+us"));
+    assert_eq!((redeemed[0]["code"].as_str(), &redeemed[0]["authorization"]), ("abc", &shown));
     let verifier = digest::digest(&digest::SHA256, redeemed[0]["code_verifier"].as_bytes());
     assert_eq!(text(verifier), asked["code_challenge"], "the provider can check the verifier");
     let boss = site.provider.bearer(&json!({ "roles": ["boss"], "name": "Kim" }));
