@@ -23,7 +23,11 @@ pub fn ask(http: &config::Http) -> Result<String> {
     if !answer.status().is_success() {
         bail!("{word}");
     }
-    Ok(format!("{word}: {} deliveries, {} envelopes stored", said["deliveries"], said["envelopes"]))
+    // Where everybody is asked who they are, strangers hear the word alone.
+    Ok(match (said["deliveries"].as_u64(), said["envelopes"].as_u64()) {
+        (Some(deliveries), Some(envelopes)) => format!("{word}: {deliveries} deliveries, {envelopes} envelopes stored"),
+        _ => word.to_string(),
+    })
 }
 
 /// Where a listener is reached from its own machine: one on all addresses also by the loopback address.
@@ -63,6 +67,7 @@ mod tests {
     fn a_sink_is_well_when_it_says_so() {
         let well = asked(200, r#"{"status":"ok","deliveries":7,"envelopes":9,"poison":0}"#);
         assert_eq!(well.unwrap(), "ok: 7 deliveries, 9 envelopes stored");
+        assert_eq!(asked(200, r#"{"status":"ok","now_ms":1}"#).unwrap(), "ok");
         let deaf = asked(503, r#"{"status":"a source is not heard"}"#);
         assert_eq!(deaf.unwrap_err().to_string(), "a source is not heard");
         let lame = asked(503, r#"{"status":503,"detail":"the store does not answer"}"#);

@@ -151,6 +151,8 @@ async fn nobody_gets_anything_of_the_farm_without_an_account_and_none_more_than_
         }
     }
     assert_eq!(site.by(&site.operator, "GET", "/api/v1/audit", None).await.status, 403);
+    let health = site.by(&site.viewer, "GET", "/healthz", None).await.json();
+    assert_eq!(health["deliveries"], 0, "who may look is told how much came: {health}");
     assert_eq!(site.ask("GET", "/", &[], None).await.status, 200, "the page holds nothing of the farm");
     site.running.stop().await.unwrap();
 }

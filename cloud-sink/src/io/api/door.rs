@@ -166,6 +166,11 @@ impl Door {
         }
     }
 
+    /// Whether somebody who may look shows this.
+    pub(super) async fn knows(&self, headers: &HeaderMap) -> bool {
+        self.find(headers).await.is_ok()
+    }
+
     fn unknown(&self, unknown: Unknown) -> Response {
         let detail = match unknown {
             Unknown::Nobody if !self.0.has_accounts => {
