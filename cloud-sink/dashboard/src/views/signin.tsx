@@ -33,7 +33,7 @@ export function SignIn() {
           <span>Token</span>
           <input type="password" required autocomplete="current-password" spellcheck={false} value={token.value} onInput={(event) => (token.value = event.currentTarget.value)} />
         </label>
-        <p class="soft">The token is kept by the sink as a cookie that no script can read.</p>
+        <p class="soft">This browser keeps the token as a cookie that no script can read.</p>
         {error.value && <p class="problem" role="alert">{error.value}</p>}
         <button type="submit" class={oidc ? "" : "primary"} disabled={busy.value || !token.value.trim()}>Sign in</button>
       </form>
