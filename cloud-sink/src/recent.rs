@@ -59,7 +59,7 @@ impl Recent {
             if let Some(mean) = summary.mean
                 && is_speed(&summary.unit)
             {
-                channel.step(first_ms, mean, f64::from(summary.n));
+                channel.steps_of(first_ms, last_ms, mean, f64::from(summary.n));
             }
         }
     }
@@ -83,8 +83,15 @@ fn is_speed(unit: &str) -> bool {
 }
 
 impl Recently {
-    fn step(&mut self, time_ms: i64, mean: f64, n: f64) {
-        let number = time_ms.div_euclid(STEP_MS);
+    /// A row spans several steps where much came together, as after an outage: of each of them it is the mean.
+    fn steps_of(&mut self, first_ms: i64, last_ms: i64, mean: f64, n: f64) {
+        let last = last_ms.div_euclid(STEP_MS);
+        let first = first_ms.div_euclid(STEP_MS).clamp(last.saturating_sub(STEPS as i64 - 1), last);
+        let share = n / (last - first + 1) as f64;
+        (first..=last).for_each(|number| self.step(number, mean, share));
+    }
+
+    fn step(&mut self, number: i64, mean: f64, n: f64) {
         if self.steps.len() >= STEPS && self.steps.front().is_some_and(|first| number < first.0) {
             return;
         }
@@ -146,6 +153,17 @@ mod tests {
         assert_eq!(recent.of("t1/mast", "wind").unwrap().value, None, "what is not read has no value");
         assert!(recent.of("t1/mast", "rain").is_none());
         assert_eq!((recent.newest_ms("t1"), recent.newest_ms("t")), (Some(62_000), None));
+    }
+
+    #[test]
+    fn what_came_together_after_an_outage_leaves_no_gap() {
+        let mut recent = Recent::default();
+        note(&mut recent, 0, 4 * STEP_MS - 1, 120, Some(8.0));
+        note(&mut recent, 4 * STEP_MS, 4 * STEP_MS, 1, Some(9.0));
+        let channel = recent.of("t1/mast", "wind").unwrap();
+        assert_eq!(channel.spark(4 * STEP_MS).1[STEPS - 5..], [Some(8.0), Some(8.0), Some(8.0), Some(8.0), Some(9.0)]);
+        note(&mut recent, i64::MIN, i64::MAX, 1, Some(1.0));
+        assert_eq!(recent.of("t1/mast", "wind").unwrap().steps.len(), STEPS);
     }
 
     #[test]
