@@ -25,7 +25,7 @@ export function Days({ rows }: { rows: DayRow[] }) {
       {[0, 0.5, 1].map((share) => (
         <g key={share}>
           <line x1={LEFT} x2={width} y1={y(top * share)} y2={y(top * share)} class="svg-grid" />
-          <text x={LEFT - 6} y={y(top * share) + 4} class="svg-text right">{digits(top * share, "").replace(/\.?0+$/, "") || "0"}</text>
+          <text x={LEFT - 6} y={y(top * share) + 4} class="svg-text right">{Number(digits(top * share, ""))}</text>
         </g>
       ))}
       {rows.map(({ date, of }, index) => (
