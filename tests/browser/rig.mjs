@@ -36,22 +36,29 @@ export async function eventually(what, look, within_ms = PATIENCE_MS) {
   throw new Error(`not within ${within_ms / 1_000} s: ${what}`, { cause: last });
 }
 
-/** All of Windward around three simulated turbines, on free ports. */
+/** All of Windward around simulated turbines. */
 export class Farm {
+  /** The simulated farm, three turbines, on free ports. */
   static async start() {
+    const data = mkdtempSync(join(tmpdir(), "windward-browser-"));
+    const farm = await Farm.run("farm", ["--http", "127.0.0.1:0", "--control", "127.0.0.1:0", "--data", data]);
+    farm.data = data;
+    return farm;
+  }
+
+  /** A program that says where its page is. */
+  static async run(program, given) {
     const farm = new Farm();
-    farm.data = mkdtempSync(join(tmpdir(), "windward-browser-"));
-    const ports = ["--http", "127.0.0.1:0", "--control", "127.0.0.1:0"];
-    farm.process = spawn(join(told("WINDWARD_PROGRAMS"), "farm"), [...ports, "--data", farm.data], { stdio: ["ignore", "pipe", "pipe"] });
+    farm.process = spawn(join(told("WINDWARD_PROGRAMS"), program), given, { stdio: ["ignore", "pipe", "pipe"] });
     farm.ended = new Promise((end) => farm.process.on("close", end));
     farm.said = "";
     for (const stream of [farm.process.stdout, farm.process.stderr]) stream.on("data", (text) => (farm.said += text));
     farm.kill = () => farm.process.kill("SIGKILL");
     process.once("exit", farm.kill);
-    farm.address = await eventually("the farm says where its page is", () => {
+    farm.address = await eventually(`${program} says where its page is`, () => {
       assert.equal(farm.process.exitCode, null, farm.said);
       return /^Page: (\S+)/m.exec(farm.said)?.[1];
-    });
+    }, 60_000);
     return farm;
   }
 
@@ -66,7 +73,7 @@ export class Farm {
     this.kill();
     await this.ended;
     process.off("exit", this.kill);
-    rmSync(this.data, { recursive: true });
+    if (this.data) rmSync(this.data, { recursive: true });
   }
 }
 
