@@ -1,6 +1,6 @@
 // Faults that are raised with the page's own buttons become alerts on the page, and people see to them.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { browser, eventually, Farm, figure, View } from "./rig.mjs";
 
 let farm, chromium;
@@ -8,6 +8,7 @@ before(async () => {
   farm = await Farm.start();
   chromium = await browser();
 });
+afterEach(() => View.closeLeft());
 after(async () => {
   await chromium?.close();
   await farm?.stop();

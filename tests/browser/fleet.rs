@@ -127,7 +127,7 @@ impl Turbine {
             id,
             phase: AlertPhase::Open,
             kind: AlertKind::Stuck,
-            severity: if id % 2 == 0 { Severity::Warning } else { Severity::Critical },
+            severity: if id.is_multiple_of(2) { Severity::Warning } else { Severity::Critical },
             location: "Nacelle".into(),
             device: "mast".into(),
             channel: "speed".into(),

@@ -1,6 +1,6 @@
 // The page by keyboard alone, and what a pointer does in the charts.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { browser, eventually, Farm, View } from "./rig.mjs";
 
 let farm, chromium;
@@ -11,6 +11,7 @@ before(async () => {
   await fetch(`${farm.address}/api/v1/demo/fault`, { method: "POST", headers, body: '{"fault":"spike","turbine":2}' });
   await eventually("an alert", async () => (await farm.ask("alerts")).alerts.length > 0);
 });
+afterEach(() => View.closeLeft());
 after(async () => {
   await chromium?.close();
   await farm?.stop();

@@ -1,6 +1,6 @@
 // The link is cut: turbines fall silent, keep everything on disk, and nothing is missing when it is back.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { browser, eventually, Farm, View } from "./rig.mjs";
 
 /** How long the link is cut, ms: some thirty blocks of a turbine. */
@@ -13,6 +13,7 @@ before(async () => {
   farm = await Farm.start();
   chromium = await browser();
 });
+afterEach(() => View.closeLeft());
 after(async () => {
   await chromium?.close();
   await farm?.stop();

@@ -1,6 +1,6 @@
 // Readings come to the page as they are read.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { browser, eventually, Farm, figure, View } from "./rig.mjs";
 
 let farm, chromium;
@@ -8,6 +8,7 @@ before(async () => {
   farm = await Farm.start();
   chromium = await browser();
 });
+afterEach(() => View.closeLeft());
 after(async () => {
   await chromium?.close();
   await farm?.stop();

@@ -109,10 +109,13 @@ export function browser() {
 
 /** A view of the page in a browser of its own, and all that the browser complained of. */
 export class View {
+  static #open = new Set();
+
   static async open(browser, address, { theme = "light", size = "desktop", before, until = ".connection.live" } = {}) {
     const view = new View();
     view.context = await browser.newContext({ viewport: SIZES[size], colorScheme: theme, hasTouch: size === "phone", isMobile: size === "phone", timezoneId: "Europe/Vienna" });
     const page = (view.page = await view.context.newPage());
+    View.#open.add(view);
     page.setDefaultTimeout(PATIENCE_MS);
     view.complaints = [];
     const complain = (text) => view.complaints.push(text);
@@ -155,8 +158,19 @@ export class View {
   }
 
   async close() {
+    View.#open.delete(this);
     await this.context.close();
     assert.deepEqual(this.complaints, []);
+  }
+
+  /** Closes what a failed test has left, and tells what might be why. */
+  static async closeLeft() {
+    for (const view of View.#open) {
+      console.log(`${view.page.url()} shows: ${(await view.page.locator("body").innerText()).replaceAll(/\s+/g, " ").slice(0, 2_000)}`);
+      console.log(`Complaints: ${view.complaints.join("; ") || "none"}`);
+      View.#open.delete(view);
+      await view.context.close();
+    }
   }
 }
 

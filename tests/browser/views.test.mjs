@@ -1,6 +1,6 @@
 // Every view, light and dark, on a desktop and a phone: a picture of it, nothing beyond its edges, no barrier.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { browser, eventually, Farm, SIZES, View } from "./rig.mjs";
 
 /** Least side of what a finger is to meet, px (WCAG 2.2, 2.5.8); links within a sentence may be lower. */
@@ -20,6 +20,7 @@ before(async () => {
   });
   gust = (await farm.ask("alerts")).alerts.find(({ kind }) => kind === "gust");
 });
+afterEach(() => View.closeLeft());
 after(async () => {
   await chromium?.close();
   await farm?.stop();
