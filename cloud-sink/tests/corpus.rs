@@ -3,6 +3,8 @@
 
 #[path = "../../tests/fuzz/checks/corpus.rs"]
 mod corpus;
+#[path = "../../tests/fuzz/checks/credentials.rs"]
+mod credentials;
 #[path = "../../tests/fuzz/checks/deliveries.rs"]
 mod deliveries;
 #[path = "../../tests/fuzz/checks/settings.rs"]
@@ -15,6 +17,11 @@ use corpus::holds;
 #[test]
 fn what_the_fuzzer_knows_of_deliveries_holds() {
     holds("deliveries", deliveries::check);
+}
+
+#[test]
+fn what_the_fuzzer_knows_of_credentials_holds() {
+    holds("credentials", credentials::check);
 }
 
 #[test]

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { beside, browser, eventually, Farm, freePort, told, View } from "./rig.mjs";
 
 const PROGRAM = join(told("WINDWARD_PROGRAMS"), "windward-sink");
@@ -55,6 +55,8 @@ after(async () => {
   for (const stop of stops) await stop();
   await farm?.stop();
 });
+
+afterEach(() => View.closeLeft());
 
 /** The page before anybody has signed in; that it was refused is no fault of it. */
 async function stranger(options) {

@@ -10,7 +10,10 @@ pub(crate) fn check(bytes: &[u8]) {
         Err(error) => return assert!(error.to_string().starts_with("sink.toml"), "{error}"),
     };
     assert!(!config.farm.is_empty());
-    assert!(config.http.listen.ip().is_loopback() || config.http.guarded, "the API asks nobody who they are");
+    let http = &config.http;
+    assert!(http.listen.ip().is_loopback() || http.guarded || http.has_accounts(), "anybody may come in");
+    assert!(!(http.is_open() && http.has_accounts()));
+    assert!(http.oidc.is_none() || http.public.is_some());
     assert!(config.mqtt.is_some() || config.kinesis.is_some() || config.kafka.is_some() || config.lambda.is_some());
     assert_ne!(config.keep_days, Some(0));
     if let Store::Sqlite(path) = &config.store {
