@@ -19,7 +19,7 @@ import urllib.request
 import dashboards
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 def main():
@@ -44,7 +44,7 @@ def main():
 
 
 def check(url, alerts, folder, given):
-    faults = dashboards.faults(text(url, "/metrics"))
+    faults = list(dashboards.faults(text(url, "/metrics"), lambda path: get(url, path)))
     for fault in faults:
         print(f"FAULT {fault}")
     with open(os.path.join(folder, "schemathesis.toml"), "w") as config:
