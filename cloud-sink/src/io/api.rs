@@ -34,8 +34,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -117,25 +117,24 @@ impl Latest {
         (name = "alerts", description = "What is strange, and who sees to it"),
         (name = "people", description = "Signing in, and who did what"),
     ),
-    security(("token" = [])),
-    modifiers(&Tokens)
 )]
 struct Document;
 
-/// How a program says who it is.
-struct Tokens;
-
-impl Modify for Tokens {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+/// The document's head; where programs are asked who they are, with how they say it.
+fn head(asks: bool) -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    if asks {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     }
+    document
 }
 
 /// All that is served, and the document that says so.
 pub(super) fn routes(shared: Shared, demo: Option<Router>) -> Router {
-    let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
+    let (api, document) = OpenApiRouter::with_openapi(head(shared.door.asks()))
         .routes(routes!(farm::healthz))
         .routes(routes!(metrics::metrics))
         .routes(routes!(farm::me))

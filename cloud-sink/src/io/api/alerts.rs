@@ -130,17 +130,19 @@ pub(super) async fn comment(
 
 /// Under which name somebody acts: of those who are signed in that of the account, and who uses it where that was said.
 fn name(caller: &Caller, by: Option<String>) -> Result<String, Refusal> {
-    let by = match (&caller.name, &by) {
-        (Some(account), None) => account.clone(),
-        (Some(account), Some(by)) if by.trim() == account => account.clone(),
-        (Some(account), Some(by)) => format!("{} ({account})", by.trim()),
-        (None, _) => by.unwrap_or_default(),
-    };
-    let by = by.trim();
-    if by.is_empty() || by.chars().count() > MAX_NAME {
+    let by = by.as_deref().map(str::trim);
+    if by.is_some_and(|by| by.is_empty() || by.chars().count() > MAX_NAME) {
         return Err(Refusal::bad(format!("by is a name of 1 to {MAX_NAME} characters")));
     }
-    Ok(by.into())
+    match (&caller.name, by) {
+        (Some(account), Some(by)) if by != account => Ok(format!("{by} ({account})")),
+        (Some(account), _) => Ok(account.clone()),
+        (None, Some(by)) => Ok(by.into()),
+        (None, None) => {
+            let reason = "say who you are (by): nobody is asked for an account here";
+            Err(Refusal(StatusCode::FORBIDDEN, reason.into()))
+        }
+    }
 }
 
 fn deed(caller: &Caller, by: &str, what: &str, alert: &AlertRow) -> Deed {
