@@ -1,5 +1,6 @@
 //! What the API answers about a small farm, asked over HTTP. The broker is away: what is stored is shown all the same.
 
+use crate::access::ask;
 use crate::farm::{FARM, T0, block, commit, deliveries, delivery, envelope, health, open_alert};
 use serde_json::{Value as Json, json};
 use std::io::{BufRead as _, BufReader};
@@ -242,6 +243,11 @@ async fn the_document_names_every_address() {
         "live",
     ] {
         assert!(paths.contains_key(&format!("/api/v1/{path}")), "{path}");
+    }
+    let docs = ask("GET", &format!("http://{}/api/docs", site.running.http), &[], None).await;
+    assert!(docs.header("content-type").starts_with("text/html") && !docs.text.contains("<script"));
+    for path in paths.keys() {
+        assert!(docs.text.contains(&format!("</b> {path}</code>")), "{path} has no documentation");
     }
     site.running.stop().await.unwrap();
 }

@@ -12,7 +12,7 @@ pub(super) fn page(document: &OpenApi) -> String {
     let document = serde_json::to_value(document).unwrap_or_default();
     let mut html = String::from(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\">\n<title>Windward's API</title>\n<link rel=\"stylesheet\" \
+         content=\"width=device-width, initial-scale=1\">\n<title>Windward's API</title>\n<link rel=\"icon\" href=\"/icon.svg\">\n<link rel=\"stylesheet\" \
          href=\"/api/docs.css\">\n<main>\n<h1>Windward's API</h1>\n<p>The same for programs: <a \
          href=\"/api/v1/openapi.json\">openapi.json</a> (OpenAPI 3.1). Programs send a token, <code>Authorization: Bearer \
          …</code>; a browser signs in at <a href=\"/\">the page</a>. Times are milliseconds since 1970 in UTC, or ISO 8601 \
@@ -21,7 +21,7 @@ pub(super) fn page(document: &OpenApi) -> String {
     );
     for tag in document["tags"].as_array().into_iter().flatten() {
         let (name, says) = (tag["name"].as_str().unwrap_or_default(), tag["description"].as_str().unwrap_or_default());
-        push(&mut html, format_args!("<h2>{}</h2>\n", escaped(says)));
+        push(&mut html, format_args!("<h2>{}</h2>\n", words(says)));
         for (path, operations) in document["paths"].as_object().into_iter().flatten() {
             for (method, operation) in operations.as_object().into_iter().flatten() {
                 if operation["tags"].as_array().is_some_and(|tags| tags.contains(&Json::from(name))) {
@@ -32,7 +32,7 @@ pub(super) fn page(document: &OpenApi) -> String {
     }
     html.push_str("<h2>What is sent</h2>\n");
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
-        let says = escaped(schema["description"].as_str().unwrap_or_default());
+        let says = words(schema["description"].as_str().unwrap_or_default());
         push(&mut html, format_args!("<section id=\"{name}\">\n<h3>{name}</h3>\n<p>{says}</p>\n"));
         if let Some(words) = schema["enum"].as_array() {
             let words: Vec<&str> = words.iter().filter_map(Json::as_str).collect();
@@ -50,7 +50,7 @@ pub(super) fn page(document: &OpenApi) -> String {
 fn describe(html: &mut String, method: &str, path: &str, operation: &Json) {
     let says = operation["description"].as_str().or(operation["summary"].as_str()).unwrap_or_default();
     let title = format!("<b>{}</b> {}", method.to_uppercase(), escaped(path));
-    push(html, format_args!("<section>\n<h3><code>{title}</code></h3>\n<p>{}</p>\n", escaped(says)));
+    push(html, format_args!("<section>\n<h3><code>{title}</code></h3>\n<p>{}</p>\n", words(says)));
     let asked = operation["parameters"].as_array().into_iter().flatten();
     table(html, asked.map(|of| (of["name"].as_str().unwrap_or_default(), &of["schema"], of["description"].as_str())));
     let body = &operation["requestBody"]["content"]["application/json"]["schema"];
@@ -77,7 +77,7 @@ fn table<'a>(html: &mut String, rows: impl Iterator<Item = (&'a str, &'a Json, O
     }
     html.push_str("<table>\n");
     for (name, of, says) in rows {
-        let says = escaped(says.unwrap_or_default());
+        let says = words(says.unwrap_or_default());
         push(html, format_args!("<tr><th>{}</th><td>{}</td><td>{says}</td></tr>\n", escaped(name), kind(of)));
     }
     html.push_str("</table>\n");
@@ -107,6 +107,13 @@ fn kind(schema: &Json) -> String {
     }
 }
 
+/// Text in which what stands in backticks is code.
+fn words(text: &str) -> String {
+    let parts = escaped(text);
+    let parts = parts.split('`').enumerate();
+    parts.map(|(n, part)| if n % 2 == 1 { format!("<code>{part}</code>") } else { part.to_string() }).collect()
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -114,4 +121,14 @@ fn escaped(text: &str) -> String {
 fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     html.write_fmt(text).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn what_stands_in_backticks_is_code_and_nothing_is_markup() {
+        assert_eq!(words("`a` <b> & `c`"), "<code>a</code> &lt;b&gt; &amp; <code>c</code>");
+    }
 }
