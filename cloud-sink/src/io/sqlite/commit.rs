@@ -247,12 +247,35 @@ pub(super) fn bits_of(db: &Connection, row: &LedgerRow) -> Result<Option<Vec<u8>
     Ok(statement.query_row(params![row.partition, row.bucket as i64], |row| row.get(0)).optional()?)
 }
 
-/// Adds the members of a bucket's bit set to `seen`.
+/// Adds the members of a bucket's bit set to `seen`: run by run, for where nothing is missing there is one.
 pub(super) fn members(bucket: u64, bits: &[u8], seen: &mut SeqSet) {
-    for (index, byte) in bits.iter().enumerate() {
-        for bit in (0..8).filter(|bit| byte & (1 << bit) != 0) {
-            let seq = bucket * LEDGER_BUCKET + index as u64 * 8 + bit;
-            seen.insert(SeqRange { first: seq, last: seq });
+    let is_set = |bit: u64| bits.get(bit as usize / 8).is_some_and(|byte| byte & (1 << (bit % 8)) != 0);
+    let (first, mut begun) = (bucket * LEDGER_BUCKET, None);
+    // One more, which is not set, ends the last run.
+    for bit in 0..=bits.len() as u64 * 8 {
+        match (is_set(bit), begun) {
+            (true, None) => begun = Some(bit),
+            (false, Some(from)) => {
+                seen.insert(SeqRange { first: first + from, last: first + bit - 1 });
+                begun = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bit_set_is_read_as_the_sequences_that_it_holds() {
+        for bits in [vec![0; 128], vec![255; 128], vec![0b1010_0110, 0, 255, 1, 0, 128], vec![1]] {
+            let one_by_one = (0..bits.len() as u64 * 8).filter(|bit| bits[*bit as usize / 8] & (1 << (bit % 8)) != 0);
+            let expected: SeqSet = one_by_one.map(|bit| 2 * LEDGER_BUCKET + bit).collect();
+            let mut seen = SeqSet::new();
+            members(2, &bits, &mut seen);
+            assert_eq!(seen, expected, "{bits:?}");
         }
     }
 }
