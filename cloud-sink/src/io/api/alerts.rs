@@ -99,7 +99,7 @@ pub(super) struct Said {
     #[schema(min_length = 1, max_length = 100)]
     by: Option<String>,
     /// What; 1 to 2000 characters.
-    #[schema(min_length = 1, max_length = 2000)]
+    #[schema(min_length = 1, max_length = 2000, pattern = "\\S")]
     text: String,
 }
 
