@@ -60,7 +60,7 @@ pub(super) async fn alerts(State(shared): State<Shared>, asked: Asked<ask::OfAle
 #[serde(deny_unknown_fields)]
 pub(super) struct Acknowledgement {
     /// Who; 1 to 100 characters. Somebody who is signed in has a name already.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = "\\S")]
     by: Option<String>,
     /// What there is to say about it; at most 2000 characters.
     #[serde(default)]
@@ -96,7 +96,7 @@ pub(super) async fn acknowledge(
 #[serde(deny_unknown_fields)]
 pub(super) struct Said {
     /// Who; 1 to 100 characters. Somebody who is signed in has a name already.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = "\\S")]
     by: Option<String>,
     /// What; 1 to 2000 characters.
     #[schema(min_length = 1, max_length = 2000, pattern = "\\S")]
