@@ -50,6 +50,11 @@ async fn main() {
     tokio::spawn(async move { while events.poll().await.is_ok() {} });
 
     let mut farm: Vec<Turbine> = (1..=turbines).map(|number| Turbine::new(number, out.clone())).collect();
+    // What is published before the sink has subscribed is for nobody.
+    while sink.counters().deliveries == 0 {
+        farm[0].health().await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     for (index, turbine) in farm.iter_mut().enumerate() {
         turbine.begin(index).await;
     }
