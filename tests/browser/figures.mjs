@@ -82,7 +82,7 @@ async function weight(farm) {
   console.log(`FIGURE page weight: ${(sizes.reduce((a, b) => a + b) / 1_000).toFixed(1)} kB gzipped in ${files.length} files`);
 }
 
-const farm = await Farm.run("examples/fleet", [String(TURBINES)]);
+const farm = await Farm.run("examples/fleet", () => [String(TURBINES)]);
 const chromium = await browser();
 await weight(farm);
 await paint(chromium, farm);

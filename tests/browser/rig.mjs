@@ -39,17 +39,16 @@ export async function eventually(what, look, within_ms = PATIENCE_MS) {
 /** All of Windward around simulated turbines. */
 export class Farm {
   /** The simulated farm, three turbines, on free ports. */
-  static async start() {
-    const data = mkdtempSync(join(tmpdir(), "windward-browser-"));
-    const farm = await Farm.run("farm", ["--http", "127.0.0.1:0", "--control", "127.0.0.1:0", "--data", data]);
-    farm.data = data;
-    return farm;
+  static start() {
+    return Farm.run("farm", (data) => ["--http", "127.0.0.1:0", "--control", "127.0.0.1:0", "--data", data]);
   }
 
-  /** A program that says where its page is. */
+  /** A program that says where its page is. What it leaves, for it is killed, is in a folder that goes with it. */
   static async run(program, given) {
     const farm = new Farm();
-    farm.process = spawn(join(told("WINDWARD_PROGRAMS"), program), given, { stdio: ["ignore", "pipe", "pipe"] });
+    farm.data = mkdtempSync(join(tmpdir(), "windward-browser-"));
+    const env = { ...process.env, TMPDIR: farm.data };
+    farm.process = spawn(join(told("WINDWARD_PROGRAMS"), program), given(farm.data), { stdio: ["ignore", "pipe", "pipe"], env });
     farm.ended = new Promise((end) => farm.process.on("close", end));
     farm.said = "";
     for (const stream of [farm.process.stdout, farm.process.stderr]) stream.on("data", (text) => (farm.said += text));
@@ -73,7 +72,7 @@ export class Farm {
     this.kill();
     await this.ended;
     process.off("exit", this.kill);
-    if (this.data) rmSync(this.data, { recursive: true });
+    rmSync(this.data, { recursive: true });
   }
 }
 
