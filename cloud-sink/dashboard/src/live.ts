@@ -27,11 +27,17 @@ const LATEST_MS = 15_000;
 const readers = new Map<string, Set<Reader>>();
 let told: Told | null = null;
 let source: EventSource | null = null;
+/** The stream before, listened to until the new one has begun: nothing is missed between the two, and twice is as once. */
+let leaving: EventSource | null = null;
 let opened = "";
 let heard = 0;
 let wait = SOON_MS;
 let again: ReturnType<typeof setTimeout> | undefined;
 let wasLive = false;
+let begun: () => void = () => undefined;
+
+/** Whoever asks from then on misses nothing that changes. */
+export const listening = new Promise<void>((resolve) => (begun = resolve));
 let watching: ReturnType<typeof setInterval> | undefined;
 
 export function start(listeners: Told): void {
@@ -67,17 +73,19 @@ function reopen(): void {
 
 function open(): void {
   clearTimeout(again);
-  source?.close();
+  // One that has not begun yet has nothing to miss.
+  if (leaving) source?.close();
+  else leaving = source;
   opened = wanted();
   const stream = new EventSource(`/api/v1/live${opened}`);
   source = stream;
   const on = <T>(name: string, take: (body: T) => void) =>
     stream.addEventListener(name, (event) => {
-      if (stream !== source) return;
+      if (stream !== source && stream !== leaving) return;
       heard = now();
       take(JSON.parse((event as MessageEvent<string>).data) as T);
     });
-  on<{ now_ms: number }>("hello", hello);
+  on<{ now_ms: number }>("hello", (body) => hello(stream, body));
   on<{ now_ms: number; turbines: Tile[] }>("overview", (body) => {
     tell(body.now_ms);
     told?.overview(body.turbines);
@@ -89,14 +97,18 @@ function open(): void {
   };
 }
 
-function hello({ now_ms }: { now_ms: number }): void {
+function hello(stream: EventSource, { now_ms }: { now_ms: number }): void {
   tell(now_ms);
+  if (stream !== source) return;
+  leaving?.close();
+  leaving = null;
   heard = now();
   wait = SOON_MS;
   const { state } = connection.peek();
   if (state !== "live") connection.value = { state: "live" };
   if (state !== "live" && wasLive) returned.value += 1;
   wasLive = true;
+  begun();
 }
 
 function broken(stream: EventSource): void {
@@ -120,6 +132,7 @@ export function stop(): void {
   clearTimeout(again);
   clearInterval(watching);
   watching = undefined;
+  leaving?.close();
   source?.close();
-  source = null;
+  leaving = source = null;
 }

@@ -125,6 +125,7 @@ export async function leave(): Promise<void> {
 }
 
 let started = false;
+const STREAM_MS = 2_000;
 
 export async function begin(): Promise<void> {
   try {
@@ -142,5 +143,7 @@ export async function begin(): Promise<void> {
   if (!started) live.returned.subscribe((times) => void (times > 0 && load()));
   started = true;
   live.start({ overview: takeTiles, alert: takeAlert, refused: () => void api.me().catch(unknown) });
+  // What is asked before the stream has begun may change unheard. Where it does not begin, the page is better than none.
+  await Promise.race([live.listening, new Promise((later) => setTimeout(later, STREAM_MS))]);
   await load();
 }

@@ -53,6 +53,8 @@ pub(in crate::io) struct Live {
     /// How many clients follow an agent's readings.
     followed: Arc<Mutex<BTreeMap<Arc<str>, usize>>>,
     alert: Arc<Notify>,
+    /// Whether a look has been had at what stands, so that what changes from then on is told.
+    based: watch::Sender<bool>,
     latest: Latest,
 }
 
@@ -60,7 +62,8 @@ impl Live {
     pub(in crate::io) fn new(latest: Latest) -> Self {
         let (out, _) = broadcast::channel(BACKLOG);
         let room = Arc::new(Semaphore::new(MAX_CLIENTS));
-        Self { out, room, followed: Arc::default(), alert: Arc::default(), latest }
+        let based = watch::Sender::new(false);
+        Self { out, room, followed: Arc::default(), alert: Arc::default(), based, latest }
     }
 
     /// Notes what was committed, and tells it to those who listen.
@@ -123,18 +126,23 @@ pub(in crate::io) async fn watch(shared: Shared, mut stop: watch::Receiver<Stop>
             _ = stop.wait_for(|stop| *stop == Stop::Quit) => return,
         }
         if shared.live.out.receiver_count() == 0 {
-            seen = Seen::default();
-            continue;
+            // Who comes from now on waits for the next look.
+            shared.live.based.send_replace(false);
+            if shared.live.out.receiver_count() == 0 {
+                seen = Seen::default();
+                continue;
+            }
         }
-        if let Err(error) = look(&shared, &mut seen).await {
-            tracing::warn!("pages are told nothing for now: {error:#}");
+        match look(&shared, &mut seen).await {
+            Ok(()) => drop(shared.live.based.send_replace(true)),
+            Err(error) => tracing::warn!("pages are told nothing for now: {error:#}"),
         }
         // A storm of alerts is not a look each.
         tokio::time::sleep(REST).await;
     }
 }
 
-/// Tells what has changed since the last look. The first look tells nothing of alerts: who listens has just asked for them.
+/// Tells what has changed since the last look. The first look tells nothing of alerts: who listens asks for them after it.
 async fn look(shared: &Shared, seen: &mut Seen) -> anyhow::Result<()> {
     let agents = shared.store.agents().await?;
     let rows = shared.store.alerts(&shared.farm, None, LATEST_ALERTS).await?;
@@ -192,6 +200,13 @@ impl Client {
     /// The next event; `None` hangs up.
     async fn next(&mut self) -> Option<Event> {
         if !std::mem::replace(&mut self.greeted, true) {
+            // From here on every change is told: what the page asks after this misses nothing.
+            let mut based = self.live.based.subscribe();
+            tokio::select! {
+                // Without a store there is no look; the page says so itself.
+                _ = tokio::time::timeout(HELLO, based.wait_for(|based| *based)) => {}
+                _ = self.stop.wait_for(|stop| *stop != Stop::Run) => return None,
+            }
             return Some(hello());
         }
         loop {
@@ -227,7 +242,7 @@ struct Told {
 }
 
 /// Server-sent events: `overview` (tiles that changed), `alert` (one that opened, changed, ended or was acknowledged),
-/// `readings` (of the agents that are named), `hello` (first, and after fifteen silent seconds). A client that falls behind
+/// `readings` (of the agents that are named), `hello` (first, when all that changes from then on is told; and after fifteen silent seconds). A client that falls behind
 /// is hung up on.
 #[utoipa::path(get, path = "/api/v1/live", tag = "farm", params(ask::Live),
     responses((status = 200, body = Told, content_type = "text/event-stream"),
@@ -245,6 +260,8 @@ pub(super) async fn live(
     let full = || Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{MAX_CLIENTS} pages are open already"));
     let room = shared.live.room.clone().try_acquire_owned().map_err(|_| full())?;
     let messages = shared.live.out.subscribe();
+    // No second is waited for the first look.
+    shared.live.alert.notify_one();
     for agent in &agents {
         *shared.live.followed().entry(agent.clone()).or_default() += 1;
     }
