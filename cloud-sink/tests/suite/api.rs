@@ -172,11 +172,11 @@ async fn an_alert_is_found_acknowledged_and_told_to_pages_that_are_open() {
 
     let mut events = Events::open(site.running.http);
     assert_eq!(events.next("hello").await["now_ms"].as_i64().map(|ms| ms > T0), Some(true));
-    assert_eq!(events.next("overview").await["turbines"][0]["agent"], "t1");
-
+    // At once: from its greeting on a page is told of every change.
     let path = format!("/api/v1/alerts/t1/{eight}/acknowledge");
     let (status, alert) = site.ask(&path, Some(json!({ "by": " Jo ", "note": "on my way" })), None).await;
     assert_eq!((status, &alert["acknowledged_by"], &alert["note"]), (200, &json!("Jo"), &json!("on my way")));
+    assert_eq!(events.next("overview").await["turbines"][0]["agent"], "t1");
     assert_eq!(events.next("alert").await["acknowledged_by"], "Jo");
     let comments = format!("/api/v1/alerts/t1/{eight}/comments");
     let (status, alert) = site.ask(&comments, Some(json!({ "by": "Ann", "text": "it was \"ice\"" })), None).await;
