@@ -38,7 +38,9 @@ fn tile(row: &AgentRow, mut open: Vec<&AlertRow>, recent: &Recent, now_ms: i64) 
         .filter_map(|device| Some(Failing { device: device.device.clone(), reason: device.failing.clone()? }))
         .collect();
     let heard_ms = row.alive_ms.max(row.heard_ms);
-    let is_silent = !row.online || heard_ms.is_none_or(|at_ms| now_ms - at_ms > SILENT_MS);
+    // A last will may come after the agent is back: what comes from itself behind it counts for more.
+    let is_gone = !row.online && row.alive_ms <= row.heard_ms;
+    let is_silent = is_gone || heard_ms.is_none_or(|at_ms| now_ms - at_ms > SILENT_MS);
     let worst = open.first().map(|alert| alert.severity.as_str());
     let state = match worst {
         Some("critical") => TileState::Critical,
@@ -211,6 +213,8 @@ mod tests {
         assert_eq!(state(&well, &[alert("warning", None)]), TileState::Warning);
         assert_eq!(state(&well, &[alert("warning", None), alert("critical", None)]), TileState::Critical);
         assert_eq!(state(&agent(false, json!({})), &[alert("warning", None)]), TileState::Silent);
+        let back = AgentRow { alive_ms: Some(NOW_MS - 1_000), ..agent(false, json!({})) };
+        assert_eq!(state(&back, &[]), TileState::Well, "its last will came when it was back");
         let late = AgentRow { alive_ms: Some(NOW_MS - 61_000), heard_ms: None, ..well.clone() };
         assert_eq!(state(&late, &[]), TileState::Silent);
         let failing = agent(true, json!({ "devices": [{ "device": "mast", "failing": "Timeout" }] }));
