@@ -1,10 +1,13 @@
 //! What the API answers. Times are milliseconds since 1970 (UTC); a figure that does not exist is `null`.
 
+mod figures;
+
+pub use figures::*;
+
 use crate::access::Role;
 use crate::place::{Comment, Deed};
 use serde::Serialize;
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// Who did what, the latest first.
@@ -150,123 +153,6 @@ pub struct Alert {
     pub note: Option<String>,
     /// What people have said of it since, the earliest first.
     pub comments: Vec<Comment>,
-}
-
-/// Readings of one device.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub struct Readings {
-    /// Agent.
-    pub agent: String,
-    /// Device.
-    pub device: String,
-    /// Where it stands.
-    pub location: String,
-    /// Its channels: name, quantity, unit.
-    pub channels: Json,
-    /// Moments, by time.
-    pub rows: Vec<Moment>,
-    /// What to give as `after` for the next page, if there may be one.
-    pub next: Option<String>,
-}
-
-/// What was read of a device at one time.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Moment {
-    /// When, ISO 8601.
-    pub time: String,
-    /// The same.
-    pub time_ms: i64,
-    /// Whether the agent's clock was set.
-    pub synced: bool,
-    /// Values by channel; one that is not finite is `null`.
-    pub values: BTreeMap<String, Option<f64>>,
-    /// Why there is none, by channel.
-    pub no_data: BTreeMap<String, String>,
-    /// Scores by channel.
-    pub scores: BTreeMap<String, f64>,
-}
-
-/// Channels of a device over a span, for a picture.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct SeriesAnswer {
-    /// Agent.
-    pub agent: String,
-    /// Device.
-    pub device: String,
-    /// Start of the span.
-    pub from_ms: i64,
-    /// Its end, included.
-    pub to_ms: i64,
-    /// What it was made from: `reading`, `minute` (summaries of stored rows), `window` (10 minutes) or `day`.
-    pub level: &'static str,
-    /// One for each channel that was asked for and exists.
-    pub channels: Vec<SeriesColumns>,
-}
-
-/// A channel over a span: columns of one length. An entry of nulls stands where nothing was read.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct SeriesColumns {
-    /// Channel.
-    pub channel: String,
-    /// What it measures, by name: `wind-speed`, …
-    #[schema(value_type = String)]
-    pub quantity: Json,
-    /// Its unit.
-    pub unit: String,
-    /// The middle of each entry.
-    pub time_ms: Vec<i64>,
-    /// Least values; of a direction there is none.
-    pub min: Vec<Option<f64>>,
-    /// Greatest values; of a direction there is none.
-    pub max: Vec<Option<f64>>,
-    /// Means; of a direction that of its vectors.
-    pub mean: Vec<Option<f64>>,
-    /// Greatest scores.
-    pub score: Vec<Option<f64>>,
-}
-
-/// Statistics of a channel.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Stats {
-    /// Agent.
-    pub agent: String,
-    /// Device.
-    pub device: String,
-    /// Channel.
-    pub channel: String,
-    /// Windows, the earliest first.
-    pub windows: Vec<Window>,
-}
-
-/// One window of a channel.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Window {
-    /// When it begins, ISO 8601.
-    pub start: String,
-    /// The same.
-    pub start_ms: Option<i64>,
-    /// How long it is.
-    pub window_ms: u32,
-    /// Unit of the figures.
-    pub unit: String,
-    /// Readings with a value.
-    pub n: u32,
-    /// Readings that were due.
-    pub due: u32,
-    /// `n` of `due`.
-    pub availability: Option<f64>,
-    /// Mean; of a direction that of its vectors.
-    pub mean: Option<f64>,
-    /// Least value.
-    pub min: Option<f64>,
-    /// Greatest value.
-    pub max: Option<f64>,
-    /// Standard deviation.
-    pub std: Option<f64>,
-    /// Turbulence intensity.
-    pub turbulence: Option<f64>,
-    /// Greatest 3-second mean.
-    pub gust_3s: Option<f64>,
 }
 
 /// Sequences that are missing (S4).

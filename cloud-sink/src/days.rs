@@ -6,9 +6,9 @@
 //! Two sinks may do one day at once, and the slower must not undo the faster: windows only ever change to a greater
 //! (n, due, mean), so the same order holds for their sums, and of two rows of one day the greater stays.
 
+use crate::answer::{DayOfChannel, DayOfFarm, Greatest};
 use crate::archive::hour_of;
 use crate::place::{AgentRow, StatsRow, sortable_time};
-use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use windward_protocol::{DeviceManifest, Quantity};
 
@@ -94,7 +94,7 @@ fn direction<'a>(windows: impl Iterator<Item = &'a StatsRow>) -> Option<f64> {
 
 /// The days of some rows, a date after the other: each channel's, and over all channels of a wind speed the farm's.
 /// Which channels are wind speeds, the agents' manifests say.
-pub fn answer(rows: &[StatsRow], agents: &[AgentRow]) -> Json {
+pub fn answer(rows: &[StatsRow], agents: &[AgentRow]) -> Vec<DayOfFarm> {
     let winds: BTreeSet<String> = agents.iter().flat_map(wind_speeds).collect();
     let mut days: BTreeMap<&str, Vec<&StatsRow>> = BTreeMap::new();
     for row in rows {
@@ -106,16 +106,19 @@ pub fn answer(rows: &[StatsRow], agents: &[AgentRow]) -> Json {
             farm.clone().filter_map(|row| Some((figure(row)?, *row))).max_by(|a, b| a.0.total_cmp(&b.0))
         };
         let place =
-            |most: Option<(f64, &StatsRow)>| most.map(|(value, row)| json!({"value": value, "of": channel(row)}));
+            |most: Option<(f64, &StatsRow)>| most.map(|(value, row)| Greatest { value, of: channel(row).into() });
         let (n, due) =
             farm.clone().fold((0u64, 0u64), |(n, due), row| (n + u64::from(row.n), due + u64::from(row.due)));
-        json!({
-            "date": date, "max_wind_speed": place(most(|row| row.max)), "max_gust_3s": place(most(|row| row.gust_3s)),
-            "mean_wind_speed": weighted(farm.clone().copied(), |row| row.mean), "availability": share(n, due),
-            "channels": rows.iter().map(|row| one(row)).collect::<Vec<_>>(),
-        })
+        DayOfFarm {
+            date: date.into(),
+            max_wind_speed: place(most(|row| row.max)),
+            max_gust_3s: place(most(|row| row.gust_3s)),
+            mean_wind_speed: weighted(farm.clone().copied(), |row| row.mean),
+            availability: share(n, due),
+            channels: rows.iter().map(|row| one(row)).collect(),
+        }
     };
-    json!(days.into_iter().map(day).collect::<Vec<_>>())
+    days.into_iter().map(day).collect()
 }
 
 /// The channels of an agent that measure wind speed, `<agent>/<device>/<channel>`.
@@ -138,14 +141,23 @@ fn channel(row: &StatsRow) -> &str {
     row.sort.split_once('#').map_or("", |(_, channel)| channel)
 }
 
-fn one(row: &StatsRow) -> Json {
-    let mut parts = channel(row).splitn(3, '/');
+fn one(row: &StatsRow) -> DayOfChannel {
+    let mut parts = channel(row).splitn(3, '/').map(str::to_string);
     let mut part = || parts.next().unwrap_or_default();
-    json!({
-        "agent": part(), "device": part(), "channel": part(), "unit": row.unit, "n": row.n, "due": row.due,
-        "availability": share(row.n.into(), row.due.into()), "mean": row.mean, "min": row.min, "max": row.max,
-        "std": row.std, "gust_3s": row.gust_3s,
-    })
+    DayOfChannel {
+        agent: part(),
+        device: part(),
+        channel: part(),
+        unit: row.unit.clone(),
+        n: row.n,
+        due: row.due,
+        availability: share(row.n.into(), row.due.into()),
+        mean: row.mean,
+        min: row.min,
+        max: row.max,
+        std: row.std,
+        gust_3s: row.gust_3s,
+    }
 }
 
 fn share(n: u64, due: u64) -> Option<f64> {

@@ -1,7 +1,7 @@
 //! A wind rose and turbulence intensity by speed, from an anemometer's 10-minute windows.
 
+use crate::answer::{IecClass, Rose, Turbulence, WindAnswer};
 use crate::place::StatsRow;
-use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
 /// Sectors of the rose; the first lies about north.
@@ -14,7 +14,7 @@ const CALM_MPS: f64 = 0.5;
 const IEC: [(&str, f64); 4] = [("A+", 0.18), ("A", 0.16), ("B", 0.14), ("C", 0.12)];
 
 /// The answer, from windows of a wind speed (m/s) and, where there is one, of the wind direction beside it (degrees).
-pub fn answer(speed: &[StatsRow], direction: Option<&[StatsRow]>) -> Json {
+pub fn answer(speed: &[StatsRow], direction: Option<&[StatsRow]>) -> WindAnswer {
     let directions: BTreeMap<&str, f64> =
         direction.into_iter().flatten().filter_map(|row| Some((row.sort.as_str(), row.mean?))).collect();
     let (mut counts, mut calm) = ([[0u32; CLASSES_MPS.len()]; SECTORS], 0u32);
@@ -33,17 +33,17 @@ pub fn answer(speed: &[StatsRow], direction: Option<&[StatsRow]>) -> Json {
     }
     let turbulence = bins.into_iter().map(|(speed_mps, mut of)| {
         of.sort_by(f64::total_cmp);
-        json!({ "speed_mps": speed_mps, "n": of.len(), "mean": of.iter().sum::<f64>() / of.len() as f64, "p90": p90(&of) })
+        Turbulence { speed_mps, n: of.len(), mean: of.iter().sum::<f64>() / of.len() as f64, p90: p90(&of) }
     });
-    json!({
-        "windows": speed.len(),
-        "rose": {
-            "sectors": SECTORS, "classes_mps": CLASSES_MPS, "counts": counts, "calm": calm,
-            "has_direction": direction.is_some(),
-        },
-        "turbulence": turbulence.collect::<Vec<_>>(),
-        "iec": IEC.map(|(class, i_ref)| json!({ "class": class, "i_ref": i_ref })),
-    })
+    let rose = Rose {
+        sectors: SECTORS,
+        classes_mps: CLASSES_MPS.into(),
+        counts: counts.map(Vec::from).into(),
+        calm,
+        has_direction: direction.is_some(),
+    };
+    let iec = IEC.map(|(class, i_ref)| IecClass { class, i_ref });
+    WindAnswer { windows: speed.len(), rose, turbulence: turbulence.collect(), iec: iec.into() }
 }
 
 fn sector(degrees: f64) -> usize {
@@ -82,27 +82,18 @@ mod tests {
     fn a_window_counts_in_its_sector_and_class() {
         let speed = [window("a", 7.0, None), window("b", 26.0, None), window("c", 0.2, None), window("d", 5.0, None)];
         let direction = [window("a", 350.0, None), window("b", 16.0, None), window("c", 90.0, None)];
-        let rose = &answer(&speed, Some(&direction))["rose"];
-        assert_eq!(rose["counts"][0][2], 1, "350 degrees is north, 7 m/s the third class");
-        assert_eq!(rose["counts"][1][7], 1);
-        assert_eq!(rose["calm"], 1);
-        let all: u64 = rose["counts"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(|of| of.as_array().unwrap())
-            .map(|n| n.as_u64().unwrap())
-            .sum();
-        assert_eq!(all, 2, "without a direction no window counts");
+        let rose = answer(&speed, Some(&direction)).rose;
+        assert_eq!(rose.counts[0][2], 1, "350 degrees is north, 7 m/s the third class");
+        assert_eq!((rose.counts[1][7], rose.calm), (1, 1));
+        assert_eq!(rose.counts.iter().flatten().sum::<u32>(), 2, "without a direction no window counts");
     }
 
     #[test]
     fn turbulence_stands_by_speed() {
         let speed: Vec<_> = (1..=10).map(|n| window(&n.to_string(), 8.4, Some(f64::from(n) / 100.0))).collect();
         let answer = answer(&speed, None);
-        assert_eq!(answer["turbulence"][0]["speed_mps"], 8);
-        assert_eq!(answer["turbulence"][0]["p90"], 0.09);
-        assert!((answer["turbulence"][0]["mean"].as_f64().unwrap() - 0.055).abs() < 1e-9);
-        assert_eq!(answer["rose"]["has_direction"], false);
+        assert_eq!((answer.turbulence[0].speed_mps, answer.turbulence[0].p90), (8, 0.09));
+        assert!((answer.turbulence[0].mean - 0.055).abs() < 1e-9);
+        assert!(!answer.rose.has_direction);
     }
 }

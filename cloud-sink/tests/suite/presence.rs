@@ -70,8 +70,8 @@ async fn a_day_is_what_its_windows_are_in_whatever_order_they_come(place: Place)
     assert_eq!(days::row(&day, &windows), rows[0]);
 
     let answer = days::answer(&rows, &place.store.agents().await.unwrap());
-    assert_eq!(answer[0]["channels"][0]["availability"], 1500.0 / 1800.0);
-    assert!(answer[0]["max_wind_speed"].is_null(), "no manifest has said that this is a wind speed");
+    assert_eq!(answer[0].channels[0].availability, Some(1500.0 / 1800.0));
+    assert!(answer[0].max_wind_speed.is_none(), "no manifest has said that this is a wind speed");
 }
 
 async fn an_agent_is_alive_by_what_it_sends_and_not_by_its_will(place: Place) {

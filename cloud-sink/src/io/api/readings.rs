@@ -3,7 +3,7 @@
 use super::ask::{self, Asked, MAX_CHANNELS, MAX_POINTS, MAX_ROWS, span, within};
 use super::problem::{Problem, Refusal};
 use super::{MAX_DAY_ROWS, Shared};
-use crate::answer::{Readings, SeriesAnswer, Stats};
+use crate::answer::{Days, Readings, SeriesAnswer, Stats, WindAnswer};
 use crate::days::{self, manifest};
 use crate::io::store::Span;
 use crate::place::{AgentRow, StatsRow};
@@ -13,7 +13,6 @@ use crate::wind;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use serde_json::{Value, json};
 use windward_protocol::{Channel, DeviceManifest, Quantity};
 
 /// Rows of a page that the store is asked for while a picture is made.
@@ -127,20 +126,23 @@ pub(super) async fn stats(State(shared): State<Shared>, asked: Asked<ask::Stats>
 
 /// Maximum wind speed, gust, mean and availability of each day (UTC), of each channel and of the farm.
 #[utoipa::path(get, path = "/api/v1/days", tag = "readings", params(ask::Days),
-    responses((status = 200, body = Value), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn days(State(shared): State<Shared>, asked: Asked<ask::Days>) -> Result<Json<Value>, Refusal> {
+    responses((status = 200, body = Days), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn days(State(shared): State<Shared>, asked: Asked<ask::Days>) -> Result<Json<Days>, Refusal> {
     let Query(ask::Days { from, to }) = asked?;
     let (from_ms, to_ms) = span(&from, &to)?;
     let rows = shared.store.days(&shared.farm, from_ms, to_ms, MAX_DAY_ROWS).await?;
     let days = days::answer(&rows, &shared.store.agents().await?);
     let whole = rows.len() < MAX_DAY_ROWS as usize;
-    Ok(Json(json!({ "farm": &*shared.farm, "whole": whole, "days": days })))
+    Ok(Json(Days { farm: shared.farm.to_string(), whole, days }))
 }
 
 /// Wind rose, and turbulence intensity by speed beside the classes of IEC 61400-1, of a device's first wind speed.
 #[utoipa::path(get, path = "/api/v1/wind", tag = "readings", params(ask::OfDevice),
-    responses((status = 200, body = Value), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn wind(State(shared): State<Shared>, asked: Asked<ask::OfDevice>) -> Result<Json<Value>, Refusal> {
+    responses((status = 200, body = WindAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn wind(
+    State(shared): State<Shared>,
+    asked: Asked<ask::OfDevice>,
+) -> Result<Json<WindAnswer>, Refusal> {
     let Query(ask::OfDevice { agent, device, from, to }) = asked?;
     let (from_ms, to_ms) = span(&from, &to)?;
     let said = said_of(&shared, &agent, &device).await?;
