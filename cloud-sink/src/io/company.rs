@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_ANSWER: u64 = 1_000_000;
 /// A key that is not known is asked for at most so often: anybody can name one.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// A provider that gave no answer is left alone for so long: nobody else is to wait for it.
+const REST: Duration = Duration::from_secs(5);
 /// How long what the provider said of itself is used.
 const KEPT: Duration = Duration::from_secs(3_600);
 
@@ -32,7 +34,14 @@ pub struct Company {
     redirect: String,
     secret: Option<String>,
     agent: ureq::Agent,
-    said: Mutex<Option<Arc<Said>>>,
+    kept: Mutex<Kept>,
+}
+
+/// What is known of the provider, and when it last gave no answer.
+#[derive(Default)]
+struct Kept {
+    said: Option<Arc<Said>>,
+    failed_ms: Option<u64>,
 }
 
 /// What the provider says of itself.
@@ -74,7 +83,7 @@ impl Company {
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
         let redirect = format!("{public}/api/v1/session/return");
-        Ok(Self { oidc: oidc.clone(), redirect, secret, agent: config.build().into(), said: Mutex::default() })
+        Ok(Self { oidc: oidc.clone(), redirect, secret, agent: config.build().into(), kept: Mutex::default() })
     }
 
     /// Asks the provider what it says of itself.
@@ -140,23 +149,27 @@ impl Company {
         jwt::claims(token, key, &self.oidc.issuer, &self.oidc.client_id)
     }
 
-    /// What the provider says, not older than this.
+    /// What the provider says, not older than this; while it is away, what it said before.
     async fn said(&self, age: Duration) -> Result<Arc<Said>> {
         // Held while it is asked, so that many who come at once ask once.
-        let mut kept = self.said.lock().await;
-        if let Some(said) = kept.as_ref().filter(|said| mono_ms() - said.at_ms < age.as_millis() as u64) {
-            return Ok(said.clone());
+        let mut kept = self.kept.lock().await;
+        let is_within = |at_ms: u64, age: Duration| mono_ms() - at_ms < age.as_millis() as u64;
+        let is_fresh = kept.said.as_ref().is_some_and(|said| is_within(said.at_ms, age));
+        if is_fresh || kept.failed_ms.is_some_and(|at_ms| is_within(at_ms, REST)) {
+            return kept.said.clone().context("the company's login did not answer a moment ago");
         }
         let (agent, issuer) = (self.agent.clone(), self.oidc.issuer.clone());
-        let said = tokio::task::spawn_blocking(move || discover(&agent, &issuer)).await?;
-        match (said, kept.as_ref()) {
-            (Ok(said), _) => Ok(kept.insert(Arc::new(said)).clone()),
-            // What it said an hour ago will do while it is away.
-            (Err(error), Some(old)) => {
-                tracing::warn!("the company's login: {error:#}");
-                Ok(old.clone())
+        match tokio::task::spawn_blocking(move || discover(&agent, &issuer)).await? {
+            Ok(said) => {
+                kept.failed_ms = None;
+                Ok(kept.said.insert(Arc::new(said)).clone())
             }
-            (Err(error), None) => Err(error),
+            Err(error) => {
+                kept.failed_ms = Some(mono_ms());
+                let old = kept.said.clone().ok_or_else(|| anyhow!("{error:#}"))?;
+                tracing::warn!("the company's login: {error:#}");
+                Ok(old)
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use windward_sink::access::{Digest, new_token};
 use windward_sink::io::Running;
 use windward_sink::io::clock::{mono_ms, now_ms};
 
@@ -210,6 +211,29 @@ async fn who_comes_back_otherwise_is_nobody() {
     site.provider.claims(json!({ "nonce": asked["nonce"], "roles": ["guests"] }));
     refused(&cookie, &fit, "jo has no role here").await;
     site.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn while_the_provider_is_away_tokens_let_people_in() {
+    let token = new_token().unwrap();
+    let http = format!(
+        "public = \"http://farm.example\"\n[[http.token]]\nname = \"crew\"\nrole = \"operator\"\nsha256 = \
+         \"{}\"\n[http.oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"windward\"\nroles = {{ crew = \"viewer\" }}\n",
+        Digest::of(&token)
+    );
+    let (running, _directory) = start(&http).await;
+    let get = async |path: &str, token: &str| {
+        let bearer = format!("Bearer {token}");
+        ask("GET", &format!("http://{}{path}", running.http), &[("authorization", &bearer)], None).await
+    };
+    assert_eq!(get("/api/v1/me", &token).await.json()["name"], "crew");
+    for _ in 0..2 {
+        let away = get("/api/v1/session/login", &token).await;
+        assert_eq!(away.status, 502, "{}", away.text);
+        assert!(away.json()["detail"].as_str().unwrap().contains("or sign in by a token"), "{}", away.text);
+    }
+    assert_eq!(get("/api/v1/me", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA").await.status, 401);
+    running.stop().await.unwrap();
 }
 
 #[tokio::test]
