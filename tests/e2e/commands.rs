@@ -2,6 +2,7 @@
 
 use crate::system::{Program, SOON, agent_toml, kept, sink_toml};
 use anyhow::{Context as _, Result};
+use rusqlite::Connection;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +32,8 @@ impl Farm {
         openssl(dir.path(), "genpkey -algorithm ed25519 -out stranger.key")?;
         let sink = sink_toml(broker.port(), &format!("sqlite = {:?}", dir.path().join("farm.db")), "", free_port()?);
         std::fs::write(dir.path().join("windward-sink.toml"), sink)?;
+        // A store that is here, so that commands are noted in it.
+        std::fs::write(dir.path().join("farm.db"), "")?;
         let commands = format!("[commands]\naccept = \"signed\"\nkey = {:?}\n", dir.path().join("operator.pub"));
         let config = agent_toml("turbine-01", dir.path(), broker.port(), &commands);
         let config = format!(
@@ -53,7 +56,9 @@ impl Farm {
     /// Gives a command with this key; whether it was done, and what was said.
     async fn command(&self, key: Option<&str>, ask: &[impl AsRef<OsStr>]) -> Result<(bool, String)> {
         let mut command = Command::new(program("windward-sink")?);
-        command.args(["command", "--agent", "turbine-01", "--config"]).arg(self.path("windward-sink.toml"));
+        command
+            .args(["command", "--by", "Ann", "--agent", "turbine-01", "--config"])
+            .arg(self.path("windward-sink.toml"));
         if let Some(key) = key {
             command.arg("--key").arg(self.path(key));
         }
@@ -65,6 +70,14 @@ impl Farm {
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// What the audit log says of commands.
+    fn noted(&self) -> Result<Vec<String>> {
+        let db = Connection::open(self.path("farm.db"))?;
+        let mut rows = db.prepare("SELECT who || ': ' || what || ' ' || about FROM deeds ORDER BY sort")?;
+        let said = rows.query_map([], |row| row.get(0))?;
+        Ok(said.collect::<Result<_, _>>()?)
     }
 
     /// The file on disk is what the agent started with.
@@ -104,6 +117,9 @@ async fn e2e_commands_are_done_for_the_operator_and_for_nobody_else() -> Result<
 
     let (done, said) = farm.command(operator, &["resend", "readings", "1", "3"]).await?;
     assert!(done && said.contains("readings 1 to 3 go again"), "{said}");
+    let noted = farm.noted()?;
+    assert_eq!(noted.len(), 6, "those that were refused too: {noted:?}");
+    assert_eq!(noted[3], "Ann: command turbine-01: rate 10 of mast for 1 min");
 
     farm.agent.stop().await?;
     let (done, said) = farm.command(operator, &["status"]).await?;

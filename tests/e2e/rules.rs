@@ -166,7 +166,7 @@ impl Site {
             ("port = 1883", broker_port),
             (example.database, within("farm.db")),
             ("127.0.0.1:9000", format!("127.0.0.1:{webhook}")),
-            ("127.0.0.1:8080", format!("127.0.0.1:{http}")),
+            ("127.0.0.1:8080\"", format!("127.0.0.1:{http}\"\nguarded = true")),
             ("/var/lib/windward/archive", within("archive")),
         ] {
             sink = put(sink, there, &here);

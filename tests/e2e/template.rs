@@ -32,7 +32,7 @@ async fn e2e_the_sink_works_with_what_the_template_makes() -> Result<()> {
     let mqtt = [("Uplink", "mqtt"), ("BrokerHost", "127.0.0.1"), ("BrokerPort", port.as_str()), ("BrokerTls", "no")];
     let mqtt = aws.stack("mqtt-", &[&container[..], &mqtt].concat()).await?;
     let uplink = format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\n");
-    same_tables(&cloud, dir.path(), &mqtt, "mqtt-", 14).await?;
+    same_tables(&cloud, dir.path(), &mqtt, "mqtt-", 15).await?;
     let page = format!("[http]\nlisten = \"127.0.0.1:{}\"\nguarded = true\n", free_port()?);
     let mut sink = Program::new("windward-sink", dir.path(), &format!("{mqtt}\n{page}"))?;
     let (well, said) = sink.check(&[]).await?;
@@ -47,7 +47,7 @@ async fn e2e_the_sink_works_with_what_the_template_makes() -> Result<()> {
     let kinesis = aws.stack("kinesis-", &[&function[..], &kinesis].concat()).await?;
     let stream = format!("[kinesis]\nstream = \"kinesis-stream\"\nregion = \"{REGION}\"\n");
     let stream = format!("{stream}endpoint = \"{}\"\n", ministack.endpoint);
-    same_tables(&cloud, dir.path(), &kinesis, "kinesis-", 15).await?;
+    same_tables(&cloud, dir.path(), &kinesis, "kinesis-", 16).await?;
     let (well, said) = Program::new("windward-sink", dir.path(), &kinesis)?.check(&[]).await?;
     ensure!(well && said.contains("AnomalyDetectionStream, MaxWindSpeed, WindDataTable, DIYTable"), "{said}");
     deliver(&cloud, dir.path(), "kinesis-", &stream).await?;
