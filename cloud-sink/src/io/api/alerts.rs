@@ -88,6 +88,7 @@ pub(super) async fn acknowledge(
     }
     shared.store.note_deed(&shared.farm, &deed(&caller, &by, "acknowledge", &row)).await?;
     shared.store.acknowledge(&shared.farm, &row.sort, &by, &note, now_ms()).await?;
+    shared.live.look_soon();
     stands(&shared, &agent, &id).await
 }
 
@@ -125,6 +126,7 @@ pub(super) async fn comment(
     if !shared.store.comment(&shared.farm, &row.sort, Comment { at_ms: now_ms(), by, text }).await? {
         return Err(Refusal(StatusCode::CONFLICT, format!("it has {MAX_COMMENTS} comments, and takes no more")));
     }
+    shared.live.look_soon();
     stands(&shared, &agent, &id).await
 }
 
