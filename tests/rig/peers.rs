@@ -302,6 +302,8 @@ pub struct Ministack {
     /// Where its services are.
     pub endpoint: String,
     _process: Process,
+    // After the process: it unpacks the functions that it runs there, 150 MB each, and leaves them.
+    _dir: tempfile::TempDir,
 }
 
 impl Ministack {
@@ -312,9 +314,10 @@ impl Ministack {
         command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", addr.port().to_string());
         // The functions that it runs find it by this.
         command.env("AWS_ENDPOINT_URL", format!("http://{addr}")).envs(CREDENTIALS);
-        let mut process = Process::start("ministack", &mut command)?;
+        let dir = tempfile::tempdir()?;
+        let mut process = Process::start("ministack", command.env("TMPDIR", dir.path()))?;
         process.listens(addr, START).await?;
-        Ok(Self { endpoint: format!("http://{addr}"), _process: process })
+        Ok(Self { endpoint: format!("http://{addr}"), _process: process, _dir: dir })
     }
 }
 
