@@ -210,7 +210,8 @@ impl Forward {
             Input::Handover(Handover::Devices { devices, dropped_rows }) => {
                 (self.devices, self.dropped_before) = (devices, dropped_rows);
             }
-            Input::Committed { alerts, readings, room } => self.committed(alerts, readings, room, now),
+            Input::AlertsCommitted(alerts) => self.durable(&alerts, &[]),
+            Input::Committed { alerts, readings, room } => self.committed(&alerts, &readings, room, now),
             Input::CommitFailed { alerts, readings, error, room } => {
                 self.commit_failed(alerts, readings, error, room, now);
             }
@@ -380,19 +381,24 @@ impl Forward {
         self.outputs.push_back(Output::Commit { alerts, readings });
     }
 
-    fn committed(&mut self, alerts: Vec<Numbered>, readings: Vec<Numbered>, room: Room, now: Stamp) {
+    /// These can be sent (A1).
+    fn durable(&mut self, alerts: &[Numbered], readings: &[Numbered]) {
+        self.counters.durable += (alerts.len() + readings.len()) as u64;
+        for (end, values) in [(&mut self.alerts, alerts), (&mut self.readings, readings)] {
+            end.durable = values.iter().map(|(seq, _)| *seq).fold(end.durable, Seq::max);
+        }
+        for uplink in &mut self.uplinks {
+            uplink.alerts.committed(alerts);
+            uplink.readings.committed(readings);
+        }
+    }
+
+    fn committed(&mut self, alerts: &[Numbered], readings: &[Numbered], room: Room, now: Stamp) {
         let covers = if let Disk::Committing { covers } = self.disk { covers } else { None };
         self.outputs.extend(covers.map(|through| Output::RemoveLogs { through }));
         self.disk = Disk::Idle;
         self.retry_ms = RETRY_FIRST_MS;
-        self.counters.durable += (alerts.len() + readings.len()) as u64;
-        for (end, values) in [(&mut self.alerts, &alerts), (&mut self.readings, &readings)] {
-            end.durable = values.iter().map(|(seq, _)| *seq).fold(end.durable, Seq::max);
-        }
-        for uplink in &mut self.uplinks {
-            uplink.alerts.committed(&alerts);
-            uplink.readings.committed(&readings);
-        }
+        self.durable(alerts, readings);
         self.make_room(room, now);
         if room.is_full {
             self.spool_fails(FULL.into(), now);

@@ -47,6 +47,8 @@ use windward_protocol::{Alert, Answer, Lane, Seq};
 pub enum Input {
     /// WATCH hands something over.
     Handover(Handover),
+    /// The alerts of a commit of both lanes are durable; the commit goes on with the readings.
+    AlertsCommitted(Vec<Numbered>),
     /// The values are durable; they come back with the answer. `room` is how the disk stands now.
     Committed { alerts: Vec<Numbered>, readings: Vec<Numbered>, room: Room },
     /// The disk refused the commit; its values come back.
@@ -89,7 +91,8 @@ pub enum Output {
     Log { file: u64, bytes: Vec<u8>, kept: Option<Kept> },
     /// Remove the side files up to and including this one.
     RemoveLogs { through: u64 },
-    /// Append these to the journal and make them durable; answer with `Committed` or `CommitFailed`.
+    /// Append these to the journal and make them durable; answer with `Committed` or `CommitFailed`, and before that, where
+    /// both lanes have something, with `AlertsCommitted` and these left out.
     Commit { alerts: Vec<Numbered>, readings: Vec<Numbered> },
     /// Make these bytes durable before any later commit; answer with `Kept` or `KeepFailed`.
     Keep(Note, Vec<u8>),

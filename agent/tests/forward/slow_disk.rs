@@ -85,6 +85,13 @@ impl Slow {
         self.input(Input::Handover(Handover::Alert(alert)));
     }
 
+    /// The disk has done the alerts of a commit of both lanes.
+    fn alerts_done(&mut self) {
+        let (alerts, _) = self.commit.as_mut().expect("a commit is under way");
+        let alerts = std::mem::take(alerts);
+        self.input(Input::AlertsCommitted(alerts));
+    }
+
     /// The disk has done what it was asked for.
     fn done(&mut self) {
         let (alerts, readings) = self.commit.take().expect("a commit is under way");
@@ -126,6 +133,28 @@ fn readings_that_are_due_wait_for_one_commit_of_alerts_and_not_for_another() {
     }
     let [alerts, both] = ["commit alerts", "commit both"];
     assert_eq!(commits, [alerts, alerts, both, alerts, both, alerts, both], "the first came before readings were due");
+}
+
+#[test]
+fn an_alert_committed_with_readings_is_sent_before_they_are_durable() {
+    let mut slow = Slow::start();
+    slow.alert();
+    slow.row();
+    slow.alert();
+    slow.pass(4_000);
+    slow.done();
+    slow.row();
+    slow.alert();
+    slow.pass(4_000);
+    slow.done();
+    slow.did();
+    slow.alert();
+    slow.pass(4_000);
+    slow.alerts_done();
+    assert_eq!(slow.did(), ["send alerts"], "the alerts of the commit, and nothing of its readings");
+    slow.pass(4_000);
+    slow.done();
+    assert_eq!(slow.did(), ["commit alerts", "send readings"]);
 }
 
 #[test]

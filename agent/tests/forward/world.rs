@@ -6,7 +6,7 @@ mod peer;
 use crate::clock::{SimClock, true_ms};
 use peer::Peer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use windward_agent::forward::journal::{Found, Journal, MemoryJournal, Note, Room};
+use windward_agent::forward::journal::{Found, Journal, MemoryJournal, Note, Numbered, Room};
 use windward_agent::forward::{Forward, Input, Output, Settings, Uplink, recover};
 use windward_agent::handover::Handover;
 use windward_agent::time::Stamp;
@@ -356,6 +356,17 @@ impl World {
         self.mail.push_back((at, input));
     }
 
+    /// Of both lanes the alerts are told first.
+    fn committed(&mut self, mut alerts: Vec<Numbered>, readings: Vec<Numbered>) {
+        let at = self.now + 1 + self.random.below(50);
+        let mut both_at = at;
+        if !alerts.is_empty() && !readings.is_empty() {
+            self.mail.push_back((at, Input::AlertsCommitted(std::mem::take(&mut alerts))));
+            both_at += self.random.below(50);
+        }
+        self.mail.push_back((both_at, Input::Committed { alerts, readings, room: Room::default() }));
+    }
+
     fn carry_out(&mut self) {
         while let Some(output) = self.forward.poll_output() {
             match output {
@@ -380,7 +391,7 @@ impl World {
                     self.journal.commit(&alerts, &readings).unwrap();
                     let values = alerts.iter().chain(&readings);
                     self.note_durable(values.map(|(_, bytes)| Envelope::decode(bytes).unwrap()).collect());
-                    self.later(50, Input::Committed { alerts, readings, room: Room::default() });
+                    self.committed(alerts, readings);
                 }
                 Output::Read { uplink, lane, from, max_bytes } => {
                     let values = self.journal.read(lane, from, max_bytes).unwrap();

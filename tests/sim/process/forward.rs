@@ -30,6 +30,12 @@ impl Process {
             known.committed(Lane::Alerts, alerts);
             known.committed(Lane::Readings, readings);
         }
+        if let Some(Input::Committed { alerts, readings, .. }) = &mut answer
+            && !alerts.is_empty()
+            && !readings.is_empty()
+        {
+            self.inputs.push_back(Input::AlertsCommitted(std::mem::take(alerts)));
+        }
         self.inputs.extend(answer);
         for alert in std::mem::take(&mut self.held) {
             stage.oracle.agents[machine.index].told(&alert, stage.now);

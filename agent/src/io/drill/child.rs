@@ -142,18 +142,26 @@ impl Child {
     }
 
     async fn answered(&mut self, mut answer: Input) -> anyhow::Result<()> {
-        if let Input::Committed { alerts, readings, .. } = &mut answer {
-            readings.append(&mut self.forgotten);
-            readings.sort_by_key(|(seq, _)| *seq);
-            self.status.committed_bytes += readings.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
-            let [alerts, readings] = [alerts, readings].map(|values| held(values, self.begin.base_ms));
-            let count = |held: &[Held]| held.iter().map(|held| held.holds.len() as u64).sum::<u64>();
-            self.alerts_confirmed += count(&alerts);
-            self.status.committed_rows += count(&readings);
-            // Before FORWARD knows it: what is sent must have been said to be durable.
-            self.say(&Say::Confirmed { alerts, readings })?;
+        match &mut answer {
+            Input::AlertsCommitted(alerts) => self.confirmed(alerts, &[])?,
+            Input::Committed { alerts, readings, .. } => {
+                readings.append(&mut self.forgotten);
+                readings.sort_by_key(|(seq, _)| *seq);
+                self.confirmed(alerts, readings)?;
+            }
+            _ => {}
         }
         self.handle(answer).await
+    }
+
+    /// Before FORWARD knows it: what is sent must have been said to be durable.
+    fn confirmed(&mut self, alerts: &[Numbered], readings: &[Numbered]) -> anyhow::Result<()> {
+        self.status.committed_bytes += readings.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+        let [alerts, readings] = [alerts, readings].map(|values| held(values, self.begin.base_ms));
+        let count = |held: &[Held]| held.iter().map(|held| held.holds.len() as u64).sum::<u64>();
+        self.alerts_confirmed += count(&alerts);
+        self.status.committed_rows += count(&readings);
+        self.say(&Say::Confirmed { alerts, readings })
     }
 
     async fn tick(&mut self) -> anyhow::Result<()> {
