@@ -7,7 +7,7 @@ use crate::place::Deed;
 use anyhow::{Context as _, Result, bail, ensure};
 use windward_protocol::AgentId;
 
-/// Alerts that are looked through, the latest opened first.
+/// Alerts that are looked through, the latest opened first: of those that have no end, and of all.
 const LATEST: u32 = 10_000;
 
 /// Keeps that `by` sees to the alert of this id, and says in words what stands now.
@@ -19,7 +19,11 @@ pub async fn by_id(
     by: &str,
     note: &str,
 ) -> Result<String> {
-    let alerts = store.alerts(farm, agent.map(AgentId::as_str), LATEST).await?;
+    let agent = agent.map(AgentId::as_str);
+    let mut alerts = store.open_alerts(farm, agent, LATEST).await?;
+    if alerts.iter().all(|alert| alert.id != id) {
+        alerts = store.alerts(farm, agent, LATEST).await?;
+    }
     let mut of_id = alerts.iter().filter(|alert| alert.id == id);
     let alert =
         of_id.next().with_context(|| format!("none of the {} latest alerts has the id {id:016x}", alerts.len()))?;

@@ -19,6 +19,7 @@ mod session;
 use super::store::Store;
 use super::tell::Notifier;
 use super::{Counts, Stop};
+use crate::place::AlertRow;
 use crate::recent::Recent;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -29,6 +30,7 @@ use axum::routing::get;
 pub(super) use door::Door;
 use live::Live;
 use problem::Refusal;
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -42,10 +44,10 @@ use utoipa_axum::routes;
 #[cfg(any(test, fuzzing))]
 pub use ask::requests;
 
-/// Most alerts that a search looks through, the latest opened first.
+/// Most alerts that a search looks through, the latest opened first; and most that have no end.
 const MAX_ALERTS: u32 = 10_000;
-/// The latest, that tiles show: one that has lasted while a thousand others opened is in the list of alerts.
-const LATEST_ALERTS: u32 = 1_000;
+/// The latest, of which pages are told also when they have ended.
+const LATEST_ALERTS: u32 = 200;
 /// Most rows of days in one answer, one a day and channel.
 const MAX_DAY_ROWS: u32 = 20_000;
 /// Most bytes that a client may send.
@@ -84,6 +86,16 @@ impl Shared {
         let latest = Latest::default();
         let live = Live::new(latest.clone());
         Self { farm: farm.into(), store, counts, notifier, latest, live, door, is_demo, stop }
+    }
+
+    /// The latest alerts, and all that have no end; no order is promised.
+    async fn alerts_now(&self) -> anyhow::Result<Vec<AlertRow>> {
+        let mut rows = self.store.alerts(&self.farm, None, LATEST_ALERTS).await?;
+        let open = self.store.open_alerts(&self.farm, None, MAX_ALERTS).await?;
+        // DynamoDB's index may be a moment behind its table.
+        let latest: BTreeSet<String> = rows.iter().map(|row| row.sort.clone()).collect();
+        rows.extend(open.into_iter().filter(|row| !latest.contains(&row.sort)));
+        Ok(rows)
     }
 
     /// Whom the committer tells what it has committed.

@@ -28,6 +28,10 @@ use std::collections::BTreeMap;
 
 /// Index of the alerts by agent.
 const BY_AGENT: &str = "by-agent";
+/// Index of the alerts that have no end; they alone have its key, [`OPEN_IN`].
+const OPEN: &str = "open";
+/// The farm of an alert that has no end.
+const OPEN_IN: &str = "open_in";
 /// What the names of attributes begin with that say when each device of an agent was heard.
 const HEARD: &str = "heard:";
 

@@ -20,7 +20,7 @@ use windward_protocol::AlertKind;
 
 /// How often the ledger is looked through for what is missing, ms: it is the longest of the tables that are looked at.
 const GAPS_EVERY_MS: i64 = 300_000;
-/// Latest alerts of an agent that are looked at for what it tells itself.
+/// Most alerts of an agent that are looked at for what it tells itself, the latest first.
 const LATEST_ALERTS: u32 = 100;
 /// Agents of which that is asked in one look; of more at once the sink tells too.
 const ASKED_AGENTS: usize = 50;
@@ -150,7 +150,7 @@ async fn told(
     let starts = query::starts(&facts.agents);
     let mut told = BTreeSet::new();
     for agent in agents {
-        let alerts = store.alerts(farm, Some(agent), LATEST_ALERTS).await?;
+        let alerts = store.open_alerts(farm, Some(agent), LATEST_ALERTS).await?;
         let lasts = |row: &AlertRow| query::alert_state(row, &starts) == AlertState::Open;
         told.extend(alerts.into_iter().filter(lasts).map(|row| (row.agent, row.kind, row.device)));
     }

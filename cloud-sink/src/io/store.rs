@@ -142,6 +142,15 @@ impl Store {
         }
     }
 
+    /// A farm's alerts that have no end yet, the latest opened first; however many have opened since.
+    pub async fn open_alerts(&self, farm: &str, agent: Option<&str>, limit: u32) -> Result<Vec<AlertRow>> {
+        match self {
+            Store::Sqlite(sqlite) => sqlite.open_alerts(farm, agent, limit).await,
+            #[cfg(feature = "aws")]
+            Store::DynamoDb(dynamodb) => dynamodb.open_alerts(farm, agent, limit).await,
+        }
+    }
+
     /// One alert, however old; the latest where an agent has given a number twice.
     pub async fn alert(&self, farm: &str, agent: &str, id: u64) -> Result<Option<AlertRow>> {
         match self {

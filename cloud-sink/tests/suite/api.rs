@@ -1,13 +1,15 @@
 //! What the API answers about a small farm, asked over HTTP. The broker is away: what is stored is shown all the same.
 
 use crate::access::ask;
-use crate::farm::{FARM, T0, block, commit, deliveries, delivery, envelope, health, open_alert};
+use crate::farm::{
+    FARM, T0, alert_step, block, commit, deliveries, delivery, envelope, health, open_alert, short_alerts,
+};
 use serde_json::{Value as Json, json};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
-use windward_protocol::Lane;
+use windward_protocol::{AlertPhase, Lane};
 use windward_sink::config::{self, Config};
 use windward_sink::decode::Delivery;
 use windward_sink::io::clock::{mono_ms, now_ms};
@@ -206,6 +208,22 @@ async fn an_alert_is_found_acknowledged_and_told_to_pages_that_are_open() {
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{path}: {problem}");
     }
     // Pages that are open hold up no stop.
+    site.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_alert_that_lasts_is_on_every_view_until_it_ends_however_many_have_opened_since() {
+    let site = Site::start_with(short_alerts(250)).await;
+    let open = site.ok("/api/v1/alerts?state=open&limit=1").await;
+    assert_eq!((&open["alerts"][0]["id"], &open["next"]), (&json!("0000000000000008"), &Json::Null));
+    let tile = async || site.ok("/api/v1/overview").await["turbines"][0].clone();
+    assert_eq!(tile().await["open"][0]["id"], "0000000000000008");
+    let mut events = Events::open(site.running.http);
+    events.next("hello").await;
+    commit(&site.store, Policy::default(), &[delivery(Lane::Alerts, &[alert_step(8, AlertPhase::Clear, 7)])], T0).await;
+    let told = events.next("alert").await;
+    assert_eq!((&told["id"], &told["state"]), (&json!("0000000000000008"), &json!("cleared")));
+    assert_eq!(tile().await["open_count"], 0);
     site.running.stop().await.unwrap();
 }
 

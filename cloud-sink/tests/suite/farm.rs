@@ -103,8 +103,23 @@ pub(crate) fn stats(n: u32) -> Stats {
 }
 
 pub(crate) fn open_alert(id: u64, seq: u64) -> Delivery {
-    let record = Record::Alert(alert(id, AlertPhase::Open, T0 + 20_000 + id as i64));
-    delivery(Lane::Alerts, &[envelope(Lane::Alerts, seq, record)])
+    delivery(Lane::Alerts, &[alert_step(id, AlertPhase::Open, seq)])
+}
+
+/// A step of an alert: it opens at its time, and has ended ten seconds later.
+pub(crate) fn alert_step(id: u64, phase: AlertPhase, seq: u64) -> Vec<u8> {
+    let after_ms = if phase == AlertPhase::Clear { 10_000 } else { 0 };
+    let record = Record::Alert(alert(id, phase, T0 + 20_000 + id as i64 + after_ms));
+    envelope(Lane::Alerts, seq, record)
+}
+
+/// So many alerts that open after the others and end.
+pub(crate) fn short_alerts(count: u64) -> Vec<Delivery> {
+    let steps = |n| {
+        let (id, seq) = (1_000 + n, 10_000 + 2 * n);
+        [alert_step(id, AlertPhase::Open, seq), alert_step(id, AlertPhase::Clear, seq + 1)]
+    };
+    (0..count).map(|n| delivery(Lane::Alerts, &steps(n))).collect()
 }
 
 pub(crate) fn health(online: bool, at_ms: i64) -> Delivery {

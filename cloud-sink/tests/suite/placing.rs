@@ -1,10 +1,12 @@
 //! Whatever the order and repetition of deliveries, the same rows stand; in SQLite and in DynamoDB alike.
 
-use crate::farm::{FARM, Place, T0, commit, deliveries, delivery, envelope, health, open_alert, stats};
+use crate::farm::{
+    FARM, Place, T0, alert_step, commit, deliveries, delivery, envelope, health, open_alert, short_alerts, stats,
+};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use windward_protocol::{Iso8601, Lane, Quantity, Record, Stats};
+use windward_protocol::{AlertPhase, Iso8601, Lane, Quantity, Record, Stats};
 use windward_sink::access::Role;
 use windward_sink::answer::AlertState;
 use windward_sink::io::store::{Span, Store};
@@ -21,7 +23,9 @@ async fn dump(store: &Store) -> Json {
     let gaps = query::gaps(&store.ledger().await.unwrap(), true, &store.gaps().await.unwrap());
     let poison = store.poison(100).await.unwrap();
     let stats = store.stats("t1/anemometer/wind_speed", i64::MIN, i64::MAX, 100).await.unwrap();
+    let open = store.open_alerts(FARM, None, 100).await.unwrap();
     json!({
+        "open": open.iter().map(|row| row.id).collect::<Vec<_>>(),
         "agents": agents.iter().map(|row| query::agent(row, T0)).collect::<Vec<_>>(),
         "alerts": alerts.iter().map(|row| query::alert(row, &query::starts(&agents))).collect::<Vec<_>>(),
         "readings": query::readings(&store.readings(&span).await.unwrap().blocks, i64::MIN, i64::MAX),
@@ -182,7 +186,25 @@ async fn only_figures_that_say_something_are_stored(place: Place) {
     }
 }
 
+async fn an_alert_that_lasts_is_found_however_many_have_opened_since(place: Place) {
+    let open = async |farm: &str, agent: Option<&str>| -> Vec<u64> {
+        place.store.open_alerts(farm, agent, 10).await.unwrap().iter().map(|row| row.id).collect()
+    };
+    let given: Vec<_> = [open_alert(8, 1), open_alert(9, 2)].into_iter().chain(short_alerts(20)).collect();
+    commit(&place.store, Policy::default(), &given, T0).await;
+    assert!(place.store.alerts(FARM, None, 10).await.unwrap().iter().all(|row| row.cleared_ms.is_some()));
+    assert_eq!(open(FARM, None).await, [9, 8], "the latest opened first");
+    assert_eq!(open(FARM, Some("t1")).await, [9, 8]);
+    assert_eq!((open(FARM, Some("t2")).await, open("another", None).await), (vec![], vec![]));
+    let step = |phase, seq| delivery(Lane::Alerts, &[alert_step(8, phase, seq)]);
+    for (phase, seq) in [(AlertPhase::Clear, 4), (AlertPhase::Update, 3), (AlertPhase::Open, 1)] {
+        commit(&place.store, Policy::default(), &[step(phase, seq)], T0).await;
+        assert_eq!(open(FARM, None).await, [9], "what comes late opens none that has ended");
+    }
+}
+
 on_both_stores! {
+    an_alert_that_lasts_is_found_however_many_have_opened_since
     an_alert_is_found_by_its_number_and_what_was_done_in_its_order
     everything_is_placed_once
     pages_of_readings_join_without_seam

@@ -4,7 +4,7 @@ use super::ask::{self, Asked, span};
 use super::door::Caller;
 use super::problem::{Problem, Refusal};
 use super::{MAX_ALERTS, Shared};
-use crate::answer::{Alert, Alerts};
+use crate::answer::{Alert, AlertState, Alerts};
 use crate::io::clock::now_ms;
 use crate::io::store::MAX_COMMENTS;
 use crate::place::{AlertRow, Comment, Deed};
@@ -21,7 +21,7 @@ const MAX_NAME: usize = 100;
 /// Longest note, in characters.
 const MAX_NOTE: usize = 2_000;
 
-/// Alerts, the latest opened first; of the 10,000 latest those that fit.
+/// Alerts, the latest opened first; those that have no end, or of the 10,000 latest those that fit.
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(ask::OfAlerts),
     responses((status = 200, body = Alerts), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn alerts(State(shared): State<Shared>, asked: Asked<ask::OfAlerts>) -> Result<Json<Alerts>, Refusal> {
@@ -31,7 +31,11 @@ pub(super) async fn alerts(State(shared): State<Shared>, asked: Asked<ask::OfAle
     let is_plain = asked.state.is_none() && asked.severity.is_none() && asked.kind.is_none();
     let is_plain = is_plain && asked.from.is_none() && asked.to.is_none() && asked.after.is_none();
     let most = if is_plain { limit as u32 + 1 } else { MAX_ALERTS };
-    let rows = shared.store.alerts(&shared.farm, asked.agent.as_deref(), most).await?;
+    let (farm, agent) = (&*shared.farm, asked.agent.as_deref());
+    let rows = match asked.state {
+        Some(AlertState::Open | AlertState::Restarted) => shared.store.open_alerts(farm, agent, most).await?,
+        Some(AlertState::Cleared) | None => shared.store.alerts(farm, agent, most).await?,
+    };
     let agents = shared.store.agents().await?;
     let starts = query::starts(&agents);
     let fits = |alert: &Alert| {

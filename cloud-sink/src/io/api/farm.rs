@@ -1,9 +1,9 @@
 //! The farm: who is there, how it is, what is missing.
 
+use super::Shared;
 use super::ask::{self, Asked, Nothing};
 use super::door::Caller;
 use super::problem::{Problem, Refusal};
-use super::{LATEST_ALERTS, Shared};
 use crate::answer::{Agents, Delivery, Gaps, Me, Overview, Poisons};
 use crate::io::clock::now_ms;
 use crate::io::store::MAX_LEDGER_ROWS;
@@ -74,7 +74,7 @@ pub(super) async fn agents(State(shared): State<Shared>, asked: Asked<Nothing>) 
 pub(super) async fn overview(State(shared): State<Shared>, asked: Asked<Nothing>) -> Result<Json<Overview>, Refusal> {
     let Query(Nothing {}) = asked?;
     let (now_ms, rows) = (now_ms(), shared.store.agents().await?);
-    let alerts = shared.store.alerts(&shared.farm, None, LATEST_ALERTS).await?;
+    let alerts = shared.alerts_now().await?;
     let turbines = overview::tiles(&rows, &alerts, &shared.latest.read(), now_ms);
     Ok(Json(Overview { farm: shared.farm.to_string(), now_ms, turbines }))
 }

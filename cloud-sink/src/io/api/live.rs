@@ -151,7 +151,7 @@ pub(in crate::io) async fn watch(shared: Shared, mut stop: watch::Receiver<Stop>
 /// Tells what has changed since the last look. The first look tells nothing of alerts: who listens asks for them after it.
 async fn look(shared: &Shared, seen: &mut Seen) -> anyhow::Result<()> {
     let agents = shared.store.agents().await?;
-    let rows = shared.store.alerts(&shared.farm, None, LATEST_ALERTS).await?;
+    let rows = shared.alerts_now().await?;
     let now_ms = now_ms();
     let mut changed = overview::tiles(&agents, &rows, &shared.latest.read(), now_ms);
     changed.retain(|tile| seen.tiles.get(&tile.agent) != Some(tile));
@@ -161,12 +161,19 @@ async fn look(shared: &Shared, seen: &mut Seen) -> anyhow::Result<()> {
     seen.tiles.extend(changed.into_iter().map(|tile| (tile.agent.clone(), tile)));
     let starts = query::starts(&agents);
     let before = seen.alerts.take();
-    let alerts: BTreeMap<(String, String), Alert> = rows
-        .iter()
-        .map(|row| query::alert(row, &starts))
-        .map(|alert| ((alert.agent.clone(), alert.id.clone()), alert))
-        .collect();
+    let keyed = |alert: Alert| ((alert.agent.clone(), alert.id.clone()), alert);
+    let mut alerts: BTreeMap<(String, String), Alert> =
+        rows.iter().map(|row| keyed(query::alert(row, &starts))).collect();
     if let Some(before) = before {
+        // What had lasted for long and has ended since is neither among those that last nor among the latest.
+        let is_gone =
+            |(key, alert): &(&(String, String), &Alert)| alert.cleared_ms.is_none() && !alerts.contains_key(*key);
+        let gone: Vec<(String, String)> = before.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
+        for (agent, id) in gone.into_iter().take(LATEST_ALERTS as usize) {
+            let number = u64::from_str_radix(&id, 16).unwrap_or_default();
+            let row = shared.store.alert(&shared.farm, &agent, number).await?;
+            alerts.extend(row.map(|row| keyed(query::alert(&row, &starts))));
+        }
         let mut news: Vec<&Alert> =
             alerts.iter().filter(|(key, alert)| before.get(key) != Some(alert)).map(|(_, alert)| alert).collect();
         news.sort_by_key(|alert| alert.opened_ms);

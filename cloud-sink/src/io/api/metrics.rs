@@ -1,7 +1,7 @@
 //! Figures for Prometheus.
 
+use super::Shared;
 use super::problem::{Problem, Refusal};
-use super::{LATEST_ALERTS, Shared};
 use crate::io::Counters;
 use crate::io::store::MAX_LEDGER_ROWS;
 use crate::metrics::{Farm, Kind, Text, flag};
@@ -17,7 +17,7 @@ use serde_json::Value;
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, Refusal> {
     let agents = shared.store.agents().await?;
-    let alerts = shared.store.alerts(&shared.farm, None, LATEST_ALERTS).await?;
+    let alerts = shared.alerts_now().await?;
     let (ledger, reported) = (shared.store.ledger().await?, shared.store.gaps().await?);
     let whole = ledger.len() < MAX_LEDGER_ROWS;
     let gaps = query::gaps(&ledger, whole, &reported);

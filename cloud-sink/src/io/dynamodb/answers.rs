@@ -4,11 +4,12 @@ use super::calls::Calls;
 use super::items::{
     Item, alert_row, get_bytes, get_i64, get_text, key, ledger_key, members, number, stats_row, summary, text,
 };
-use super::{BY_AGENT, DynamoDb, HEARD, aws};
+use super::{BY_AGENT, DynamoDb, HEARD, OPEN, OPEN_IN, aws};
 use crate::io::store::{MAX_LEDGER_ROWS, Page, Span, Summaries};
 use crate::place::{AgentRow, AlertRow, GapRow, LedgerRow, PoisonRow, Seen, StatsRow, ledger_rows, sortable_time};
 use crate::query::LOOK_BACK_MS;
 use anyhow::{Result, anyhow};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::BTreeMap;
 use windward_protocol::{AgentId, SchemaId, SeqSet};
@@ -72,8 +73,8 @@ impl DynamoDb {
     }
 
     pub(in crate::io) async fn alerts(&self, farm: &str, agent: Option<&str>, limit: u32) -> Result<Vec<AlertRow>> {
-        let mut query = self.client.query().table_name(self.table("alerts")).scan_index_forward(false);
-        query = match agent {
+        let query = self.client.query().table_name(self.table("alerts"));
+        let query = match agent {
             Some(agent) => query
                 .index_name(BY_AGENT)
                 .key_condition_expression("#agent = :key")
@@ -81,17 +82,29 @@ impl DynamoDb {
                 .expression_attribute_values(":key", text(agent)),
             None => query.key_condition_expression("pk = :key").expression_attribute_values(":key", text(farm)),
         };
-        let mut pages = query.into_paginator().page_size(limit.min(1000) as i32).items().send();
-        let mut rows = Vec::new();
-        while rows.len() < limit as usize
-            && let Some(item) = pages.next().await
-        {
-            let item = item.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
-            if get_text(&item, "pk").as_deref() == Some(farm) {
-                rows.push(alert_row(&item));
-            }
+        alert_rows(query, farm, limit).await
+    }
+
+    pub(in crate::io) async fn open_alerts(
+        &self,
+        farm: &str,
+        agent: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<AlertRow>> {
+        let mut query = self
+            .client
+            .query()
+            .table_name(self.table("alerts"))
+            .index_name(OPEN)
+            .key_condition_expression(format!("{OPEN_IN} = :farm"))
+            .expression_attribute_values(":farm", text(farm));
+        if let Some(agent) = agent {
+            query = query
+                .filter_expression("#agent = :agent")
+                .expression_attribute_names("#agent", "agent")
+                .expression_attribute_values(":agent", text(agent));
         }
-        Ok(rows)
+        alert_rows(query, farm, limit).await
     }
 
     pub(in crate::io) async fn alert(&self, farm: &str, agent: &str, id: u64) -> Result<Option<AlertRow>> {
@@ -266,4 +279,19 @@ impl DynamoDb {
         }
         Ok(items)
     }
+}
+
+/// A farm's alerts of a query, the latest opened first.
+async fn alert_rows(query: QueryFluentBuilder, farm: &str, limit: u32) -> Result<Vec<AlertRow>> {
+    let query = query.scan_index_forward(false).into_paginator().page_size(limit.min(1000) as i32);
+    let (mut pages, mut rows) = (query.items().send(), Vec::new());
+    while rows.len() < limit as usize
+        && let Some(item) = pages.next().await
+    {
+        let item = item.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
+        if get_text(&item, "pk").as_deref() == Some(farm) {
+            rows.push(alert_row(&item));
+        }
+    }
+    Ok(rows)
 }

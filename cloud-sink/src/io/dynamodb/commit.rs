@@ -3,7 +3,7 @@
 use super::calls::Calls;
 use super::items::{Item, finite, key, ledger_key, members, number, ranges, readings_item, stats_item, text};
 use super::values::value_items;
-use super::{DynamoDb, HEARD, aws};
+use super::{DynamoDb, HEARD, OPEN_IN, aws};
 use crate::config::Layout;
 use crate::decode::LaneName;
 use crate::place::{AgentChange, AlertStep, LedgerRow, PoisonRow, Rows, Seen, StatsRow, ledger_rows};
@@ -125,9 +125,26 @@ impl DynamoDb {
         self.update("alerts", row_key.clone(), set, Some(("said", "<"))).await?;
         if alert.phase == AlertPhase::Clear {
             let set = [("cleared_ms".to_string(), number(alert.at_ms))];
-            self.update("alerts", row_key, set.into(), Some(("cleared_ms", "<"))).await?;
+            self.update("alerts", row_key.clone(), set.into(), Some(("cleared_ms", "<"))).await?;
         }
-        Ok(())
+        self.index_open(step, row_key).await
+    }
+
+    /// Puts an alert among those that last, or takes it from there: in whatever order its steps come.
+    async fn index_open(&self, step: &AlertStep, row_key: Item) -> Result<()> {
+        let update = self.client.update_item().table_name(self.table("alerts")).set_key(Some(row_key));
+        let update = match step.alert.phase {
+            AlertPhase::Clear => update.update_expression(format!("REMOVE {OPEN_IN}")),
+            AlertPhase::Open | AlertPhase::Update => update
+                .update_expression(format!("SET {OPEN_IN} = :farm"))
+                .condition_expression("attribute_not_exists(cleared_ms)")
+                .expression_attribute_values(":farm", text(&step.farm)),
+        };
+        match update.send().await.map_err(|error| error.into_service_error()) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_conditional_check_failed_exception() => Ok(()),
+            Err(error) => bail!("{}: {}", self.table("alerts"), aws::explain(&error)),
+        }
     }
 
     async fn change_agent(&self, change: &AgentChange) -> Result<()> {

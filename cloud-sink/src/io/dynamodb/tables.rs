@@ -1,10 +1,10 @@
 //! The tables: made on an emulator or by hand; in production by the stack's template.
 
 use super::outbox::DUE;
-use super::{BY_AGENT, DIRTY, DynamoDb};
+use super::{BY_AGENT, DIRTY, DynamoDb, OPEN, OPEN_IN};
 use crate::config::Layout;
 use crate::io::aws;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
@@ -34,8 +34,9 @@ const TABLES: [(&str, bool); 16] = [
     (VALUES, true),
 ];
 /// Indexes: table, name, keys, and what they hold beside these.
-const INDEXES: [(&str, &str, [&str; 2], ProjectionType); 3] = [
+const INDEXES: [(&str, &str, [&str; 2], ProjectionType); 4] = [
     ("alerts", BY_AGENT, ["agent", "sk"], ProjectionType::All),
+    ("alerts", OPEN, [OPEN_IN, "sk"], ProjectionType::All),
     ("hours", DIRTY, ["dirty", "sk"], ProjectionType::KeysOnly),
     ("notices", DUE, ["pending", "due_ms"], ProjectionType::All),
 ];
@@ -71,7 +72,13 @@ impl DynamoDb {
         for (name, _) in self.tables() {
             let table = self.table(name);
             let described = self.client.describe_table().table_name(&table).send().await;
-            described.map_err(|error| anyhow!("table {table}: {}", aws::explain(&error)))?;
+            let described = described.map_err(|error| anyhow!("table {table}: {}", aws::explain(&error)))?;
+            let has =
+                described.table.map(|table| table.global_secondary_indexes.unwrap_or_default()).unwrap_or_default();
+            for (_, index, ..) in INDEXES.into_iter().filter(|(of, ..)| *of == name) {
+                let is_there = has.iter().any(|found| found.index_name() == Some(index));
+                ensure!(is_there, "table {table} has no index {index}; the stack's template makes it");
+            }
         }
         Ok(format!("DynamoDB, {} tables {}*", self.tables().count(), self.prefix))
     }
@@ -139,4 +146,35 @@ pub(super) fn attribute(name: &str) -> Result<AttributeDefinition> {
 
 pub(super) fn key_part(name: &str, kind: KeyType) -> Result<KeySchemaElement> {
     Ok(KeySchemaElement::builder().attribute_name(name).key_type(kind).build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use aws_sdk_dynamodb::types::{DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate};
+
+    #[tokio::test]
+    async fn tables_of_an_older_stack_are_told_apart_or_skipped_without_endpoint() {
+        let Ok(endpoint) = std::env::var("WINDWARD_DYNAMODB_ENDPOINT") else {
+            return eprintln!("skipped: WINDWARD_DYNAMODB_ENDPOINT is not set");
+        };
+        let config = config::DynamoDb {
+            endpoint: Some(endpoint),
+            region: Some("eu-west-1".into()),
+            prefix: format!("test-{}-older-", std::process::id()),
+            layout: Layout::Packed,
+            keep_days: None,
+        };
+        let dynamodb = DynamoDb::open(&config).await;
+        assert!(dynamodb.check().await.unwrap_err().to_string().contains("-older-readings: "), "no table yet");
+        dynamodb.create_tables().await.unwrap();
+        dynamodb.check().await.unwrap();
+        let gone = DeleteGlobalSecondaryIndexAction::builder().index_name(OPEN).build().unwrap();
+        let update = dynamodb.client.update_table().table_name(dynamodb.table("alerts"));
+        let update = update.global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().delete(gone).build());
+        update.send().await.unwrap();
+        let told = dynamodb.check().await.unwrap_err().to_string();
+        assert!(told.contains("-older-alerts has no index open"), "{told}");
+    }
 }

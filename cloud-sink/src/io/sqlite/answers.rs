@@ -75,6 +75,25 @@ impl Sqlite {
         .await
     }
 
+    pub(in crate::io) async fn open_alerts(
+        &self,
+        farm: &str,
+        agent: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<AlertRow>> {
+        let (farm, agent) = (farm.to_string(), agent.map(str::to_string));
+        self.read(move |db| {
+            // Named, because an agent's few that last would be looked for among all of its alerts.
+            let mut statement = db.prepare(
+                "SELECT * FROM alerts INDEXED BY alerts_open
+                 WHERE farm = ?1 AND cleared_ms IS NULL AND (?3 IS NULL OR agent = ?3) ORDER BY sort DESC LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![farm, limit, agent], alert_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     pub(in crate::io) async fn alert(&self, farm: &str, agent: &str, id: u64) -> Result<Option<AlertRow>> {
         let (farm, agent, id) = (farm.to_string(), agent.to_string(), format!("{id:016x}"));
         self.read(move |db| {
