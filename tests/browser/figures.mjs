@@ -1,7 +1,7 @@
 // What the page costs, with many turbines on a real sink. Started by tests/browser/figures.
 import { readdirSync, readFileSync } from "node:fs";
 import { get } from "node:http";
-import { browser, Farm, figure, View } from "./rig.mjs";
+import { browser, Farm, figure, SIZES, View } from "./rig.mjs";
 
 const TURBINES = Number(process.argv[2] ?? 200);
 const RUNS = 7;
@@ -90,11 +90,13 @@ await idle(chromium, farm, `overview of ${TURBINES} turbines, a reading a second
 await idle(chromium, farm, "a turbine's view", "#/turbine/turbine-001", ".uplot");
 await idle(chromium, farm, "alerts", "#/alerts", "li.alert");
 await idle(chromium, farm, `delivery of ${TURBINES} turbines`, "#/delivery", "li.delivery");
-const view = await View.open(chromium, farm.address);
-for (const [name, hash, until] of [["overview", "#/", "li.tile"], ["statistics", "#/statistics", ".rose svg"]]) {
-  await view.go(hash, until);
-  await view.screenshot(`${name}-${TURBINES}`, { fullPage: name === "statistics" });
+for (const size of Object.keys(SIZES)) {
+  const view = await View.open(chromium, farm.address, { size });
+  for (const [name, hash, until] of [["overview", "#/", "li.tile"], ["statistics", "#/statistics", ".bin"]]) {
+    await view.go(hash, until);
+    await view.screenshot(`${name}-${TURBINES}-${size}`, { fullPage: name === "statistics" });
+  }
+  await view.close();
 }
-await view.close();
 await chromium.close();
 await farm.stop();

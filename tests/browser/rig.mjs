@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -66,6 +66,20 @@ export class Farm {
     const answer = await fetch(`${this.address}/api/v1/${path}`);
     assert.equal(answer.status, 200, path);
     return answer.json();
+  }
+
+  /** Somebody publishes on the farm's broker (MQTT 5, quality of service 0). */
+  async publish(topic, payload) {
+    const { hostname, port } = new URL(/^Broker: (\S+)/m.exec(this.said)[1]);
+    const text = (words) => [0, words.length, ...Buffer.from(words)];
+    const packet = (kind, body) => Buffer.from([kind, body.length, ...body]);
+    const socket = connect(Number(port), hostname);
+    // Protocol 5, a clean start, a minute's keep-alive, no properties.
+    socket.write(packet(0x10, [...text("MQTT"), 5, 2, 0, 60, 0, ...text("somebody")]));
+    const [answer] = await once(socket, "data");
+    assert.deepEqual([answer[0], answer[3]], [0x20, 0], "CONNACK, accepted");
+    socket.end(Buffer.concat([packet(0x30, [...text(topic), 0, ...payload]), packet(0xe0, [])]));
+    await once(socket, "close");
   }
 
   async stop() {

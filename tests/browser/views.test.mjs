@@ -14,6 +14,7 @@ before(async () => {
     const headers = { "content-type": "application/json" };
     await fetch(`${farm.address}/api/v1/demo/fault`, { method: "POST", headers, body: JSON.stringify({ fault, turbine }) });
   }
+  await farm.publish("windward/v1/turbine-2/readings", Buffer.from("\x07not ours"));
   await eventually("the faults are told", async () => {
     const told = (await farm.ask("alerts")).alerts.map(({ kind }) => kind);
     return told.includes("no-data") && told.includes("spike");
@@ -34,7 +35,7 @@ const views = () => [
   ["turbine", "#/turbine/turbine-1", ".uplot", ({ page }) => page.waitForSelector("table.now tbody time")],
   ["alerts", "#/alerts", "li.alert"],
   ["alert", `#/alert/${gust.agent}/${gust.id}`, ".picture .uplot"],
-  ["delivery", "#/delivery", "li.delivery .shares"],
+  ["delivery", "#/delivery", "li.delivery .shares", ({ page }) => page.getByText("Refused messages").waitFor()],
   ["statistics", "#/statistics", ".turbulence svg"],
   ["help", "#/", "li.tile", key("?"), "dialog[open]"],
   ["search", "#/", "li.tile", key("/"), "dialog[open]"],

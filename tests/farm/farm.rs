@@ -8,6 +8,7 @@ use crate::report::{Count, Injected, Report};
 use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,6 +56,7 @@ pub(crate) struct Farm {
     slaves: Vec<Arc<Slave>>,
     agents: Vec<Agent>,
     sink: Sink,
+    broker: SocketAddr,
     link: Link,
     alerts: Alerts,
     page: Page,
@@ -108,6 +110,7 @@ impl Farm {
             slaves,
             agents,
             sink,
+            broker,
             link,
             alerts,
             page,
@@ -127,6 +130,7 @@ impl Farm {
         println!("The detectors have learned from {} minutes of simulated wind.", HISTORY_MS / 60_000);
         println!("Data in {}; log in {}.", self.file.display(), log.display());
         println!("Page: http://{}", self.sink.http);
+        println!("Broker: mqtt://{}", self.broker);
         match arguments.duration_ms {
             Some(ms) => println!("It ends by itself after {} s.", ms as f64 / 1_000.0),
             None => println!("Ctrl-C ends it."),
@@ -259,7 +263,7 @@ pub(crate) fn agent_toml(index: usize, broker: u16, data: &Path, device: &str) -
     )
 }
 
-fn sink_toml(broker: u16, file: &Path, http: std::net::SocketAddr) -> String {
+fn sink_toml(broker: u16, file: &Path, http: SocketAddr) -> String {
     format!(
         "farm = \"simulated\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\n[store]\nsqlite = {file:?}\n[http]\n\
          listen = \"{http}\"\nguarded = true\n"

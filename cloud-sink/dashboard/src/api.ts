@@ -1,6 +1,6 @@
 // Asks the sink.
 import type {
-  Agent, Alert, AlertPage, CompanyLogin, Day, Deed, Delivery, Demo, Me, Overview, Series, StatsWindow, WindAnswer,
+  Agent, Alert, AlertPage, CompanyLogin, Day, Deed, Delivery, Demo, Me, Overview, Refusal, Series, StatsWindow, WindAnswer,
 } from "./types.ts";
 import type { AlertFilter } from "./alerts.ts";
 import { duration } from "./time.ts";
@@ -70,6 +70,7 @@ export const signOut = () => send("DELETE", "session");
 export const overview = () => get<Overview>("overview");
 export const agents = () => get<{ agents: Agent[] }>("agents").then((answer) => answer.agents);
 export const delivery = () => get<Delivery>("delivery");
+export const refused = () => get<{ poison: Refusal[] }>("poison", { limit: 50 }).then((answer) => answer.poison);
 export const audit = (after?: string) => get<{ entries: Deed[]; next: string | null }>("audit", { after });
 export const demo = () => get<Demo>("demo");
 export const fault = (name: string, turbine: number) => send("POST", "demo/fault", { fault: name, turbine });

@@ -19,6 +19,16 @@ export interface Me {
   oidc: CompanyLogin | null;
 }
 
+/** A message that the sink could not take; `poison` of the API. */
+export interface Refusal {
+  agent: string;
+  topic: string;
+  reason: string;
+  first_seen_ms: number;
+  length: number;
+  bytes: string;
+}
+
 /** Something that somebody did. */
 export interface Deed {
   at_ms: number;

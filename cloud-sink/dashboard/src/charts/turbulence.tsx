@@ -6,6 +6,8 @@ import { designTurbulence } from "../windows.ts";
 
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [520, 300, 44, 40, 10, 40];
 const FIRST_MPS = 3;
+/** Between the names of classes: their curves end closer together than words can stand. */
+const LINE = 17;
 
 type Bins = WindAnswer["turbulence"];
 
@@ -21,6 +23,8 @@ export function Turbulence({ bins, iec }: { bins: Bins; iec: WindAnswer["iec"] }
     const seen = speeds.filter((mps) => designTurbulence(iRef, mps) <= top);
     return seen.map((mps, index) => `${index ? "L" : "M"}${x(mps).toFixed(1)} ${y(designTurbulence(iRef, mps)).toFixed(1)}`).join("");
   };
+  const ends = iec.map((one) => y(designTurbulence(one.i_ref, last)));
+  const middle = ends.reduce((a, b) => a + b, 0) / Math.max(1, ends.length);
   return (
     <figure class="turbulence">
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`Turbulence intensity by wind speed. ${wordsOf(known, iec)}`}>
@@ -37,7 +41,7 @@ export function Turbulence({ bins, iec }: { bins: Bins; iec: WindAnswer["iec"] }
         {iec.map((one, index) => (
           <g key={one.class}>
             <path d={curve(one.i_ref)} class={`iec iec-${index + 1}`} />
-            <text x={WIDTH - RIGHT + 6} y={y(designTurbulence(one.i_ref, last)) + 4} class="svg-text strong">{one.class}</text>
+            <text x={WIDTH - RIGHT + 6} y={middle + (index - (iec.length - 1) / 2) * LINE + 4} class="svg-text strong">{one.class}</text>
           </g>
         ))}
         {known.map((bin) => (

@@ -67,7 +67,7 @@ function Facts({ alert }: { alert: Alert }) {
   if (alert.value !== null) facts.push(["Value", figure(alert.value, alert.unit, unit)]);
   if (alert.wind_speed !== null) facts.push(["Wind then", figure(alert.wind_speed, "m/s", unit)]);
   if (alert.anomaly_score !== null) facts.push(["Score", `${alert.anomaly_score.toFixed(2)}${alert.threshold === null ? "" : `, threshold ${alert.threshold}`}`]);
-  facts.push(["People told", alert.notified_ms ? <Ago ms={alert.notified_ms} /> : "not yet"]);
+  facts.push(["People told", alert.notified_ms ? <Ago ms={alert.notified_ms} /> : alert.cleared_ms ? "nobody" : "nobody so far"]);
   return <dl class="facts">{facts.map(([name, words]) => <div key={name}><dt>{name}</dt><dd>{words}</dd></div>)}</dl>;
 }
 

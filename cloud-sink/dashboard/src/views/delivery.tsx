@@ -1,12 +1,15 @@
 // Where each turbine's messages are: nothing is lost without being told.
 import * as api from "../api.ts";
 import { farmSentence, sentences, shares, wholeUpTo, type Share } from "../deliveries.ts";
+import { prefs } from "../prefs.ts";
 import { turbineHref } from "../routes.ts";
+import { exact } from "../time.ts";
 import type { AgentDelivery, Lane } from "../types.ts";
 import { count, many } from "../units.ts";
 import { Ago, Empty, Problem, useAsked } from "./parts.tsx";
 
 const EVERY_MS = 5_000;
+const REFUSED_EVERY_MS = 30_000;
 
 export function Delivery() {
   const { data, error, busy } = useAsked("delivery", () => api.delivery(), EVERY_MS);
@@ -24,7 +27,35 @@ export function Delivery() {
       {!data && busy && <Empty>Asking the sink…</Empty>}
       {data && !agents.length && <Empty>No turbine has been heard of yet.</Empty>}
       <ul class="deliveries">{agents.map((agent) => <AgentCard key={agent.agent} agent={agent} />)}</ul>
+      <RefusedMessages />
     </>
+  );
+}
+
+/** What came and was understood by nobody: an agent of another version, or somebody else on the broker. */
+function RefusedMessages() {
+  const { data, error } = useAsked("refused", () => api.refused(), REFUSED_EVERY_MS);
+  const zone = prefs.value.zone;
+  if (!data?.length) return <Problem text={error} />;
+  return (
+    <section class="card" aria-labelledby="refused">
+      <h2 id="refused">Refused messages</h2>
+      <p class="soft">They could not be understood and are kept as they came; the latest first.</p>
+      <div class="scroll" tabIndex={0} role="group" aria-label="Table of refused messages">
+        <table class="windows">
+          <thead><tr><th scope="col">First came</th><th scope="col">From</th><th scope="col">Why</th><th scope="col">Topic</th><th scope="col" class="number">Bytes</th></tr></thead>
+          <tbody>
+            {data.map((message) => (
+              <tr key={`${message.first_seen_ms} ${message.topic} ${message.bytes}`}>
+                <th scope="row">{exact(message.first_seen_ms, zone)}</th>
+                <td>{message.agent}</td><td>{message.reason}</td><td>{message.topic}</td>
+                <td class="number" title={message.bytes}>{count(message.length)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
   );
 }
 
