@@ -7,8 +7,7 @@ let farm, chromium;
 before(async () => {
   farm = await Farm.start();
   chromium = await browser();
-  const headers = { "content-type": "application/json" };
-  await fetch(`${farm.address}/api/v1/demo/fault`, { method: "POST", headers, body: '{"fault":"spike","turbine":2}' });
+  await farm.raise("spike", 2);
   await eventually("an alert", async () => (await farm.ask("alerts")).alerts.length > 0);
 });
 afterEach(() => View.closeLeft());

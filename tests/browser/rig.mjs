@@ -68,6 +68,13 @@ export class Farm {
     return answer.json();
   }
 
+  /** Raises a fault, as the page's button does. */
+  async raise(fault, turbine) {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(`${this.address}/api/v1/demo/fault`, { method: "POST", headers, body: JSON.stringify({ fault, turbine }) });
+    assert.ok(answer.ok, `${fault}: ${answer.status}`);
+  }
+
   /** Somebody publishes on the farm's broker (MQTT 5, quality of service 0). */
   async publish(topic, payload) {
     const { hostname, port } = new URL(/^Broker: (\S+)/m.exec(this.said)[1]);

@@ -13,8 +13,7 @@ const tokens = {}, stops = [];
 before(async () => {
   // A farm's store, with an alert in it, shown by a sink that asks who everybody is.
   farm = await Farm.start();
-  const headers = { "content-type": "application/json" };
-  await fetch(`${farm.address}/api/v1/demo/fault`, { method: "POST", headers, body: JSON.stringify({ fault: "gust", turbine: 1 }) });
+  await farm.raise("gust", 1);
   gust = await eventually("the gust is told", async () => (await farm.ask("alerts")).alerts.find(({ kind }) => kind === "gust"));
   const [port, loginPort] = [await freePort(), await freePort()];
   address = `http://127.0.0.1:${port}`;

@@ -10,10 +10,7 @@ let farm, chromium, gust;
 before(async () => {
   farm = await Farm.start();
   chromium = await browser();
-  for (const [fault, turbine] of [["gust", 1], ["dropout", 2], ["spike", 3]]) {
-    const headers = { "content-type": "application/json" };
-    await fetch(`${farm.address}/api/v1/demo/fault`, { method: "POST", headers, body: JSON.stringify({ fault, turbine }) });
-  }
+  for (const [fault, turbine] of [["gust", 1], ["dropout", 2], ["spike", 3]]) await farm.raise(fault, turbine);
   await farm.publish("windward/v1/turbine-2/readings", Buffer.from("\x07not ours"));
   await eventually("the faults are told", async () => {
     const told = (await farm.ask("alerts")).alerts.map(({ kind }) => kind);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use windward_sink::access::{Digest, new_token};
 use windward_sink::config::{self, Config};
-use windward_sink::io::clock::mono_ms;
+use windward_sink::decode::Delivery;
+use windward_sink::io::clock::{mono_ms, now_ms};
 use windward_sink::io::store::Store;
 use windward_sink::io::{self, Running};
 use windward_sink::notify::Policy;
@@ -63,8 +64,14 @@ impl Site {
     }
 }
 
-/// A sink over the small farm, with these lines below `[http]`.
+/// A sink over the small farm, in which alert 8 is open, with these lines below `[http]`.
 pub(crate) async fn start(http: &str) -> (Running, TempDir) {
+    let (running, _, directory) = start_with(http, &[]).await;
+    (running, directory)
+}
+
+/// The same with more deliveries in its store, which came just now, and another hand on that.
+pub(crate) async fn start_with(http: &str, more: &[Delivery]) -> (Running, Store, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("farm.db");
     let store = Store::open(&config::Store::Sqlite(file.clone())).await.unwrap();
@@ -73,11 +80,12 @@ pub(crate) async fn start(http: &str) -> (Running, TempDir) {
     all.remove(8);
     all.push(open_alert(8, 6));
     commit(&store, Policy::default(), &all, T0).await;
+    commit(&store, Policy::default(), more, now_ms()).await;
     let text = format!(
         "farm = \"{FARM}\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\nsqlite = {file:?}\n[http]\nlisten = \
          \"127.0.0.1:0\"\n{http}"
     );
-    (io::start(Config::from_toml(&text, "test").unwrap()).await.unwrap(), directory)
+    (io::start(Config::from_toml(&text, "test").unwrap()).await.unwrap(), store, directory)
 }
 
 /// Asks once; redirections are answers.

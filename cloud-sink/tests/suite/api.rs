@@ -1,20 +1,17 @@
 //! What the API answers about a small farm, asked over HTTP. The broker is away: what is stored is shown all the same.
 
-use crate::access::ask;
-use crate::farm::{
-    FARM, T0, alert_step, block, commit, deliveries, delivery, envelope, health, open_alert, short_alerts,
-};
+use crate::access::{self, ask};
+use crate::farm::{T0, alert_step, block, commit, delivery, envelope, health, open_alert, short_alerts};
 use serde_json::{Value as Json, json};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
 use windward_protocol::{AlertPhase, Lane};
-use windward_sink::config::{self, Config};
 use windward_sink::decode::Delivery;
+use windward_sink::io::Running;
 use windward_sink::io::clock::{mono_ms, now_ms};
 use windward_sink::io::store::Store;
-use windward_sink::io::{self, Running};
 use windward_sink::notify::Policy;
 
 /// A sink over a file in which the small farm's rows stand, and another hand on that file.
@@ -31,19 +28,7 @@ impl Site {
 
     /// With more deliveries in its store.
     async fn start_with(more: Vec<Delivery>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("farm.db");
-        let store = Store::open(&config::Store::Sqlite(file.clone())).await.unwrap();
-        let mut all = deliveries();
-        // Without its agent's second start, after which it would be no open one.
-        all.remove(8);
-        all.push(open_alert(8, 6));
-        commit(&store, Policy::default(), &all, T0).await;
-        commit(&store, Policy::default(), &more, now_ms()).await;
-        let text = format!(
-            "farm = \"{FARM}\"\n[mqtt]\nhost = \"127.0.0.1\"\nport = 1\n[store]\nsqlite = {file:?}\n[http]\nlisten = \"127.0.0.1:0\"\nguarded = true\n"
-        );
-        let running = io::start(Config::from_toml(&text, "test").unwrap()).await.unwrap();
+        let (running, store, directory) = access::start_with("guarded = true\n", &more).await;
         Self { running, store, _directory: directory }
     }
 
