@@ -1,8 +1,10 @@
 //! What the API answers. Times are milliseconds since 1970 (UTC); a figure that does not exist is `null`.
 
 mod figures;
+mod healthz;
 
 pub use figures::*;
+pub use healthz::*;
 
 use crate::access::Role;
 use crate::place::{Comment, Deed};

@@ -10,10 +10,10 @@ use super::sns::Sns;
 use super::store::Store;
 use super::webhook::Webhook;
 use super::{Counts, Stop};
+use crate::answer::TargetHealth;
 use crate::config;
 use crate::notify::{Ended, Message, NoticeRow, Outcome, Policy, Step, Telling};
 use anyhow::{Context as _, Result};
-use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -224,18 +224,15 @@ impl Notifier {
     }
 
     /// How each target does, as JSON.
-    pub(super) fn health(&self) -> Json {
+    pub(super) fn health(&self) -> BTreeMap<String, TargetHealth> {
         let of_each = self.targets.iter().map(|(name, (_, health))| {
             let failing = health.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (since_ms, error) = failing.unzip();
+            let (failing_since_ms, error) = failing.unzip();
             let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-            let health = json!({
-                "messages": read(&health.told), "failed": read(&health.failed),
-                "failing_since_ms": since_ms, "error": error,
-            });
-            (name.clone(), health)
+            let (messages, failed) = (read(&health.told), read(&health.failed));
+            (name.clone(), TargetHealth { messages, failed, failing_since_ms, error })
         });
-        Json::Object(of_each.collect())
+        of_each.collect()
     }
 }
 

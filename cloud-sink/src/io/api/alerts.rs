@@ -64,7 +64,7 @@ pub(super) async fn alerts(State(shared): State<Shared>, asked: Asked<ask::OfAle
 #[serde(deny_unknown_fields)]
 pub(super) struct Acknowledgement {
     /// Who; 1 to 100 characters. Somebody who is signed in has a name already.
-    #[schema(min_length = 1, max_length = 100, pattern = "\\S")]
+    #[schema(min_length = 1, max_length = 100, pattern = "[^\\s\\u0085]")]
     by: Option<String>,
     /// What there is to say about it; at most 2000 characters.
     #[serde(default)]
@@ -101,10 +101,10 @@ pub(super) async fn acknowledge(
 #[serde(deny_unknown_fields)]
 pub(super) struct Said {
     /// Who; 1 to 100 characters. Somebody who is signed in has a name already.
-    #[schema(min_length = 1, max_length = 100, pattern = "\\S")]
+    #[schema(min_length = 1, max_length = 100, pattern = "[^\\s\\u0085]")]
     by: Option<String>,
     /// What; 1 to 2000 characters.
-    #[schema(min_length = 1, max_length = 2000, pattern = "\\S")]
+    #[schema(min_length = 1, max_length = 2000, pattern = "[^\\s\\u0085]")]
     text: String,
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn comment(
 ) -> Result<Json<Alert>, Refusal> {
     let Json(Said { by, text }) = said.map_err(|wrong| Refusal(wrong.status(), wrong.body_text()))?;
     let (by, text) = (name(&caller, by)?, within(text, "text")?);
-    if text.trim().is_empty() {
+    if text.chars().all(is_blank) {
         return Err(Refusal::bad("text is empty"));
     }
     let row = find(&shared, &agent, &id).await?;
@@ -136,7 +136,7 @@ pub(super) async fn comment(
 
 /// Under which name somebody acts: of those who are signed in that of the account, and who uses it where that was said.
 fn name(caller: &Caller, by: Option<String>) -> Result<String, Refusal> {
-    let by = by.as_deref().map(str::trim);
+    let by = by.as_deref().map(|by| by.trim_matches(is_blank));
     if by.is_some_and(|by| by.is_empty() || by.chars().count() > MAX_NAME) {
         return Err(Refusal::bad(format!("by is a name of 1 to {MAX_NAME} characters")));
     }
@@ -149,6 +149,11 @@ fn name(caller: &Caller, by: Option<String>) -> Result<String, Refusal> {
             Err(Refusal(StatusCode::FORBIDDEN, reason.into()))
         }
     }
+}
+
+/// White space of Unicode and, for that is how the document is read, of ECMAScript.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || character == '\u{feff}'
 }
 
 fn deed(caller: &Caller, by: &str, what: &str, alert: &AlertRow) -> Deed {

@@ -4,20 +4,22 @@ use super::Shared;
 use super::ask::{self, Asked, Nothing};
 use super::door::Caller;
 use super::problem::{Problem, Refusal};
-use crate::answer::{Agents, Delivery, Gaps, Me, Overview, Poisons};
+use crate::answer::{Agents, Delivery, Gaps, Healthz, Me, Overview, Poisons, Work};
 use crate::io::clock::now_ms;
 use crate::io::store::MAX_LEDGER_ROWS;
 use crate::{overview, query};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde_json::json;
 
 /// How the sink is: 200 while all its sources are heard and its store answers.
-#[utoipa::path(get, path = "/healthz", tag = "farm",
-    responses((status = 200, body = serde_json::Value), (status = 503, body = serde_json::Value)))]
-pub(super) async fn healthz(State(shared): State<Shared>, asked: HeaderMap) -> Result<Response, Refusal> {
+#[utoipa::path(get, path = "/healthz", tag = "farm", security(()),
+    responses((status = 200, body = Healthz), (status = 503, description = "A source is not heard", body = Healthz),
+        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn healthz(
+    State(shared): State<Shared>,
+    asked: HeaderMap,
+) -> Result<(StatusCode, Json<Healthz>), Refusal> {
     shared.store.agents().await?;
     let counters = shared.counts.read();
     let (status, word) = if counters.connected {
@@ -26,20 +28,28 @@ pub(super) async fn healthz(State(shared): State<Shared>, asked: HeaderMap) -> R
         (StatusCode::SERVICE_UNAVAILABLE, "a source is not heard")
     };
     // A probe needs no more than the word; how much comes in is for those who may look.
-    if !shared.door.knows(&asked).await {
-        return Ok((status, Json(json!({ "status": word, "now_ms": now_ms() }))).into_response());
-    }
-    let body = json!({
-        "status": word, "farm": &*shared.farm, "now_ms": now_ms(), "connected": counters.connected,
-        "deliveries": counters.deliveries, "envelopes": counters.envelopes, "readings": counters.readings,
-        "repeated": counters.repeated, "alerts": counters.alerts, "told": counters.told, "untold": counters.untold,
-        "poison": counters.poison, "commits_failed": counters.commits_failed,
-        "unknown_schema": counters.unknown_schema, "shards": counters.shards, "behind_ms": counters.behind_ms,
-        "labs_records": counters.labs_records, "labs_items": counters.labs_items,
-        "labs_left_out": counters.labs_left_out,
-        "targets": shared.notifier.health(),
+    let is_known = shared.door.knows(&asked).await;
+    let work = is_known.then(|| Work {
+        farm: shared.farm.to_string(),
+        connected: counters.connected,
+        deliveries: counters.deliveries,
+        envelopes: counters.envelopes,
+        readings: counters.readings,
+        repeated: counters.repeated,
+        alerts: counters.alerts,
+        told: counters.told,
+        untold: counters.untold,
+        poison: counters.poison,
+        commits_failed: counters.commits_failed,
+        unknown_schema: counters.unknown_schema,
+        shards: counters.shards,
+        behind_ms: counters.behind_ms,
+        labs_records: counters.labs_records,
+        labs_items: counters.labs_items,
+        labs_left_out: counters.labs_left_out,
+        targets: shared.notifier.health(),
     });
-    Ok((status, Json(body)).into_response())
+    Ok((status, Json(Healthz { status: word.into(), now_ms: now_ms(), work })))
 }
 
 /// Who asks, and what that person may do.

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::problem::{Problem, Refusal};
+use crate::answer::TargetHealth;
 use crate::io::Counters;
 use crate::io::store::MAX_LEDGER_ROWS;
 use crate::metrics::{Farm, Kind, Text, flag};
@@ -9,7 +10,7 @@ use crate::query;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Figures for Prometheus: what the sink has done since its start, and how each agent is. One look into the store each time.
 #[utoipa::path(get, path = "/metrics", tag = "farm",
@@ -66,17 +67,15 @@ fn write_counters(text: &mut Text, counters: &Counters) {
 }
 
 /// How those that people are told through do.
-fn write_targets(text: &mut Text, targets: &Value) {
-    let of_each = |figure: &dyn Fn(&Value) -> f64| -> Vec<_> {
-        let targets = targets.as_object().into_iter().flatten();
-        targets.map(|(name, health)| ([("target", name.as_str())], figure(health))).collect()
+fn write_targets(text: &mut Text, targets: &BTreeMap<String, TargetHealth>) {
+    let of_each = |figure: fn(&TargetHealth) -> f64| -> Vec<_> {
+        targets.iter().map(|(name, health)| ([("target", name.as_str())], figure(health))).collect()
     };
-    let number = |name: &'static str| move |health: &Value| health[name].as_f64().unwrap_or(0.0);
     let help = "Messages that the target took.";
-    text.family(Kind::Counter, "windward_target_messages_total", help, of_each(&number("messages")));
+    text.family(Kind::Counter, "windward_target_messages_total", help, of_each(|health| health.messages as f64));
     let help = "Messages that the target did not take; they are tried again.";
-    text.family(Kind::Counter, "windward_target_failed_total", help, of_each(&number("failed")));
+    text.family(Kind::Counter, "windward_target_failed_total", help, of_each(|health| health.failed as f64));
     let help = "Whether the last message was not taken.";
-    let failing = of_each(&|health| flag(!health["error"].is_null()));
+    let failing = of_each(|health| flag(health.error.is_some()));
     text.family(Kind::Gauge, "windward_target_failing", help, failing);
 }
