@@ -10,7 +10,7 @@ use super::{LATEST_ALERTS, Latest, Shared};
 use crate::answer::{Alert, Tile};
 use crate::io::Stop;
 use crate::io::clock::now_ms;
-use crate::place::{ReadingsRow, Rows};
+use crate::place::{AlertRow, ReadingsRow, Rows};
 use crate::{overview, query};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -151,7 +151,8 @@ pub(in crate::io) async fn watch(shared: Shared, mut stop: watch::Receiver<Stop>
 /// Tells what has changed since the last look. The first look tells nothing of alerts: who listens asks for them after it.
 async fn look(shared: &Shared, seen: &mut Seen) -> anyhow::Result<()> {
     let agents = shared.store.agents().await?;
-    let rows = shared.alerts_now().await?;
+    let mut rows = shared.alerts_now().await?;
+    rows.extend(ended(shared, seen, &rows).await?);
     let now_ms = now_ms();
     let mut changed = overview::tiles(&agents, &rows, &shared.latest.read(), now_ms);
     changed.retain(|tile| seen.tiles.get(&tile.agent) != Some(tile));
@@ -161,19 +162,12 @@ async fn look(shared: &Shared, seen: &mut Seen) -> anyhow::Result<()> {
     seen.tiles.extend(changed.into_iter().map(|tile| (tile.agent.clone(), tile)));
     let starts = query::starts(&agents);
     let before = seen.alerts.take();
-    let keyed = |alert: Alert| ((alert.agent.clone(), alert.id.clone()), alert);
-    let mut alerts: BTreeMap<(String, String), Alert> =
-        rows.iter().map(|row| keyed(query::alert(row, &starts))).collect();
+    let alerts: BTreeMap<(String, String), Alert> = rows
+        .iter()
+        .map(|row| query::alert(row, &starts))
+        .map(|alert| ((alert.agent.clone(), alert.id.clone()), alert))
+        .collect();
     if let Some(before) = before {
-        // What had lasted for long and has ended since is neither among those that last nor among the latest.
-        let is_gone =
-            |(key, alert): &(&(String, String), &Alert)| alert.cleared_ms.is_none() && !alerts.contains_key(*key);
-        let gone: Vec<(String, String)> = before.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
-        for (agent, id) in gone.into_iter().take(LATEST_ALERTS as usize) {
-            let number = u64::from_str_radix(&id, 16).unwrap_or_default();
-            let row = shared.store.alert(&shared.farm, &agent, number).await?;
-            alerts.extend(row.map(|row| keyed(query::alert(&row, &starts))));
-        }
         let mut news: Vec<&Alert> =
             alerts.iter().filter(|(key, alert)| before.get(key) != Some(alert)).map(|(_, alert)| alert).collect();
         news.sort_by_key(|alert| alert.opened_ms);
@@ -183,6 +177,18 @@ async fn look(shared: &Shared, seen: &mut Seen) -> anyhow::Result<()> {
     }
     seen.alerts = Some(alerts);
     Ok(())
+}
+
+/// What lasted at the last look and is neither among those that last now nor among the latest.
+async fn ended(shared: &Shared, seen: &Seen, rows: &[AlertRow]) -> anyhow::Result<Vec<AlertRow>> {
+    let known: BTreeSet<(&str, u64)> = rows.iter().map(|row| (&*row.agent, row.id)).collect();
+    let lasted = seen.alerts.iter().flat_map(BTreeMap::values).filter(|alert| alert.cleared_ms.is_none());
+    let lasted = lasted.filter_map(|alert| Some((&*alert.agent, u64::from_str_radix(&alert.id, 16).ok()?)));
+    let mut ended = Vec::new();
+    for (agent, id) in lasted.filter(|key| !known.contains(key)).take(LATEST_ALERTS as usize) {
+        ended.extend(shared.store.alert(&shared.farm, agent, id).await?);
+    }
+    Ok(ended)
 }
 
 /// One who listens.
