@@ -128,24 +128,8 @@ impl DynamoDb {
     }
 
     pub(in crate::io) async fn readings(&self, span: &Span) -> Result<Page> {
-        let from = sortable_time(span.from_ms.saturating_sub(LOOK_BACK_MS));
-        // A space follows no key of this form, so this is just behind the last block of the page before.
-        let after = span.after.as_ref().map(|after| format!("{after} "));
-        let mut pages = self
-            .client
-            .query()
-            .table_name(self.table("readings"))
-            // The archive must find what was committed before it asked.
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-            .filter_expression("last_ms >= :least")
-            .expression_attribute_values(":pk", text(&span.partition))
-            .expression_attribute_values(":from", text(after.map_or(from.clone(), |after| after.max(from))))
-            .expression_attribute_values(":to", text(format!("{}~", sortable_time(span.to_ms))))
-            .expression_attribute_values(":least", number(span.from_ms))
-            .into_paginator()
-            .items()
-            .send();
+        // The archive must find what was committed before it asked.
+        let mut pages = self.rows_of(span).consistent_read(true).into_paginator().items().send();
         let (mut page, mut n) = (Page::default(), 0u64);
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
@@ -160,22 +144,8 @@ impl DynamoDb {
     }
 
     pub(in crate::io) async fn summaries(&self, span: &Span) -> Result<Summaries> {
-        let from = sortable_time(span.from_ms.saturating_sub(LOOK_BACK_MS));
-        let after = span.after.as_ref().map(|after| format!("{after} "));
-        let mut pages = self
-            .client
-            .query()
-            .table_name(self.table("readings"))
-            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-            .filter_expression("last_ms >= :least")
-            .projection_expression("sk, first_ms, last_ms, channels")
-            .expression_attribute_values(":pk", text(&span.partition))
-            .expression_attribute_values(":from", text(after.map_or(from.clone(), |after| after.max(from))))
-            .expression_attribute_values(":to", text(format!("{}~", sortable_time(span.to_ms))))
-            .expression_attribute_values(":least", number(span.from_ms))
-            .into_paginator()
-            .items()
-            .send();
+        let query = self.rows_of(span).projection_expression("sk, first_ms, last_ms, channels");
+        let mut pages = query.into_paginator().items().send();
         let mut page = Summaries::default();
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| anyhow!("{}", aws::explain(&error)))?;
@@ -186,6 +156,22 @@ impl DynamoDb {
             }
         }
         Ok(page)
+    }
+
+    /// Asks for the rows of a span, by time.
+    fn rows_of(&self, span: &Span) -> QueryFluentBuilder {
+        let from = sortable_time(span.from_ms.saturating_sub(LOOK_BACK_MS));
+        // A space follows no key of this form, so this is just behind the last block of the page before.
+        let after = span.after.as_ref().map(|after| format!("{after} "));
+        self.client
+            .query()
+            .table_name(self.table("readings"))
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .filter_expression("last_ms >= :least")
+            .expression_attribute_values(":pk", text(&span.partition))
+            .expression_attribute_values(":from", text(after.map_or(from.clone(), |after| after.max(from))))
+            .expression_attribute_values(":to", text(format!("{}~", sortable_time(span.to_ms))))
+            .expression_attribute_values(":least", number(span.from_ms))
     }
 
     pub(in crate::io) async fn stats(

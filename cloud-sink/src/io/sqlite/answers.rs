@@ -106,18 +106,8 @@ impl Sqlite {
     pub(in crate::io) async fn readings(&self, span: &Span) -> Result<Page> {
         let span = span.clone();
         self.read(move |db| {
-            let mut statement = db.prepare(
-                "SELECT sort, n, block FROM readings
-                 WHERE partition = ? AND sort >= ? AND sort <= ? AND sort > ? AND last_ms >= ? ORDER BY sort",
-            )?;
-            let mut rows = statement.query(params![
-                span.partition,
-                sortable_time(span.from_ms.saturating_sub(LOOK_BACK_MS)),
-                // Greater than every sort key of that millisecond: `~` follows `#`.
-                format!("{}~", sortable_time(span.to_ms)),
-                span.after.unwrap_or_default(),
-                span.from_ms,
-            ])?;
+            let mut statement = db.prepare(&rows_of("sort, n, block"))?;
+            let mut rows = statement.query(bounds(&span))?;
             let (mut page, mut n, mut last) = (Page::default(), 0u64, None);
             while let Some(row) = rows.next()? {
                 // Only where there is more: the newest row may still take in what comes.
@@ -137,18 +127,8 @@ impl Sqlite {
     pub(in crate::io) async fn summaries(&self, span: &Span) -> Result<Summaries> {
         let span = span.clone();
         self.read(move |db| {
-            let mut statement = db.prepare(
-                "SELECT sort, first_ms, last_ms, channels FROM readings
-                 WHERE partition = ? AND sort >= ? AND sort <= ? AND sort > ? AND last_ms >= ? ORDER BY sort LIMIT ?",
-            )?;
-            let mut rows = statement.query(params![
-                span.partition,
-                sortable_time(span.from_ms.saturating_sub(LOOK_BACK_MS)),
-                format!("{}~", sortable_time(span.to_ms)),
-                span.after.unwrap_or_default(),
-                span.from_ms,
-                span.limit.saturating_add(1) as i64,
-            ])?;
+            let mut statement = db.prepare(&rows_of("sort, first_ms, last_ms, channels"))?;
+            let mut rows = statement.query(bounds(&span))?;
             let (mut page, mut last) = (Summaries::default(), None);
             while let Some(row) = rows.next()? {
                 if page.rows.len() as u64 >= span.limit {
@@ -231,6 +211,22 @@ impl Sqlite {
         })
         .await
     }
+}
+
+/// Asks for these columns of the rows of a span, by time; they are read one by one, and no more than are wanted.
+fn rows_of(columns: &str) -> String {
+    format!(
+        "SELECT {columns} FROM readings
+         WHERE partition = ? AND sort >= ? AND sort <= ? AND sort > ? AND last_ms >= ? ORDER BY sort"
+    )
+}
+
+/// What [`rows_of`] is asked with.
+fn bounds(span: &Span) -> (&str, String, String, &str, i64) {
+    let from = sortable_time(span.from_ms.saturating_sub(LOOK_BACK_MS));
+    // Greater than every sort key of that millisecond: `~` follows `#`.
+    let to = format!("{}~", sortable_time(span.to_ms));
+    (&span.partition, from, to, span.after.as_deref().unwrap_or_default(), span.from_ms)
 }
 
 pub(super) fn stats_row(row: &Row<'_>) -> rusqlite::Result<StatsRow> {
