@@ -28,27 +28,8 @@ pub(super) async fn healthz(
         (StatusCode::SERVICE_UNAVAILABLE, "a source is not heard")
     };
     // A probe needs no more than the word; how much comes in is for those who may look.
-    let is_known = shared.door.knows(&asked).await;
-    let work = is_known.then(|| Work {
-        farm: shared.farm.to_string(),
-        connected: counters.connected,
-        deliveries: counters.deliveries,
-        envelopes: counters.envelopes,
-        readings: counters.readings,
-        repeated: counters.repeated,
-        alerts: counters.alerts,
-        told: counters.told,
-        untold: counters.untold,
-        poison: counters.poison,
-        commits_failed: counters.commits_failed,
-        unknown_schema: counters.unknown_schema,
-        shards: counters.shards,
-        behind_ms: counters.behind_ms,
-        labs_records: counters.labs_records,
-        labs_items: counters.labs_items,
-        labs_left_out: counters.labs_left_out,
-        targets: shared.notifier.health(),
-    });
+    let work = || Work { farm: shared.farm.to_string(), counters, targets: shared.notifier.health() };
+    let work = shared.door.knows(&asked).await.then(work);
     Ok((status, Json(Healthz { status: word.into(), now_ms: now_ms(), work })))
 }
 
