@@ -46,6 +46,7 @@ roles = { crew = "operator" }
   stops.push(beside(join(told("WINDWARD_PEERS"), "bin/oidc-provider-mock"), ["--host", "localhost", "--port", String(loginPort)]));
   stops.push(beside(PROGRAM, ["run", "--config", config]));
   await eventually("the sink and the login are up", async () => (await fetch(`${address}/`)).ok && (await fetch(`http://localhost:${loginPort}/`)).ok);
+  const headers = { "content-type": "application/json" };
   await fetch(`http://localhost:${loginPort}/users/jo`, { method: "PUT", headers, body: JSON.stringify({ name: "Jo", groups: ["crew"] }) });
   chromium = await browser();
 });
