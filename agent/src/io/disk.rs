@@ -151,6 +151,6 @@ mod tests {
         assert_eq!(refused(&said_of[1]), (0, 1));
         let said_of = said(&mut Half(Lane::Readings));
         assert_eq!(said_of.len(), 1);
-        assert_eq!(refused(&said_of[0]), (1, 1), "the readings' side file covers the alerts' commit too");
+        assert_eq!(refused(&said_of[0]), (1, 1), "the readings are not tried without the alerts");
     }
 }

@@ -14,7 +14,8 @@ use axum::{Extension, Json};
 
 /// How the sink is: 200 while all its sources are heard and its store answers.
 #[utoipa::path(get, path = "/healthz", tag = "farm", security(()),
-    responses((status = 200, body = Healthz), (status = 503, description = "A source is not heard", body = Healthz),
+    responses((status = 200, body = Healthz), (status = 503, description = "A source is not heard, or the store does not answer",
+            content((Healthz = "application/json"), (Problem = "application/problem+json"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn healthz(
     State(shared): State<Shared>,
