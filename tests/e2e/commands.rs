@@ -161,5 +161,5 @@ async fn e2e_a_configuration_is_used_if_it_is_healthy_and_the_old_one_if_not() -
     let before = farm.rows();
     eventually(SOON, "rows with the old configuration", async || Ok((farm.rows() > before + 5).then_some(()))).await?;
     farm.agent.check_alive()?;
-    farm.agent.stop().await
+    farm.agent.stop().await.map(drop)
 }

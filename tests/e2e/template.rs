@@ -109,7 +109,7 @@ async fn deliver(cloud: &Cloud, dir: &Path, prefix: &str, uplink: &str) -> Resul
     let told = async || Ok(cloud.take(&queue).await?.into_iter().next());
     let message = eventually(SOON, "the crew to be told", told).await?;
     ensure!(message.to_string().contains("turbine-01"), "{message}");
-    agent.stop().await
+    agent.stop().await.map(drop)
 }
 
 /// What the emulator is asked for that no SDK is here for.

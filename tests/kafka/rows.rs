@@ -139,15 +139,16 @@ async fn json_is_a_record_a_line() -> Result<()> {
     slave.close();
     let drained = async || Ok((agent.counters().waiting == 0 && agent.counters().durable > 0).then_some(()));
     eventually(SOON, "the topic to have taken all", drained).await?;
-    let kept = agent.counters().rows_kept;
-    agent.stop().await?;
+    // Rows may still have come since.
+    let ended = agent.stop().await?;
+    ensure!(ended.waiting == 0, "the topic has not taken all: {ended:?}");
     let mut sequences = 0;
     for record in mock.read(TOPIC)? {
         let bytes = bytes(record.hex.as_deref().unwrap_or_default())?;
         let line: serde_json::Value = serde_json::from_slice(&bytes)?;
         sequences += u64::from(line["channel"] == "sequence" && line["alert"].is_null());
     }
-    ensure!(sequences == kept, "{sequences} lines for {kept} rows");
+    ensure!(sequences == ended.rows_kept, "{sequences} lines for {} rows", ended.rows_kept);
     Ok(())
 }
 

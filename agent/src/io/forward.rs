@@ -76,7 +76,10 @@ pub(super) async fn run(
                 Output::Publish { uplink, token, lane, retain, payload } => {
                     sessions.publish(uplink, Publish { token, lane, retain, payload });
                 }
-                Output::Finished => return sessions.say_goodbye(from_uplinks).await,
+                Output::Finished => {
+                    shell.counters.send_replace(forward.counters());
+                    return sessions.say_goodbye(from_uplinks).await;
+                }
                 output => {
                     if let Some(input) = shell.carry_out(output).await {
                         forward.handle(input, shell.clock.now());

@@ -121,13 +121,15 @@ impl Running {
         }
     }
 
-    /// Comes to a good end: stops reading, makes everything durable, waits a moment for acks, disconnects.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    /// Comes to a good end: stops reading, makes everything durable, waits a moment for acks, disconnects. Gives the last
+    /// figures; between those of before and the end rows may still have come.
+    pub async fn stop(self) -> anyhow::Result<Counters> {
         self.stop.send_replace(true);
         self.watch.await.context("the watch half failed")?;
         self.forward.await.context("the forward half failed")?;
         let joined = tokio::task::spawn_blocking(|| self.disk.join()).await?;
-        joined.map_err(|_| anyhow::anyhow!("the disk thread panicked"))
+        joined.map_err(|_| anyhow::anyhow!("the disk thread panicked"))?;
+        Ok(*self.counters.borrow())
     }
 
     /// Waits for an end that nobody asked for: one of the halves has failed.

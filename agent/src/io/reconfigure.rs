@@ -55,7 +55,7 @@ impl Owner<'_> {
             let wanted = tokio::select! {
                 () = &mut stop => {
                     self.stage.send_replace(Stage::Stop);
-                    return running.stop().await;
+                    return running.stop().await.map(drop);
                 }
                 wanted = running.next() => wanted?,
             };
