@@ -5,9 +5,12 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Time between two looks at whether something has happened.
@@ -136,9 +139,27 @@ pub async fn wait_for_port(addr: SocketAddr, patience: Duration) -> anyhow::Resu
     eventually(patience, &what, async || Ok(tokio::net::TcpStream::connect(addr).await.ok().map(drop))).await
 }
 
-/// A port on loopback that nobody listens at just now.
+/// A port on loopback that nobody listens at, this process's until it ends: no other that asks here is given it, nor does
+/// this one get it again. It is none of those from which Linux takes a connection's own end (32768 on, ip(7)), so nothing
+/// comes before whoever is to listen at it.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    // A name is taken from the socket that has it when the process ends, however it ends.
+    static TAKEN: Mutex<Vec<UnixDatagram>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Processes begin far from each other, so that few names are tried.
+    let first = std::process::id().wrapping_mul(7_919);
+    for step in 0..PORTS.len() as u32 {
+        let port = (PORTS.start + first.wrapping_add(step) % PORTS.len() as u32) as u16;
+        let name = UnixAddr::from_abstract_name(format!("windward-port-{port}"))?;
+        if let Ok(mine) = UnixDatagram::bind_addr(&name)
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
+            taken.push(mine);
+            return Ok(port);
+        }
+    }
+    bail!("no port of {PORTS:?} is free")
 }
 
 /// Resident memory of a process, KiB.
@@ -168,4 +189,34 @@ fn profile_dir() -> anyhow::Result<PathBuf> {
     let dir = own.parent().context("a program lies in a directory")?;
     // Tests lie one level deeper than programs.
     Ok(if dir.ends_with("deps") { dir.join("..").canonicalize()? } else { dir.to_path_buf() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_port_is_given_once_and_is_no_connections_own_end() {
+        let of_connections = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+        let first: u16 = of_connections.split_whitespace().next().unwrap().parse().unwrap();
+        let many = || (0..100).map(|_| free_port().unwrap()).collect::<Vec<u16>>();
+        let given: Vec<u16> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(many)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(given.iter().all(|port| *port < first), "{first} and on are for connections: {given:?}");
+        assert_eq!(given.iter().collect::<HashSet<_>>().len(), given.len());
+    }
+
+    #[test]
+    fn a_port_that_somebody_listens_at_or_another_process_was_given_is_not_given() {
+        let given = free_port().unwrap();
+        // The next ones: one is listened at, one is another's.
+        let _listener = TcpListener::bind(("127.0.0.1", given + 1));
+        let other = UnixAddr::from_abstract_name(format!("windward-port-{}", given + 2)).unwrap();
+        let _other = UnixDatagram::bind_addr(&other);
+        let more: Vec<u16> = (0..5).map(|_| free_port().unwrap()).collect();
+        assert!(!more.contains(&(given + 1)) && !more.contains(&(given + 2)), "{given}, then {more:?}");
+    }
 }
