@@ -1,18 +1,10 @@
 // Faults that are raised with the page's own buttons become alerts on the page, and people see to them.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { browser, eventually, Farm, figure, View } from "./rig.mjs";
+import { test } from "node:test";
+import { around, eventually, figure, View } from "./rig.mjs";
 
 let farm, chromium;
-before(async () => {
-  farm = await Farm.start();
-  chromium = await browser();
-});
-afterEach(() => View.closeLeft());
-after(async () => {
-  await chromium?.close();
-  await farm?.stop();
-});
+around((given) => ({ farm, chromium } = given));
 
 async function press(page, fault, turbine) {
   const panel = page.getByRole("region", { name: "Simulated farm" });

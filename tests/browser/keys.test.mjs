@@ -1,19 +1,13 @@
 // The page by keyboard alone, and what a pointer does in the charts.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { browser, eventually, Farm, View } from "./rig.mjs";
+import { test } from "node:test";
+import { around, eventually, View } from "./rig.mjs";
 
 let farm, chromium;
-before(async () => {
-  farm = await Farm.start();
-  chromium = await browser();
+around(async (given) => {
+  ({ farm, chromium } = given);
   await farm.raise("spike", 2);
   await eventually("an alert", async () => (await farm.ask("alerts")).alerts.length > 0);
-});
-afterEach(() => View.closeLeft());
-after(async () => {
-  await chromium?.close();
-  await farm?.stop();
 });
 
 const at = (view) => new URL(view.page.url()).hash;

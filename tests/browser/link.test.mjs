@@ -1,7 +1,7 @@
 // The link is cut: turbines fall silent, keep everything on disk, and nothing is missing when it is back.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { browser, eventually, Farm, View } from "./rig.mjs";
+import { test } from "node:test";
+import { around, eventually, View } from "./rig.mjs";
 
 /** How long the link is cut, ms: some thirty blocks of a turbine. */
 const CUT_MS = 8_000;
@@ -9,15 +9,7 @@ const CUT_MS = 8_000;
 const INTERVAL_MS = 200;
 
 let farm, chromium;
-before(async () => {
-  farm = await Farm.start();
-  chromium = await browser();
-});
-afterEach(() => View.closeLeft());
-after(async () => {
-  await chromium?.close();
-  await farm?.stop();
-});
+around((given) => ({ farm, chromium } = given));
 
 const readingsLanes = async () => (await farm.ask("delivery")).agents.map(({ lanes }) => lanes.find(({ lane }) => lane === "readings"));
 

@@ -1,18 +1,10 @@
 // Readings come to the page as they are read.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { browser, eventually, Farm, figure, View } from "./rig.mjs";
+import { test } from "node:test";
+import { around, eventually, figure, View } from "./rig.mjs";
 
 let farm, chromium;
-before(async () => {
-  farm = await Farm.start();
-  chromium = await browser();
-});
-afterEach(() => View.closeLeft());
-after(async () => {
-  await chromium?.close();
-  await farm?.stop();
-});
+around((given) => ({ farm, chromium } = given));
 
 /** Runs in the page: notes every reading that the stream brings, and when the table of what is read now shows one as new. */
 function watchReadings() {

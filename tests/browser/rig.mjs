@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, afterEach, before } from "node:test";
 
 export const told = (name) => process.env[name] ?? assert.fail(`${name} is not set; start these tests with tests/browser/run`);
 const packages = createRequire(join(told("WINDWARD_BROWSER"), "package.json"));
@@ -133,12 +134,21 @@ export class View {
 
   static async open(browser, address, { theme = "light", size = "desktop", before, until = ".connection.live" } = {}) {
     const view = new View();
-    view.context = await browser.newContext({ viewport: SIZES[size], colorScheme: theme, hasTouch: size === "phone", isMobile: size === "phone", timezoneId: "Europe/Vienna" });
-    const page = (view.page = await view.context.newPage());
-    View.#open.add(view);
-    page.setDefaultTimeout(PATIENCE_MS);
+    view.address = address;
     view.complaints = [];
-    const complain = (text) => view.complaints.push(text);
+    view.context = await browser.newContext({ viewport: SIZES[size], colorScheme: theme, hasTouch: size === "phone", isMobile: size === "phone", timezoneId: "Europe/Vienna" });
+    View.#open.add(view);
+    view.page = await view.another({ before });
+    await view.page.waitForSelector(until);
+    return view;
+  }
+
+  /** Another page of the same browser, as far as it has loaded. */
+  async another({ before } = {}) {
+    const { address } = this;
+    const page = await this.context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    const complain = (text) => this.complaints.push(text);
     page.on("console", (said) => ["error", "warning"].includes(said.type()) && complain(`${said.type()}: ${said.text()}`));
     page.on("pageerror", (error) => complain(`uncaught: ${error}`));
     page.on("response", (answer) => answer.status() >= 400 && complain(`${answer.status()} ${answer.url()}`));
@@ -148,8 +158,7 @@ export class View {
     });
     if (before) await page.addInitScript(before);
     await page.goto(address);
-    await page.waitForSelector(until);
-    return view;
+    return page;
   }
 
   /** To another view of the page, as a link would. */
@@ -192,6 +201,21 @@ export class View {
       await view.context.close();
     }
   }
+}
+
+/** A farm and a browser for the tests of a file, which `take` takes: there before they begin, and gone after them. */
+export function around(take) {
+  let farm, chromium;
+  before(async () => {
+    farm = await Farm.start();
+    chromium = await browser();
+    await take({ farm, chromium });
+  });
+  afterEach(() => View.closeLeft());
+  after(async () => {
+    await chromium?.close();
+    await farm?.stop();
+  });
 }
 
 /** Prints what was measured as tests/run looks for it. */

@@ -1,15 +1,14 @@
 // Every view, light and dark, on a desktop and a phone: a picture of it, nothing beyond its edges, no barrier.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { browser, eventually, Farm, SIZES, View } from "./rig.mjs";
+import { test } from "node:test";
+import { around, eventually, SIZES, View } from "./rig.mjs";
 
 /** Least side of what a finger is to meet, px (WCAG 2.2, 2.5.8); links within a sentence may be lower. */
 const TARGET_PX = 24;
 
 let farm, chromium, gust;
-before(async () => {
-  farm = await Farm.start();
-  chromium = await browser();
+around(async (given) => {
+  ({ farm, chromium } = given);
   for (const [fault, turbine] of [["gust", 1], ["dropout", 2], ["spike", 3]]) await farm.raise(fault, turbine);
   await farm.publish("windward/v1/turbine-2/readings", Buffer.from("\x07not ours"));
   await eventually("the faults are told", async () => {
@@ -17,11 +16,6 @@ before(async () => {
     return told.includes("no-data") && told.includes("spike");
   });
   gust = await eventually("the gust is told", async () => (await farm.ask("alerts?agent=turbine-1")).alerts.at(-1));
-});
-afterEach(() => View.closeLeft());
-after(async () => {
-  await chromium?.close();
-  await farm?.stop();
 });
 
 const key = (pressed) => async ({ page }) => page.keyboard.press(pressed);

@@ -1,7 +1,9 @@
-// What the sink tells by itself: one stream of events, opened again whenever it ends.
+// What the sink tells by itself: one stream of events, opened again whenever it ends; or that of another page of this
+// browser, where nobody looks at this one.
 import { signal } from "@preact/signals";
 import type { Alert, LiveReadings, Tile } from "./types.ts";
 import { now, tell } from "./clock.ts";
+import * as pages from "./pages.ts";
 
 export type Connection = { state: "connecting" | "live" | "reconnecting" } | { state: "silent"; since: number };
 
@@ -34,6 +36,10 @@ let heard = 0;
 let wait = SOON_MS;
 let again: ReturnType<typeof setTimeout> | undefined;
 let wasLive = false;
+/** Whether another page's stream has to do. */
+let resting = false;
+/** Whether something may have been missed that is not told again. */
+let missed = false;
 let begun: () => void = () => undefined;
 
 /** Whoever asks from then on misses nothing that changes. */
@@ -45,6 +51,27 @@ export function start(listeners: Told): void {
   heard = now();
   open();
   watching ??= setInterval(watch, 5_000);
+}
+
+pages.onLook(wake);
+pages.hear((word) => {
+  if (!document.hidden || watching === undefined) return;
+  if ("gone" in word) return wake();
+  take(word.event, word.data);
+  if (!resting && pages.mayRest(word)) rest();
+});
+addEventListener("pagehide", () => source && pages.leave());
+
+function rest(): void {
+  close();
+  resting = missed = true;
+  connection.value = { state: "live" };
+}
+
+function wake(): void {
+  if (!resting) return;
+  resting = false;
+  open();
 }
 
 /** Readings of a turbine, for as long as somebody wants them. */
@@ -79,34 +106,45 @@ function open(): void {
   opened = wanted();
   const stream = new EventSource(`/api/v1/live${opened}`);
   source = stream;
-  const on = <T>(name: string, take: (body: T) => void) =>
+  for (const name of ["hello", "overview", "alert", "readings"]) {
     stream.addEventListener(name, (event) => {
       if (stream !== source && stream !== leaving) return;
-      heard = now();
-      take(JSON.parse((event as MessageEvent<string>).data) as T);
+      const { data } = event as MessageEvent<string>;
+      take(name, data);
+      if (name === "hello" && stream === source) begins();
+      // Readings are for those who look at them.
+      if (name !== "readings") pages.pass(name, data);
     });
-  on<{ now_ms: number }>("hello", (body) => hello(stream, body));
-  on<{ now_ms: number; turbines: Tile[] }>("overview", (body) => {
-    tell(body.now_ms);
-    told?.overview(body.turbines);
-  });
-  on<Alert>("alert", (alert) => told?.alert(alert));
-  on<LiveReadings>("readings", (body) => readers.get(body.agent)?.forEach((reader) => reader(body)));
+  }
   stream.onerror = () => {
     if (stream === source) broken(stream);
   };
 }
 
-function hello(stream: EventSource, { now_ms }: { now_ms: number }): void {
-  tell(now_ms);
-  if (stream !== source) return;
+/** Takes in what this page's stream has brought, or another's. */
+function take(name: string, data: string): void {
+  const body: unknown = JSON.parse(data);
+  if (name === "hello") tell((body as { now_ms: number }).now_ms);
+  if (name === "overview") {
+    const { now_ms, turbines } = body as { now_ms: number; turbines: Tile[] };
+    tell(now_ms);
+    told?.overview(turbines);
+  }
+  if (name === "alert") told?.alert(body as Alert);
+  if (name === "readings") readers.get((body as LiveReadings).agent)?.forEach((reader) => reader(body as LiveReadings));
+  // After the sink's clock was told, by which it is measured.
+  heard = now();
+}
+
+/** This page's stream is there: the one before is not needed any more. */
+function begins(): void {
   leaving?.close();
   leaving = null;
-  heard = now();
   wait = SOON_MS;
   const { state } = connection.peek();
   if (state !== "live") connection.value = { state: "live" };
-  if (state !== "live" && wasLive) returned.value += 1;
+  if (missed || (state !== "live" && wasLive)) returned.value += 1;
+  missed = false;
   wasLive = true;
   begun();
 }
@@ -124,14 +162,21 @@ function broken(stream: EventSource): void {
 function watch(): void {
   const quiet = now() - heard;
   if (quiet < SILENT_MS) return;
+  if (resting) return wake();
   connection.value = { state: "silent", since: heard };
   if (source?.readyState === EventSource.OPEN) broken(source);
 }
 
 export function stop(): void {
-  clearTimeout(again);
   clearInterval(watching);
   watching = undefined;
+  resting = false;
+  if (source) pages.leave();
+  close();
+}
+
+function close(): void {
+  clearTimeout(again);
   leaving?.close();
   source?.close();
   leaving = source = null;
