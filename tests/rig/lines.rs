@@ -18,6 +18,7 @@ use crate::random::Random;
 use device::Device;
 use manner::{Answer, Manner, spoken};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 use wire::{Framing, MAX_FRAME, Request};
 
 /// Bits of a character: start, eight, parity or second stop, stop.
@@ -140,6 +141,11 @@ pub struct Line {
     sent_us: u64,
     waiting: Waiting,
     asked: VecDeque<Asked>,
+    /// Longest that the machine may keep the line waiting, µs.
+    patience_us: u64,
+    /// When it was last looked at.
+    looked_us: u64,
+    kept_waiting: u32,
 }
 
 /// The master, among the senders: the address that no slave has.
@@ -156,7 +162,22 @@ impl Line {
             sent_us: 0,
             waiting: Waiting::default(),
             asked: VecDeque::new(),
+            patience_us: u64::MAX,
+            looked_us: 0,
+            kept_waiting: 0,
         }
+    }
+
+    /// The same line, which rather hears and says nothing than something later than this: a machine that gives its thread no
+    /// time makes slaves later than they were meant to be, and than real ones ever are.
+    pub fn never_later(mut self, than: Duration) -> Self {
+        self.patience_us = than.as_micros() as u64;
+        self
+    }
+
+    /// How often it was kept waiting for longer than it may be, and something was lost by that.
+    pub fn kept_waiting(&self) -> u32 {
+        self.kept_waiting
     }
 
     /// One of its slaves.
@@ -210,6 +231,12 @@ impl Line {
 
 impl Station for Line {
     fn handle(&mut self, bytes: &[u8], now_us: u64) {
+        // Sent at any time since.
+        if now_us.saturating_sub(self.looked_us) > self.patience_us {
+            self.kept_waiting += 1;
+            self.heard.clear();
+            return;
+        }
         let (start_us, char_us) = (self.sent_us.max(now_us), self.wire.char_us());
         self.sent_us = start_us + bytes.len() as u64 * char_us;
         let garbled =
@@ -231,7 +258,14 @@ impl Station for Line {
     }
 
     fn poll_output(&mut self, now_us: u64) -> Vec<u8> {
-        self.waiting.take(now_us)
+        self.looked_us = now_us;
+        let first_us = self.waiting.first_us();
+        let bytes = self.waiting.take(now_us);
+        if first_us.is_some_and(|at_us| now_us.saturating_sub(at_us) > self.patience_us) {
+            self.kept_waiting += 1;
+            return Vec::new();
+        }
+        bytes
     }
 
     fn come_again(&mut self, now_us: u64) {

@@ -135,3 +135,21 @@ fn the_same_seed_gives_the_same_faults() {
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));
 }
+
+#[test]
+fn what_a_machine_makes_too_late_is_neither_heard_nor_said() {
+    const PATIENCE_US: u64 = 50_000;
+    let mut line = line(Wire::rtu(19_200), 1).never_later(Duration::from_micros(PATIENCE_US));
+    line.poll_output(1_000_000);
+    line.handle(&ask(1, 9, 1), 1_000_000 + PATIENCE_US + 1);
+    assert_eq!((line.asked().len(), line.kept_waiting()), (0, 1));
+    line.poll_output(2_000_000);
+    line.handle(&ask(1, 9, 1), 2_000_000 + PATIENCE_US);
+    let first_us = line.poll_timeout().expect("an answer");
+    assert!(line.poll_output(first_us + PATIENCE_US + 1).is_empty());
+    assert_eq!((line.asked().len(), line.kept_waiting()), (1, 2));
+    // In time again, it speaks as ever.
+    line.handle(&ask(1, 9, 1), first_us + PATIENCE_US + 2);
+    assert_eq!(bytes(&listen(&mut line)), answer(1, 9));
+    assert_eq!(line.kept_waiting(), 2);
+}
