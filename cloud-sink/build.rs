@@ -1,4 +1,5 @@
-//! Makes the page with npm and puts it into the program: `dashboard/` becomes `ASSETS` in `assets.rs`, each file also packed.
+//! Makes the page with npm and puts it into the program: `dashboard/` becomes `ASSETS` in `assets.rs`, each file also
+//! packed.
 //!
 //! Without node, or without what npm would load, the program has the simple page (`src/io/page.*`) and says so.
 //! `WINDWARD_PAGE=whole` makes that an error; `WINDWARD_PAGE=FOLDER` takes what npm has made elsewhere.

@@ -1,11 +1,11 @@
 //! Windward's cloud sink: a pure core and a thin shell.
 //!
 //! [`sink`] turns what a broker delivers into a plan: rows to place, people to tell, sequences to ack. [`query`] turns
-//! rows back into answers, [`archive`] into files; [`presence`] and [`fleet`] find in them what no single agent can tell;
-//! [`metrics`] into figures for Prometheus; [`shards`] decides which part of a stream is whose; [`labs`] puts readings into the forms that other consumers know.
-//! None of them touches the world; the shell in [`io`]
-//! (feature `shell`) receives, stores, tells and answers, and is the only part that knows of MQTT, SQLite, AWS, HTTP and
-//! the clock.
+//! rows back into answers, [`archive`] into files; [`presence`] and [`fleet`] find in them what no single agent can
+//! tell; [`metrics`] into figures for Prometheus; [`shards`] decides which part of a stream is whose; [`labs`] puts
+//! readings into the forms that other consumers know. None of them touches the world; the shell in [`io`] (feature
+//! `shell`) receives, stores, tells and answers, and is the only part that knows of MQTT, SQLite, AWS, HTTP and the
+//! clock.
 
 pub mod access;
 pub mod answer;

@@ -1,7 +1,8 @@
 //! The other encoding: one JSON object a line, for consumers that are not ours.
 //!
 //! A reading is `{"location","device","time","channel","value","unit","score"}`; a failed one has `"value":null` and
-//! `"no_data"`; a channel that was not due has no line. An alert carries the same names, so one parser reads both; `"alert"` names its phase.
+//! `"no_data"`; a channel that was not due has no line. An alert carries the same names, so one parser reads both;
+//! `"alert"` names its phase.
 
 use crate::{Alert, Block, Envelope, Iso8601, NoData, Record};
 use alloc::string::{String, ToString};

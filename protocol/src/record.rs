@@ -143,7 +143,8 @@ impl AlertPhase {
 /// What an alert is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AlertKind {
-    /// The channel, or the device, does what it never did: a jump, a shift, a drift, strange hours, a score over the threshold.
+    /// The channel, or the device, does what it never did: a jump, a shift, a drift, strange hours, a score over the
+    /// threshold.
     Anomaly,
     /// The value does not move although it should.
     Stuck,

@@ -98,8 +98,8 @@ impl Mosquitto {
         self.process.kill()
     }
 
-    /// Has it read certificates, lists and rights again. Whoever connects after that meets the new ones: it says so before it
-    /// does, and does nothing else meanwhile. Its log must tell information.
+    /// Has it read certificates, lists and rights again. Whoever connects after that meets the new ones: it says so
+    /// before it does, and does nothing else meanwhile. Its log must tell information.
     pub async fn reload(&self) -> anyhow::Result<()> {
         let reloads = || self.output().matches("Reloading config").count();
         let before = reloads();

@@ -11,8 +11,8 @@ impl Forest {
     /// and the inputs before it. Nothing else changes. Whether `input` is now whole: not while the forest does not yet
     /// score, unless nothing was missing.
     ///
-    /// In each tree the likeliest point is the one least anomalous by the numbers that are there; a missing number is the median of
-    /// those points' over the trees.
+    /// In each tree the likeliest point is the one least anomalous by the numbers that are there; a missing number is
+    /// the median of those points' over the trees.
     ///
     /// # Errors
     /// [`Refused`] for an input that is not as many numbers as the forest has dimensions, or has infinite ones.

@@ -47,8 +47,8 @@ pub struct Token {
     pub sha256: Digest,
 }
 
-/// A provider of OpenID Connect (OpenID Connect Core 1.0): the authorization code flow with PKCE for people, its tokens (JWT)
-/// as bearer tokens for programs.
+/// A provider of OpenID Connect (OpenID Connect Core 1.0): the authorization code flow with PKCE for people, its tokens
+/// (JWT) as bearer tokens for programs.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Oidc {

@@ -6,8 +6,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lambda {
-    /// Where acks go back to agents that came by an IoT rule: the account's own, `https://<id>-ats.iot.<region>.amazonaws.com`;
-    /// the region's unless given.
+    /// Where acks go back to agents that came by an IoT rule: the account's own,
+    /// `https://<id>-ats.iot.<region>.amazonaws.com`; the region's unless given.
     pub iot_endpoint: Option<String>,
 }
 

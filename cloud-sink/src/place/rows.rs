@@ -249,7 +249,8 @@ pub enum AgentChange {
         seen_ms: Option<i64>,
         /// Whether the agent is there.
         online: bool,
-        /// What it said, as JSON ([`crate::health::AgentHealth`]); `None` in a last will, which knows nothing of the present.
+        /// What it said, as JSON ([`crate::health::AgentHealth`]); `None` in a last will, which knows nothing of the
+        /// present.
         health: Option<String>,
     },
     /// Something came from it; the latest stays.

@@ -1,8 +1,8 @@
 //! Who is silent, whose clock is off, whose spool fills, what is missing: alerts of the sink's own, from what the store
 //! knows and a time.
 //!
-//! [`Look::causes`] says what is wrong now; [`watch::steps`] makes alerts of it. About what cannot be judged (a sink without a
-//! broker hears nobody) nothing is said, and what was said stays.
+//! [`Look::causes`] says what is wrong now; [`watch::steps`] makes alerts of it. About what cannot be judged (a sink
+//! without a broker hears nobody) nothing is said, and what was said stays.
 
 mod gaps;
 pub mod hearing;

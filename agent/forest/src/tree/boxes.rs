@@ -1,8 +1,8 @@
 //! The boxes around the points below a tree's branches.
 //!
 //! Most branches have only a few leaves below: their boxes are worked out from the points when they are needed. From
-//! some leaves up, see [`small`], a branch keeps its box. Should there be no room for one, as in a tree that has grown like a
-//! chain, its box is worked out as well: that costs time, and changes nothing else.
+//! some leaves up, see [`small`], a branch keeps its box. Should there be no room for one, as in a tree that has grown
+//! like a chain, its box is worked out as well: that costs time, and changes nothing else.
 
 use super::{Branch, LEAF, Leaf, NONE, Node, Tree};
 use crate::four::{Four, fetch};

@@ -1,8 +1,8 @@
 //! What changes, as it changes: server-sent events for pages that stay open.
 //!
-//! One task looks at the farm every two seconds, and at once when an alert comes or somebody says something of one, for as long as anybody listens; what it finds
-//! changed is made text once and given to all. A client that is too slow for that is hung up on: it comes again, and asks
-//! anew.
+//! One task looks at the farm every two seconds, and at once when an alert comes or somebody says something of one, for
+//! as long as anybody listens; what it finds changed is made text once and given to all. A client that is too slow for
+//! that is hung up on: it comes again, and asks anew.
 
 use super::ask::{self, Asked};
 use super::problem::{Problem, Refusal};
@@ -30,8 +30,8 @@ const MAX_CLIENTS: usize = 1_000;
 const MAX_FOLLOWED: usize = 8;
 /// Messages that a client may be behind.
 const BACKLOG: usize = 256;
-/// How often the farm is looked at: what tiles of hundreds of turbines cost a page that is open all day is half of what it is at
-/// a second. Readings and alerts do not wait for it.
+/// How often the farm is looked at: what tiles of hundreds of turbines cost a page that is open all day is half of what
+/// it is at a second. Readings and alerts do not wait for it.
 const LOOK: Duration = Duration::from_secs(2);
 /// Shortest time between two looks.
 const REST: Duration = Duration::from_millis(100);
@@ -261,8 +261,8 @@ struct Told {
 }
 
 /// Server-sent events: `overview` (tiles that changed), `alert` (one that opened, changed, ended or was acknowledged),
-/// `readings` (of the agents that are named), `hello` (first, when all that changes from then on is told; and after fifteen silent seconds). A client that falls behind
-/// is hung up on.
+/// `readings` (of the agents that are named), `hello` (first, when all that changes from then on is told; and after
+/// fifteen silent seconds). A client that falls behind is hung up on.
 #[utoipa::path(get, path = "/api/v1/live", tag = "farm", params(ask::Live),
     responses((status = 200, body = Told, content_type = "text/event-stream"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),

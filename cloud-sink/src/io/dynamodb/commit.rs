@@ -49,8 +49,8 @@ impl DynamoDb {
         Ok(before)
     }
 
-    /// Readings, gaps and schemas: whole items that are the same however often they are put. And statistics, each on its own, for
-    /// a batch knows no conditions.
+    /// Readings, gaps and schemas: whole items that are the same however often they are put. And statistics, each on
+    /// its own, for a batch knows no conditions.
     async fn put_all(&self, rows: &Rows) -> Result<()> {
         // One batch may name a key only once.
         let mut items: BTreeMap<(String, String, String), Item> = BTreeMap::new();
