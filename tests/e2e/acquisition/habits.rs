@@ -85,11 +85,12 @@ async fn e2e_a_device_that_misses_the_first_query_loses_no_reading_if_it_is_said
     let mut toml = String::new();
     for wake in [true, false] {
         let mut device = Device::new(1);
-        device.sleeps_after_us = Some(250_000);
+        // Still awake for the second question, asleep again at the next round; and time for a busy machine to answer.
+        device.sleeps_after_us = Some(700_000);
         let path = dir.path().join(format!("wake-{wake}"));
         let port = SerialPort::plug(Line::new(Wire::rtu(BAUD), [device], 1), &path, Some(BAUD))?;
         toml.push_str(&format!(
-            "[[device]]\nname = \"wake-{wake}\"\nwake = {wake}\ninterval_ms = 500\ntimeout_ms = 60\nlate_ms = 60\n{}\n\
+            "[[device]]\nname = \"wake-{wake}\"\nwake = {wake}\ninterval_ms = 1500\ntimeout_ms = 400\nlate_ms = 60\n{}\n\
              [[device.channel]]\nname = \"number\"\nunit = \"1\"\nregister = 0\ntype = \"u32\"\ndetect = false\n",
             rtu_toml(port.path())
         ));
@@ -97,7 +98,7 @@ async fn e2e_a_device_that_misses_the_first_query_loses_no_reading_if_it_is_said
     }
     let mut farm = Farm::new(dir, &toml).await?;
     farm.start()?;
-    farm.rows(2, 20).await?;
+    farm.rows(2, 12).await?;
     let stored = farm.stop().await?;
     let [woken, asleep] = ["wake-true", "wake-false"].map(|device| stored[device].values("number"));
     println!(
