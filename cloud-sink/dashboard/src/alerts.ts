@@ -12,8 +12,12 @@ const KIND_WORDS: Record<string, string> = {
 /** Kinds that speak of a sensor's health, not of the weather. */
 const HEALTH = new Set(["stuck", "dropout", "spike", "noise", "offset", "iced", "no-data", "departs", "anomaly", "device-silent"]);
 
+/** Kinds that are told of what a few seconds brought. */
+const BRIEF = new Set(["gust", "spike", "dropout"]);
+
 export const kindWords = (kind: string): string => KIND_WORDS[kind] ?? kind.charAt(0).toUpperCase() + kind.slice(1).replaceAll("-", " ");
 export const isHealth = (kind: string): boolean => HEALTH.has(kind);
+export const isBrief = (kind: string): boolean => BRIEF.has(kind);
 export const kinds = (): string[] => Object.keys(KIND_WORDS);
 export const SEVERITIES: Severity[] = ["critical", "warning", "info"];
 

@@ -1,7 +1,7 @@
 // One alert: what was seen, in words and as a picture, and what people say of it.
 import { useMemo } from "preact/hooks";
 import * as api from "../api.ts";
-import { keyOf, kindWords, stateWords } from "../alerts.ts";
+import { isBrief, keyOf, kindWords, stateWords } from "../alerts.ts";
 import { panelsOf, sameAt, sourcesOf, type Band, type Source, type Threshold } from "../charts/panels.ts";
 import { ChartStack, ValuesTable } from "../charts/stack.tsx";
 import { useSeries, useWindow } from "../charts/window.ts";
@@ -60,7 +60,8 @@ function Facts({ alert }: { alert: Alert }) {
     ["Turbine", <a href={turbineHref(alert.agent)}>{alert.agent}</a>],
     ["Place", alert.location || "–"],
     ["Sensor", [alert.device, alert.channel].filter(Boolean).join(" · ") || "–"],
-    ["Opened", <>{exact(alert.opened_ms, zone)} (<Ago ms={alert.opened_ms} />)</>],
+    // How long ago an open one began is how long it is open.
+    ["Opened", <>{exact(alert.opened_ms, zone)}{end !== null && <> (<Ago ms={alert.opened_ms} />)</>}</>],
     [end === null ? "Open for" : "Lasted", <Lasting from={alert.opened_ms} to={end} />],
   ];
   if (alert.cleared_ms) facts.push(["Cleared", exact(alert.cleared_ms, zone)]);
@@ -71,13 +72,16 @@ function Facts({ alert }: { alert: Alert }) {
   return <dl class="facts">{facts.map(([name, words]) => <div key={name}><dt>{name}</dt><dd>{words}</dd></div>)}</dl>;
 }
 
-const AROUND_MS = 15 * MINUTE;
 const NEIGHBOURS = 3;
 
-/** The channel from 15 minutes before to 15 after, with the same quantity of its neighbours. Of a long alert, its beginning. */
+/** What is over in seconds would be a hair in half an hour. */
+const aroundMs = (alert: Alert): number => (isBrief(alert.kind) ? 2 * MINUTE : 15 * MINUTE);
+
+/** The channel from some minutes before to some after, with the same quantity of its neighbours. Of a long alert, its beginning. */
 function Picture({ alert }: { alert: Alert }) {
   const end = Math.min(alert.cleared_ms ?? now(), alert.opened_ms + 6 * HOUR);
-  const around = useMemo(() => ({ from: alert.opened_ms - AROUND_MS, to: Math.min(end + AROUND_MS, now()) }), [keyOf(alert)]);
+  const ms = aroundMs(alert);
+  const around = useMemo(() => ({ from: alert.opened_ms - ms, to: Math.min(end + ms, now()) }), [keyOf(alert)]);
   const view = useWindow(around);
   const sources = useMemo(() => sourcesFor(alert), [keyOf(alert), agents.value.size]);
   const loader = useSeries(sources, view);
