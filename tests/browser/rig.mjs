@@ -180,6 +180,14 @@ export class View {
     });
   }
 
+  /** That the browser complains so is meant, so many times: it is waited for, as it may come after what the page shows of it. */
+  async meant(pattern, times) {
+    const ours = (text) => pattern.test(text);
+    await eventually(`${times} times ${pattern}`, () => this.complaints.filter(ours).length >= times);
+    assert.equal(this.complaints.filter(ours).length, times);
+    this.complaints = this.complaints.filter((text) => !ours(text));
+  }
+
   async screenshot(name, options = {}) {
     const folder = told("WINDWARD_SCREENS");
     mkdirSync(folder, { recursive: true });
