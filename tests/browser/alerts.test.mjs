@@ -137,6 +137,6 @@ test("what the farm cannot do is refused with the reason", async () => {
   await view.page.route("**/demo/fault", (route) => route.continue({ postData: '{"fault":"storm","turbine":1}' }));
   await view.page.getByRole("button", { name: "gust", exact: true }).click();
   await view.page.getByText("`storm` is no fault").waitFor();
-  await view.meant(/400/, 2);
+  await view.meant(/\b400\b/, 2);
   await view.close();
 });

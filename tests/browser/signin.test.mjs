@@ -61,7 +61,7 @@ after(async () => {
 afterEach(() => View.closeLeft());
 
 /** That so many questions were refused is no fault of the page; of each the answer and the browser's own words are told. */
-const refused = (view, questions) => view.meant(/401/, 2 * questions);
+const refused = (view, questions) => view.meant(/\b401\b/, 2 * questions);
 
 /** The page before anybody has signed in, which asks who is there and for the farm at once. */
 async function stranger(options) {
