@@ -83,7 +83,7 @@ impl Watch {
 /// device's channels, their registers and scales, its interval, and every setting of the judge; where the device is
 /// reached does not matter, nor do a person's rules, which are known again by their names.
 pub fn fingerprint(device: &Device, detect: &DetectConfig) -> u64 {
-    let text = format!("3 {:?} {} {:?} {detect:?}", device.name, device.interval_ms, device.channels);
+    let text = format!("4 {:?} {} {:?} {detect:?}", device.name, device.interval_ms, device.channels);
     CRC64.checksum(text.as_bytes())
 }
 

@@ -159,7 +159,7 @@ impl Detector {
         // Neighbours first: of many like channels each has some pair.
         related.sort_by_key(|(a, b)| b - a);
         related.truncate(MOST_PAIRS);
-        let pair = |&(a, b): &(usize, usize)| (a, b, Apart::new(settings.block, related.len() as u32));
+        let pair = |&(a, b): &(usize, usize)| (a, b, Apart::new(settings.block));
         let signal = |(place, quantity): (usize, &Option<Quantity>)| {
             let seed = seed ^ (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             quantity.map(|quantity| Signal::new(config, settings, quantity, interval_ms, seed))

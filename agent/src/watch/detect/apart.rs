@@ -46,20 +46,17 @@ pub(super) struct Apart {
     /// Pairs in a row that were too far off to learn from.
     refused: u32,
     block: u32,
-    /// Pairs of the device.
-    pairs: u32,
 }
 
 impl Apart {
-    pub(super) fn new(block: u32, pairs: u32) -> Self {
-        let care = Care::Among(pairs);
+    pub(super) fn new(block: u32) -> Self {
         let mean = |&over: &u32| {
             let short = match over {
                 1 => 200,
                 6 => 500,
                 _ => 2_000,
             };
-            (0.0, Scale::new((short, 2_000), 3.0), Tail::new(block, care))
+            (0.0, Scale::new((short, 2_000), 3.0), Tail::new(block, Care::Sure))
         };
         Apart {
             seen: 0,
@@ -69,10 +66,9 @@ impl Apart {
             residual: Scale::new((3_000, 3_000), 3.0),
             means: MEANS.iter().map(mean).collect(),
             last: 0.0,
-            step: (Scale::new((60, 600), 4.0), Tail::new(block, care)),
+            step: (Scale::new((60, 600), 4.0), Tail::new(block, Care::Sure)),
             refused: 0,
             block,
-            pairs,
         }
     }
 
@@ -135,7 +131,7 @@ impl Apart {
             if told || residual.abs() > FAULT * usual {
                 self.refused += 1;
                 if f64::from(self.refused) > MEMORY {
-                    *self = Apart::new(self.block, self.pairs);
+                    *self = Apart::new(self.block);
                 }
                 return;
             }
@@ -184,7 +180,7 @@ mod tests {
     }
 
     fn learned() -> Apart {
-        let mut apart = Apart::new(64, 1);
+        let mut apart = Apart::new(64);
         assert_eq!(told(&mut apart, 0..6_000, 0.0), Vec::<u64>::new(), "they agree");
         apart
     }
@@ -214,7 +210,7 @@ mod tests {
 
     #[test]
     fn sensors_that_have_nothing_to_do_with_each_other_are_not_compared() {
-        let mut apart = Apart::new(64, 1);
+        let mut apart = Apart::new(64);
         let gaps = (0..6_000).filter_map(|nth| apart.observe(wind(nth).0, wind(nth * 7 + 13).1, 0.006, 9.0));
         // Until the relation is known there may be one by chance; it is never told of.
         assert!(gaps.skip(60).all(|gap| gap.ratio <= 1.0));
