@@ -98,6 +98,43 @@ export class Farm {
   }
 }
 
+/** A way to a farm's sink that can be cut: what is under way is broken off, and nothing gets through until it is mended. */
+export class Line {
+  static async to(address) {
+    const { hostname, port } = new URL(address);
+    const line = new Line();
+    line.isCut = false;
+    line.ends = new Set();
+    line.server = createServer((here) => {
+      if (line.isCut) return here.destroy();
+      const there = connect(Number(port), hostname);
+      for (const [end, other] of [[here, there], [there, here]]) {
+        line.ends.add(end);
+        end.pipe(other);
+        end.on("error", () => undefined);
+        end.on("close", () => line.ends.delete(end) && other.destroy());
+      }
+    }).listen(0, hostname);
+    await once(line.server, "listening");
+    line.address = `http://${hostname}:${line.server.address().port}`;
+    return line;
+  }
+
+  cut() {
+    this.isCut = true;
+    for (const end of this.ends) end.destroy();
+  }
+
+  mend() {
+    this.isCut = false;
+  }
+
+  async close() {
+    this.cut();
+    await new Promise((closed) => this.server.close(closed));
+  }
+}
+
 /** A port that nobody listens on. */
 export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");

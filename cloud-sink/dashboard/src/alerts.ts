@@ -47,6 +47,9 @@ export function matches(alert: Alert, filter: AlertFilter): boolean {
 export const byNews = (a: Alert, b: Alert): number =>
   Number(b.state === "open") - Number(a.state === "open") || b.opened_ms - a.opened_ms || keyOf(a).localeCompare(keyOf(b));
 
+/** The gravest first, then the newest. */
+export const byWeight = (a: Alert, b: Alert): number => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || byNews(a, b);
+
 /** The list with one alert put in or in its older self's place. An older telling never overwrites a newer one. */
 export function merged(list: Alert[], news: Alert[]): Alert[] {
   const known = new Map(list.map((alert) => [keyOf(alert), alert]));

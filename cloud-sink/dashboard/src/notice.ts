@@ -1,6 +1,6 @@
 // Tells of a new alert: to a screen reader always, by sound and notification where somebody has asked for it.
 import { signal } from "@preact/signals";
-import { kindWords } from "./alerts.ts";
+import { byWeight, keyOf, kindWords } from "./alerts.ts";
 import { prefs } from "./prefs.ts";
 import { alertHref } from "./routes.ts";
 import type { Alert } from "./types.ts";
@@ -10,14 +10,19 @@ export const said = signal("");
 
 export const sentence = (alert: Alert): string => `${kindWords(alert.kind)} at ${alert.agent}, ${alert.severity}. ${alert.evidence}`;
 
-export function announce(alert: Alert): void {
-  said.value = `New alert: ${sentence(alert)}`;
-  if (prefs.value.sound) beep(alert.severity === "critical" ? 3 : 1);
+/** Tells of alerts that are new; of many at once, as after a while without a stream, in one word and by the worst of them. */
+export function announce(news: Alert[]): void {
+  const [worst] = [...news].sort(byWeight);
+  if (!worst) return;
+  const many = news.length > 1;
+  said.value = many ? `${news.length} new alerts. ${sentence(worst)}` : `New alert: ${sentence(worst)}`;
+  if (prefs.value.sound) beep(worst.severity === "critical" ? 3 : 1);
   if (prefs.value.notify && "Notification" in window && Notification.permission === "granted") {
-    const notice = new Notification(`${kindWords(alert.kind)} at ${alert.agent}`, { body: alert.evidence, tag: `${alert.agent}/${alert.id}` });
+    const title = `${kindWords(worst.kind)} at ${worst.agent}${many ? `, and ${news.length - 1} more` : ""}`;
+    const notice = new Notification(title, { body: worst.evidence, tag: keyOf(worst) });
     notice.onclick = () => {
       window.focus();
-      location.hash = alertHref(alert);
+      location.hash = many ? "#/alerts" : alertHref(worst);
     };
   }
 }

@@ -61,11 +61,18 @@ async function loadAgents(): Promise<void> {
   agents.value = new Map((await api.agents()).map((agent) => [agent.agent, agent]));
 }
 
+/** Whether open alerts were listed before: what is listed first is no news. */
+let listed = false;
+
 async function loadOpen(): Promise<void> {
+  const ended = new Set(openAlerts.value.map(keyOf));
   const { alerts: open } = await api.alerts({ state: "open", limit: 500 });
-  // Those that are no longer among the open ones ended while nobody listened.
-  const still = new Set(open.map(keyOf));
-  alerts.value = merged(alerts.value.filter((alert) => alert.state !== "open" || still.has(keyOf(alert))), open);
+  if (listed) takeNews(open);
+  else alerts.value = merged(alerts.value, open);
+  listed = true;
+  // What was open when this was asked, and is not any more, ended while nobody listened.
+  for (const alert of open) ended.delete(keyOf(alert));
+  alerts.value = alerts.value.filter((alert) => alert.state !== "open" || !ended.has(keyOf(alert)));
 }
 
 /** Who leaves the list has seen what was new in it. */
@@ -104,12 +111,14 @@ export function putAlert(alert: Alert): void {
   alerts.value = merged(alerts.value, [alert]);
 }
 
-function takeAlert(alert: Alert): void {
-  const known = alerts.value.some((one) => keyOf(one) === keyOf(alert));
-  putAlert(alert);
-  if (alert.state !== "open" || known) return;
-  fresh.value = new Set([...fresh.value, keyOf(alert)]);
-  announce(alert);
+/** Alerts as the stream tells them, or as they opened while there was none: those that were not known are told of. */
+function takeNews(told: Alert[]): void {
+  const known = new Set(alerts.value.map(keyOf));
+  const news = told.filter((alert) => alert.state === "open" && !known.has(keyOf(alert)));
+  alerts.value = merged(alerts.value, told);
+  if (!news.length) return;
+  fresh.value = new Set([...fresh.value, ...news.map(keyOf)]);
+  announce(news);
 }
 
 export function looked(key: string): void {
@@ -142,7 +151,7 @@ export async function begin(): Promise<void> {
   }
   if (!started) live.returned.subscribe((times) => void (times > 0 && load()));
   started = true;
-  live.start({ overview: takeTiles, alert: takeAlert, refused: () => void api.me().catch(unknown) });
+  live.start({ overview: takeTiles, alert: (alert) => takeNews([alert]), refused: () => void api.me().catch(unknown) });
   // What is asked before the stream has begun may change unheard. Where it does not begin, the page is better than none.
   await Promise.race([live.listening, new Promise((later) => setTimeout(later, STREAM_MS))]);
   await load();

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { ALL, kindWords, matches, merged, stateWords } from "../src/alerts.ts";
+import { ALL, byWeight, kindWords, matches, merged, stateWords } from "../src/alerts.ts";
 import { clusters, panelsOf, rowsOf, type Source } from "../src/charts/panels.ts";
 import { empty } from "../src/columns.ts";
 import { alertHref, parse, turbineHref } from "../src/routes.ts";
@@ -15,6 +15,11 @@ const alert = (more: Partial<Alert>): Alert => ({
 test("open alerts stand first, then the newest", () => {
   const list = merged([], [alert({ id: "old", opened_ms: 1 }), alert({ id: "ended", state: "cleared", opened_ms: 900 }), alert({ id: "new", opened_ms: 500 })]);
   assert.deepEqual(list.map((one) => one.id), ["new", "old", "ended"]);
+});
+
+test("of many, the gravest is told, and of those the newest", () => {
+  const list = [alert({ id: "old", severity: "critical", opened_ms: 1 }), alert({ id: "mild", opened_ms: 900 }), alert({ id: "new", severity: "critical", opened_ms: 500 })];
+  assert.deepEqual(list.sort(byWeight).map((one) => one.id), ["new", "old", "mild"]);
 });
 
 test("an older telling does not undo a newer one", () => {
