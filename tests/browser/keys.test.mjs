@@ -73,8 +73,27 @@ test("search, help and views by key, and focus is seen", async () => {
       const { outlineStyle, outlineWidth } = getComputedStyle(shown);
       return (outlineStyle !== "none" && parseFloat(outlineWidth) >= 1) || shown.outerHTML;
     });
-    assert.equal(ring, true);
+    assert.equal(ring, true, `after ${turn + 1} times Tab`);
   }
+  await view.close();
+});
+
+test("who is on a tile stays on it while tiles are sorted anew", async () => {
+  // As in a browser that cannot move an element without taking the focus from it.
+  const view = await View.open(chromium, farm.address, { before: () => delete Element.prototype.moveBefore });
+  const { page } = view;
+  await page.getByRole("link", { name: "turbine-3" }).focus();
+  const place = () => page.locator("li.tile h2").evaluateAll((all) => all.findIndex((name) => name.textContent === "turbine-3"));
+  const before = await place();
+  await farm.raise("dropout", 3);
+  await eventually("it passes another", async () => (await place()) < before);
+  assert.equal(await focused(page), "turbine-3");
+
+  // Who is on the filter of a state that no turbine is in any more is left with the first of the filters.
+  const filter = page.getByRole("group", { name: "Filter by state" }).getByRole("button", { name: /^Warning/ });
+  await filter.focus();
+  await filter.waitFor({ state: "detached" });
+  assert.match(await focused(page), /^All/);
   await view.close();
 });
 

@@ -25,14 +25,21 @@ function push(columns: Columns, time: number, value: number | null, score: numbe
 }
 
 /**
- * Puts a live reading behind the others. What is not later than the last is known already, for after a reconnection the
- * sink may tell a row twice. A pause of more than three intervals becomes a gap.
+ * The longest pause that is no gap, in a picture of so many points: as the sink has it, so that a chart that was open all
+ * the time and one that is opened anew are the same.
  */
-export function append(columns: Columns, time: number, value: number | null, score: number | null, interval_ms: number): boolean {
+export const joinedMs = (span_ms: number, points: number, interval_ms: number): number =>
+  2.5 * Math.max(Math.floor(span_ms / Math.max(1, points)) + 1, interval_ms);
+
+/**
+ * Puts a live reading behind the others. What is not later than the last is known already, for after a reconnection the
+ * sink may tell a row twice. A longer pause than `joined_ms` becomes a gap.
+ */
+export function append(columns: Columns, time: number, value: number, score: number | null, joined_ms: number): boolean {
   const last = columns.time.at(-1);
   if (last !== undefined) {
     if (time <= last) return false;
-    if (interval_ms > 0 && time - last > 3 * interval_ms) push(columns, last + interval_ms, null, null);
+    if (time - last > joined_ms) push(columns, Math.floor((last + time) / 2), null, null);
   }
   push(columns, time, value, score);
   return true;

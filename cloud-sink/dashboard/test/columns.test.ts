@@ -1,25 +1,28 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { align, append, empty, fromSeries, latest, summary, trim } from "../src/columns.ts";
+import { align, append, fromSeries, joinedMs, latest, summary, trim } from "../src/columns.ts";
 
-const of = (...values: (number | null)[]) => {
-  const columns = empty();
-  values.forEach((value, i) => append(columns, i * 1_000, value, null, 1_000));
-  return columns;
-};
+const of = (...values: (number | null)[]) =>
+  fromSeries({ channel: "c", quantity: "other", unit: "", time_ms: values.map((_, i) => i * 1_000), min: values, max: values, mean: values, score: null });
 
 test("live readings go behind the others, each once", () => {
   const columns = of(1, 2);
-  assert.equal(append(columns, 2_000, 3, 0.5, 1_000), true);
-  assert.equal(append(columns, 2_000, 3, 0.5, 1_000), false);
-  assert.equal(append(columns, 1_500, 9, null, 1_000), false);
+  assert.equal(append(columns, 2_000, 3, 0.5, 2_500), true);
+  assert.equal(append(columns, 2_000, 3, 0.5, 2_500), false);
+  assert.equal(append(columns, 1_500, 9, null, 2_500), false);
   assert.deepEqual(columns, { time: [0, 1_000, 2_000], min: [1, 2, 3], max: [1, 2, 3], mean: [1, 2, 3], score: [null, null, 0.5] });
 });
 
-test("a pause of more than three intervals is a gap, not a line across it", () => {
+test("a long pause is a gap, not a line across it, and one missed reading is none", () => {
   const columns = of(1);
-  append(columns, 5_000, 2, null, 1_000);
-  assert.deepEqual([columns.time, columns.mean], [[0, 1_000, 5_000], [1, null, 2]]);
+  append(columns, 2_000, 2, null, 2_500);
+  append(columns, 5_000, 3, null, 2_500);
+  assert.deepEqual([columns.time, columns.mean], [[0, 2_000, 3_500, 5_000], [1, 2, null, 3]]);
+});
+
+test("a pause is long where two readings are missing, or two of the picture's points", () => {
+  assert.equal(joinedMs(60_000, 1_000, 1_000), 2_500);
+  assert.equal(joinedMs(3_600_000, 1_000, 1_000), 9_002.5);
 });
 
 test("what is long past is forgotten, but for the entry from which the line comes in", () => {

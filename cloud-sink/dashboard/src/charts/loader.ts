@@ -1,7 +1,7 @@
 // Gets the series that a stack of charts shows, and puts live readings behind them.
 import { signal } from "@preact/signals";
 import * as api from "../api.ts";
-import { append, empty, fromSeries, trim, type Columns } from "../columns.ts";
+import { append, empty, fromSeries, joinedMs, trim, type Columns } from "../columns.ts";
 import type { Span } from "../ranges.ts";
 import { unknown } from "../state.ts";
 import type { Level, LiveReadings, Series } from "../types.ts";
@@ -20,6 +20,7 @@ export class Loader {
   level: Level = "reading";
   private sources: Source[] = [];
   private span: Span = { from: 0, to: 0 };
+  private points = 1;
   private asked: AbortController | null = null;
   private settling: ReturnType<typeof setTimeout> | undefined;
 
@@ -27,16 +28,17 @@ export class Loader {
   show(sources: Source[], span: Span, points: number, atOnce = false): void {
     this.sources = sources;
     this.span = span;
+    this.points = points;
     clearTimeout(this.settling);
-    this.settling = setTimeout(() => void this.ask(points), atOnce ? 0 : SETTLE_MS);
+    this.settling = setTimeout(() => void this.ask(), atOnce ? 0 : SETTLE_MS);
   }
 
-  private async ask(points: number): Promise<void> {
+  private async ask(): Promise<void> {
     this.asked?.abort();
     const asked = new AbortController();
     this.asked = asked;
     this.busy.value = true;
-    const { from, to } = this.span;
+    const { span: { from, to }, points } = this;
     try {
       const answers = await Promise.all(
         devicesOf(this.sources).map(({ agent, device, channels }) =>
@@ -61,7 +63,7 @@ export class Loader {
       for (const channel of answer.channels) {
         const key = keyOf(answer.agent, answer.device, channel.channel);
         const columns = fromSeries(channel);
-        if (answer.level === "reading") keepNewer(columns, before.get(key), answer.to_ms);
+        if (answer.level === "reading") keepNewer(columns, before.get(key), answer.to_ms, this.joined(key));
         this.columns.set(key, columns);
       }
     }
@@ -75,15 +77,21 @@ export class Loader {
     for (const source of this.sources) {
       const columns = this.columns.get(source.key);
       if (!columns || source.agent !== agent || source.device !== device) continue;
-      for (const { time_ms, values, no_data, scores } of rows) {
+      const joined = this.joined(source.key);
+      for (const { time_ms, values, scores } of rows) {
         const value = values[source.channel];
-        // What is in neither was not due, and is no gap.
-        if (value === undefined && no_data[source.channel] === undefined) continue;
-        isNew = append(columns, time_ms, value ?? null, scores[source.channel] ?? null, source.interval_ms) || isNew;
+        // One poll without an answer is no gap yet; a pause is.
+        if (value === undefined) continue;
+        isNew = append(columns, time_ms, value, scores[source.channel] ?? null, joined) || isNew;
       }
       trim(columns, this.span.from);
     }
     if (isNew) this.version.value += 1;
+  }
+
+  private joined(key: string): number {
+    const { from, to } = this.span;
+    return joinedMs(to - from, this.points, this.sources.find((source) => source.key === key)?.interval_ms ?? 0);
   }
 
   /** Where the live window is now: what lies before it may be forgotten. */
@@ -98,10 +106,11 @@ export class Loader {
 }
 
 /** Readings that the stream told while the question was on its way. */
-function keepNewer(columns: Columns, before: Columns | undefined, asked_to: number): void {
+function keepNewer(columns: Columns, before: Columns | undefined, asked_to: number, joined_ms: number): void {
   const last = columns.time.at(-1) ?? asked_to;
   before?.time.forEach((time, i) => {
-    if (time > last) append(columns, time, before.mean[i] ?? null, before.score[i] ?? null, 0);
+    const value = before.mean[i];
+    if (time > last && value !== null && value !== undefined) append(columns, time, value, before.score[i] ?? null, joined_ms);
   });
 }
 

@@ -1,6 +1,6 @@
 // Alerts as they come, and one of them in full.
 import { useSignal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import * as api from "../api.ts";
 import { ALL, keyOf, kinds, kindWords, matches, merged, SEVERITIES, stateWords, type AlertFilter } from "../alerts.ts";
 import { returned } from "../live.ts";
@@ -9,6 +9,7 @@ import { alerts, fresh, looked, seen, tiles } from "../state.ts";
 import type { Alert } from "../types.ts";
 import { many } from "../units.ts";
 import { AlertDetail } from "./alert.tsx";
+import { useKeptFocus } from "./focus.ts";
 import { Ago, capital, Empty, Icon, Problem, Select, unlessGone, type Pages } from "./parts.tsx";
 
 /** Kept while the page is open: whoever comes back from a turbine finds the list as it was. */
@@ -19,6 +20,8 @@ export function Alerts({ open }: { open: { agent: string; id: string } | null })
   const change = (part: Partial<AlertFilter>) => {
     filter.value = filterBefore = { ...filter.value, ...part };
   };
+  const rows = useRef<HTMLUListElement>(null);
+  useKeptFocus(rows);
   const pages = usePages(filter.value);
   const told = alerts.value;
   const list = useMemo(() => merged(pages.alerts, told).filter((alert) => matches(alert, filter.value)), [pages.alerts, told, filter.value]);
@@ -37,7 +40,7 @@ export function Alerts({ open }: { open: { agent: string; id: string } | null })
       <div class={open ? "list-detail with" : "list-detail"}>
         <section aria-label="List of alerts" class="list">
           {!list.length && !pages.busy && <Empty>No alert is like this.</Empty>}
-          <ul class="alerts">
+          <ul class="alerts" ref={rows}>
             {list.map((alert) => <AlertRow key={keyOf(alert)} alert={alert} isOpen={keyOf(alert) === key} />)}
           </ul>
           {pages.next && <button type="button" onClick={pages.more} disabled={pages.busy}>Show older ones</button>}

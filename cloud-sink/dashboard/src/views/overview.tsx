@@ -1,6 +1,7 @@
 // All turbines, the ones in trouble first.
 import { signal, useComputed } from "@preact/signals";
 import { Component } from "preact";
+import { useRef } from "preact/hooks";
 import { kindWords } from "../alerts.ts";
 import { HEIGHT, path, topOf, WIDTH } from "../charts/spark.ts";
 import { slow } from "../clock.ts";
@@ -12,6 +13,7 @@ import { exact } from "../time.ts";
 import { count, digits, factor, many } from "../units.ts";
 import type { Tile, Wind } from "../types.ts";
 import { DemoPanel } from "./demo.tsx";
+import { useKeptFocus } from "./focus.ts";
 import { Ago, Empty, Icon, StateBadge } from "./parts.tsx";
 
 /** Kept while the page is open: whoever comes back from a turbine finds what was chosen. */
@@ -21,6 +23,8 @@ const text = signal("");
 export function Overview() {
   const shown = useComputed(() => ranked.value.filter((one) => (!only.value || one.shown === only.value) && says(one.tile, text.value)));
   const top = useComputed(() => topOf(ranked.value.map((one) => one.tile.spark)));
+  const list = useRef<HTMLUListElement>(null);
+  useKeptFocus(list);
   // Both, for what stands above the tiles depends on who is asking, and nothing should move.
   const isLoaded = tiles.value !== null && me.value !== null;
   return (
@@ -37,7 +41,7 @@ export function Overview() {
       {!isLoaded && <Empty>Asking the sink…</Empty>}
       {isLoaded && !ranked.value.length && <Empty>No turbine has been heard of yet. Start an agent that names this farm, and it appears here by itself.</Empty>}
       {ranked.value.length > 0 && !shown.value.length && <Empty>No turbine is like this. <button type="button" onClick={() => { only.value = ""; text.value = ""; }}>Show all {count(ranked.value.length)}</button></Empty>}
-      <ul class="tiles">
+      <ul class="tiles" ref={list}>
         {isLoaded && shown.value.map((one) => <TileCard key={one.tile.agent} one={one} top={top.value} />)}
       </ul>
     </>
@@ -46,8 +50,10 @@ export function Overview() {
 
 function StateFilter({ only, onChange }: { only: Shown | ""; onChange: (state: Shown | "") => void }) {
   const all = ranked.value.length;
+  const list = useRef<HTMLDivElement>(null);
+  useKeptFocus(list);
   return (
-    <div class="filter" role="group" aria-label="Filter by state">
+    <div class="filter" role="group" aria-label="Filter by state" ref={list}>
       <button type="button" aria-pressed={only === ""} onClick={() => onChange("")}>All {count(all)}</button>
       {ORDER.filter((state) => counts.value.has(state) || only === state).map((state) => (
         <button type="button" key={state} aria-pressed={only === state} onClick={() => onChange(only === state ? "" : state)}>
